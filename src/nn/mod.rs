@@ -1,1 +1,43 @@
-//! (under construction)
+//! The network core: a network is a graph over one flat parameter vector θ.
+//!
+//! [`Spec`] says what a network is, [`Network`] is the checked graph with the span of every
+//! parameter tensor, and [`Program`] is the network compiled for execution: the fused program
+//! is the fast one, the naive program walks the layers one by one and stays as its oracle.
+//! Nothing here knows a rank, a file or a clock.
+//!
+//! Dimensions: B batch, D features, C H W image, K classes, P parameters.
+
+mod context;
+mod cost;
+mod error;
+mod init;
+mod layer;
+mod loss;
+mod network;
+mod objective;
+mod part;
+mod program;
+mod shape;
+mod spec;
+mod workspace;
+
+#[cfg(test)]
+mod gradient_check;
+
+pub mod kernels;
+pub mod layers;
+pub mod zoo;
+
+pub use context::{Context, Phase};
+pub use cost::Cost;
+pub use error::NetError;
+pub use init::Init;
+pub use layer::{At, Inputs, Layer, TensorSpec};
+pub use loss::{Loss, Tally};
+pub use network::{Network, Node, Output, Tensor, ValueId};
+pub use objective::{BatchObjective, Objective};
+pub use part::Part;
+pub use program::{Flavor, Program};
+pub use shape::{Shape, Span};
+pub use spec::{NodeSpec, OutputSpec, Spec};
+pub use workspace::Workspace;

@@ -1,0 +1,58 @@
+//! What can be wrong with a network's description.
+
+use super::Shape;
+
+/// A network that cannot be built.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetError {
+    /// A node names an input that does not exist before it.
+    #[error("node '{node}' reads '{input}', which is no earlier node and not the input; nodes come in topological order")]
+    UnknownInput {
+        /// The reading node.
+        node: String,
+        /// The missing name.
+        input: String,
+    },
+    /// Two nodes share a name.
+    #[error("two nodes are named '{0}'; names must differ, they name the tensors of the model file")]
+    DuplicateName(String),
+    /// A layer got the wrong number of inputs.
+    #[error("node '{node}': a {layer} layer takes {expected} input(s), got {got}")]
+    InputCount {
+        /// The node.
+        node: String,
+        /// The kind of layer.
+        layer: &'static str,
+        /// How many it takes.
+        expected: usize,
+        /// How many it got.
+        got: usize,
+    },
+    /// A layer cannot take a tensor of this shape.
+    #[error("node '{node}': a {layer} layer with {expected} inputs cannot read a tensor of {got}")]
+    InputShape {
+        /// The node.
+        node: String,
+        /// The kind of layer.
+        layer: &'static str,
+        /// What it wants.
+        expected: String,
+        /// What it got.
+        got: Shape,
+    },
+    /// No output, or an output that is no node.
+    #[error("output '{0}' is no node of the network; name the node whose values the loss reads")]
+    UnknownOutput(String),
+    /// A network without outputs has nothing to learn.
+    #[error("the network has no output; name at least one node and its loss")]
+    NoOutput,
+    /// A dimension is zero, or the sizes overflow.
+    #[error("node '{node}': sizes must be at least 1 and their product must fit in memory ({what})")]
+    Size {
+        /// The node.
+        node: String,
+        /// Which size.
+        what: String,
+    },
+}

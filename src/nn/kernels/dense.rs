@@ -1,0 +1,286 @@
+//! The dense layer on rows padded to whole vector registers.
+//!
+//! Narrow layers multiply from a transposed copy of the weights, so that a register holds
+//! neighboring outputs; wide ones (more than [`PACK_LIMIT`] weights) use dot products over the
+//! input, because the copy would cost more than it saves. No tail loops: the last register
+//! overlaps the one before it, which is exact because results are written, never added to.
+
+use super::{Activation, Isa, lane_starts, load, mul_add, multiversion, store};
+use crate::nn::workspace::LANE;
+
+/// The most weights that are copied transposed at each forward pass.
+const PACK_LIMIT: usize = 1 << 14;
+/// Batch rows in a tile.
+const ROWS: usize = 4;
+
+/// A dense layer compiled for one instruction set. θ holds `W [out, in]`, then `b [out]`.
+#[derive(Debug, Clone, Copy)]
+pub struct DenseKernel {
+    isa: Isa,
+    inputs: usize,
+    outputs: usize,
+    packed_at: usize,
+}
+
+/// The sizes that a body needs.
+#[derive(Clone, Copy)]
+struct Dims {
+    inputs: usize,
+    outputs: usize,
+    /// Row strides of the padded input and output rows.
+    ldx: usize,
+    ldy: usize,
+    batch: usize,
+}
+
+impl DenseKernel {
+    /// A kernel for `W [outputs, inputs]` whose packed weights lie at `packed_at` of the workspace.
+    pub fn new(isa: Isa, inputs: usize, outputs: usize, packed_at: usize) -> Self {
+        Self { isa, inputs, outputs, packed_at }
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Floats of packed weights and bias: 0 for wide layers.
+    pub fn packed_len(&self) -> usize {
+        if self.inputs * self.outputs > PACK_LIMIT {
+            return 0;
+        }
+        (self.inputs + 1) * self.outputs.next_multiple_of(LANE)
+    }
+
+    fn dims(&self, batch: usize) -> Dims {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let (ldx, ldy) = (inputs.next_multiple_of(LANE), outputs.next_multiple_of(LANE));
+        Dims { inputs, outputs, ldx, ldy, batch }
+    }
+
+    /// Writes `y = f(x Wᵀ + b)`.
+    ///
+    /// # Shapes
+    /// `x`: `[B, in]`, `y`: `[B, out]`, rows padded to whole registers.
+    pub fn forward(&self, f: Activation, theta: &[f32], packed: &mut [f32], x: &[f32], y: &mut [f32], batch: usize) {
+        let dims = self.dims(batch);
+        match self.packed_len() {
+            0 => forward_wide(self.isa, dims, f, theta, x, y),
+            len => {
+                let packed = &mut packed[self.packed_at..self.packed_at + len];
+                pack(dims, theta, packed);
+                forward_narrow(self.isa, dims, f, packed, x, y);
+            }
+        }
+    }
+
+    /// Writes `dx = dz W`.
+    pub fn grad_input(&self, theta: &[f32], dz: &[f32], dx: &mut [f32], batch: usize) {
+        let dims = self.dims(batch);
+        match self.inputs {
+            8.. => grad_input_8(self.isa, dims, theta, dz, dx),
+            4.. => grad_input_4(self.isa, dims, theta, dz, dx),
+            _ => grad_input_1(self.isa, dims, theta, dz, dx),
+        }
+    }
+
+    /// Writes `dW = dzᵀ x` and `db = Σ_b dz`.
+    pub fn grad_params(&self, x: &[f32], dz: &[f32], dtheta: &mut [f32], batch: usize) {
+        let dims = self.dims(batch);
+        match self.inputs {
+            8.. => grad_weights_8(self.isa, dims, x, dz, dtheta),
+            4.. => grad_weights_4(self.isa, dims, x, dz, dtheta),
+            _ => grad_weights_1(self.isa, dims, x, dz, dtheta),
+        }
+        let db = &mut dtheta[dims.inputs * dims.outputs..];
+        for (o, db) in db.iter_mut().enumerate() {
+            *db = dz.iter().skip(o).step_by(dims.ldy).sum();
+        }
+    }
+}
+
+/// Copies `W [out, in]` to `[in, ldy]` with zero padding, and the bias behind it.
+fn pack(dims: Dims, theta: &[f32], packed: &mut [f32]) {
+    let (weights, bias) = theta.split_at(dims.inputs * dims.outputs);
+    for (o, row) in weights.chunks_exact(dims.inputs).enumerate() {
+        for (w, to) in row.iter().zip(packed[o..].iter_mut().step_by(dims.ldy)) {
+            *to = *w;
+        }
+    }
+    packed[dims.inputs * dims.ldy..][..dims.outputs].copy_from_slice(bias);
+}
+
+multiversion! { fn forward_narrow(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) = forward_narrow_body }
+multiversion! { fn forward_wide(dims: Dims, f: Activation, theta: &[f32], x: &[f32], y: &mut [f32]) = forward_wide_body }
+multiversion! { fn grad_input_8(dims: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) = grad_input_lanes_8 }
+multiversion! { fn grad_input_4(dims: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) = grad_input_lanes_4 }
+multiversion! { fn grad_input_1(dims: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) = grad_input_lanes_1 }
+multiversion! { fn grad_weights_8(dims: Dims, x: &[f32], dz: &[f32], dw: &mut [f32]) = grad_weights_lanes_8 }
+multiversion! { fn grad_weights_4(dims: Dims, x: &[f32], dz: &[f32], dw: &mut [f32]) = grad_weights_lanes_4 }
+multiversion! { fn grad_weights_1(dims: Dims, x: &[f32], dz: &[f32], dw: &mut [f32]) = grad_weights_lanes_1 }
+
+/// Runs `full` on tiles of [`ROWS`] batch rows and `single` on what is left.
+macro_rules! row_tiles {
+    ($dims:expr, $tile:ident::<$($g:tt),*>($($arg:expr),*)) => {
+        let mut b = 0;
+        while b + ROWS <= $dims.batch {
+            $tile::<$($g,)* ROWS>($dims, b, $($arg),*);
+            b += ROWS;
+        }
+        while b < $dims.batch {
+            $tile::<$($g,)* 1>($dims, b, $($arg),*);
+            b += 1;
+        }
+    };
+}
+
+#[inline(always)]
+fn forward_narrow_body<const FMA: bool>(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) {
+    row_tiles!(dims, narrow_rows::<FMA>(f, packed, x, y));
+}
+
+#[inline(always)]
+fn narrow_rows<const FMA: bool, const R: usize>(d: Dims, b: usize, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) {
+    let mut o = 0;
+    while o + 2 * LANE <= d.ldy {
+        narrow_tile::<FMA, R, 2>(d, b, o, f, packed, x, y);
+        o += 2 * LANE;
+    }
+    if o < d.ldy {
+        narrow_tile::<FMA, R, 1>(d, b, o, f, packed, x, y);
+    }
+}
+
+/// `R` batch rows by `V` registers of outputs.
+#[inline(always)]
+fn narrow_tile<const FMA: bool, const R: usize, const V: usize>(
+    d: Dims,
+    b: usize,
+    o: usize,
+    f: Activation,
+    packed: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+) {
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &x[(b + r) * d.ldx..][..d.inputs]);
+    let bias: [[f32; LANE]; V] = std::array::from_fn(|v| load(packed, d.inputs * d.ldy + o + v * LANE));
+    let mut sums = [bias; R];
+    for (i, weights) in packed.chunks_exact(d.ldy).take(d.inputs).enumerate() {
+        let w: [[f32; LANE]; V] = std::array::from_fn(|v| load(weights, o + v * LANE));
+        for (sums, row) in sums.iter_mut().zip(&rows) {
+            for (sum, w) in sums.iter_mut().zip(&w) {
+                for (sum, w) in sum.iter_mut().zip(w) {
+                    *sum = mul_add::<FMA>(row[i], *w, *sum);
+                }
+            }
+        }
+    }
+    for (r, sums) in sums.into_iter().enumerate() {
+        for (v, sum) in sums.into_iter().enumerate() {
+            store(y, (b + r) * d.ldy + o + v * LANE, &f.lane::<FMA, LANE>(sum));
+        }
+    }
+}
+
+#[inline(always)]
+fn forward_wide_body<const FMA: bool>(dims: Dims, f: Activation, theta: &[f32], x: &[f32], y: &mut [f32]) {
+    row_tiles!(dims, wide_rows::<FMA>(f, theta, x, y));
+}
+
+/// `R` rows against each output: dot products over the input, `R` by 2 at a time.
+#[inline(always)]
+fn wide_rows<const FMA: bool, const R: usize>(d: Dims, b: usize, f: Activation, theta: &[f32], x: &[f32], y: &mut [f32]) {
+    let (weights, bias) = theta.split_at(d.inputs * d.outputs);
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &x[(b + r) * d.ldx..][..d.inputs]);
+    let whole = d.inputs - d.inputs % LANE;
+    for (o, (w, bias)) in weights.chunks_exact(d.inputs).zip(bias).enumerate() {
+        let mut sums = [[0.0f32; LANE]; R];
+        for i in (0..whole).step_by(LANE) {
+            let w: [f32; LANE] = load(w, i);
+            for (sum, row) in sums.iter_mut().zip(&rows) {
+                let x: [f32; LANE] = load(row, i);
+                for l in 0..LANE {
+                    sum[l] = mul_add::<FMA>(x[l], w[l], sum[l]);
+                }
+            }
+        }
+        for (r, sum) in sums.iter().enumerate() {
+            let tail: f32 = (whole..d.inputs).map(|i| w[i] * rows[r][i]).sum();
+            let z = sum.iter().sum::<f32>() + tail + bias;
+            y[(b + r) * d.ldy + o] = f.lane::<FMA, 1>([z])[0];
+        }
+    }
+}
+
+macro_rules! lanes {
+    ($name:ident, $l:literal, $tile:ident, $($arg:ident: $ty:ty),*) => {
+        #[inline(always)]
+        fn $name<const FMA: bool>(dims: Dims, $($arg: $ty),*) {
+            $tile::<FMA, $l>(dims, $($arg),*)
+        }
+    };
+}
+lanes!(grad_input_lanes_8, 8, grad_input_body, theta: &[f32], dz: &[f32], dx: &mut [f32]);
+lanes!(grad_input_lanes_4, 4, grad_input_body, theta: &[f32], dz: &[f32], dx: &mut [f32]);
+lanes!(grad_input_lanes_1, 1, grad_input_body, theta: &[f32], dz: &[f32], dx: &mut [f32]);
+lanes!(grad_weights_lanes_8, 8, grad_weights_body, x: &[f32], dz: &[f32], dw: &mut [f32]);
+lanes!(grad_weights_lanes_4, 4, grad_weights_body, x: &[f32], dz: &[f32], dw: &mut [f32]);
+lanes!(grad_weights_lanes_1, 1, grad_weights_body, x: &[f32], dz: &[f32], dw: &mut [f32]);
+
+#[inline(always)]
+fn grad_input_body<const FMA: bool, const L: usize>(dims: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) {
+    row_tiles!(dims, grad_input_rows::<FMA, L>(theta, dz, dx));
+}
+
+/// `dx[b, i] = Σ_o dz[b, o] W[o, i]` for `R` rows and each register of inputs.
+#[inline(always)]
+fn grad_input_rows<const FMA: bool, const L: usize, const R: usize>(d: Dims, b: usize, theta: &[f32], dz: &[f32], dx: &mut [f32]) {
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &dz[(b + r) * d.ldy..][..d.outputs]);
+    for i in lane_starts::<L>(d.inputs) {
+        let mut sums = [[0.0f32; L]; R];
+        for (o, w) in theta.chunks_exact(d.inputs).take(d.outputs).enumerate() {
+            let w: [f32; L] = load(w, i);
+            for (sum, row) in sums.iter_mut().zip(&rows) {
+                for (sum, w) in sum.iter_mut().zip(&w) {
+                    *sum = mul_add::<FMA>(row[o], *w, *sum);
+                }
+            }
+        }
+        for (r, sum) in sums.iter().enumerate() {
+            store(dx, (b + r) * d.ldx + i, sum);
+        }
+    }
+}
+
+#[inline(always)]
+fn grad_weights_body<const FMA: bool, const L: usize>(d: Dims, x: &[f32], dz: &[f32], dw: &mut [f32]) {
+    let mut o = 0;
+    while o + 4 <= d.outputs {
+        grad_weights_rows::<FMA, L, 4>(d, o, x, dz, dw);
+        o += 4;
+    }
+    while o < d.outputs {
+        grad_weights_rows::<FMA, L, 1>(d, o, x, dz, dw);
+        o += 1;
+    }
+}
+
+/// `dW[o, i] = Σ_b dz[b, o] x[b, i]` for `R` outputs and each register of inputs.
+#[inline(always)]
+fn grad_weights_rows<const FMA: bool, const L: usize, const R: usize>(d: Dims, o: usize, x: &[f32], dz: &[f32], dw: &mut [f32]) {
+    for i in lane_starts::<L>(d.inputs) {
+        let mut sums = [[0.0f32; L]; R];
+        for (x, dz) in x.chunks_exact(d.ldx).zip(dz.chunks_exact(d.ldy)).take(d.batch) {
+            let x: [f32; L] = load(x, i);
+            let dz: [f32; R] = load(dz, o);
+            for (sum, dz) in sums.iter_mut().zip(&dz) {
+                for (sum, x) in sum.iter_mut().zip(&x) {
+                    *sum = mul_add::<FMA>(*dz, *x, *sum);
+                }
+            }
+        }
+        for (r, sum) in sums.iter().enumerate() {
+            store(dw, (o + r) * d.inputs + i, sum);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Updates of flat vectors: θ, gradients, optimizer state.
+
+use super::{mul_add, multiversion};
+
+/// The numbers of one Adam step.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamStep {
+    /// β₁ and β₂.
+    pub decay: (f32, f32),
+    /// Learning rate divided by `1 - β₁ᵗ`.
+    pub rate: f32,
+    /// `1 / sqrt(1 - β₂ᵗ)`.
+    pub correction: f32,
+    /// ε.
+    pub epsilon: f32,
+    /// `1 - rate · weight decay`, what θ shrinks by.
+    pub shrink: f32,
+}
+
+multiversion! {
+    /// `y += a x`.
+    pub fn axpy(a: f32, x: &[f32], y: &mut [f32]) = axpy_body
+}
+multiversion! {
+    /// `x *= a`.
+    pub fn scale(a: f32, x: &mut [f32]) = scale_body
+}
+multiversion! {
+    /// `θ = shrink θ - rate g`.
+    pub fn sgd(rate: f32, shrink: f32, grad: &[f32], theta: &mut [f32]) = sgd_body
+}
+multiversion! {
+    /// `v = μ v + g`, `θ = shrink θ - rate v`.
+    pub fn momentum(rate: f32, shrink: f32, mu: f32, grad: &[f32], velocity: &mut [f32], theta: &mut [f32]) = momentum_body
+}
+multiversion! {
+    /// One Adam step on θ and both moments.
+    pub fn adam(step: AdamStep, grad: &[f32], first: &mut [f32], second: &mut [f32], theta: &mut [f32]) = adam_body
+}
+
+#[inline(always)]
+fn axpy_body<const FMA: bool>(a: f32, x: &[f32], y: &mut [f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = mul_add::<FMA>(a, *x, *y);
+    }
+}
+
+#[inline(always)]
+fn scale_body<const FMA: bool>(a: f32, x: &mut [f32]) {
+    for x in x {
+        *x *= a;
+    }
+}
+
+#[inline(always)]
+fn sgd_body<const FMA: bool>(rate: f32, shrink: f32, grad: &[f32], theta: &mut [f32]) {
+    for (theta, g) in theta.iter_mut().zip(grad) {
+        *theta = mul_add::<FMA>(-rate, *g, shrink * *theta);
+    }
+}
+
+#[inline(always)]
+fn momentum_body<const FMA: bool>(
+    rate: f32,
+    shrink: f32,
+    mu: f32,
+    grad: &[f32],
+    velocity: &mut [f32],
+    theta: &mut [f32],
+) {
+    for ((theta, v), g) in theta.iter_mut().zip(velocity).zip(grad) {
+        *v = mul_add::<FMA>(mu, *v, *g);
+        *theta = mul_add::<FMA>(-rate, *v, shrink * *theta);
+    }
+}
+
+#[inline(always)]
+fn adam_body<const FMA: bool>(step: AdamStep, grad: &[f32], first: &mut [f32], second: &mut [f32], theta: &mut [f32]) {
+    let AdamStep { decay: (b1, b2), rate, correction, epsilon, shrink } = step;
+    for (((theta, m), v), g) in theta.iter_mut().zip(first).zip(second).zip(grad) {
+        *m = mul_add::<FMA>(b1, *m, (1.0 - b1) * g);
+        *v = mul_add::<FMA>(b2, *v, (1.0 - b2) * g * g);
+        *theta = shrink * *theta - rate * *m / mul_add::<FMA>(v.sqrt(), correction, epsilon);
+    }
+}

@@ -1,0 +1,262 @@
+//! The checked graph: shapes, spans of θ, names.
+
+use super::spec::INPUT;
+use super::{Cost, Layer, Loss, NetError, Shape, Span, Spec};
+use std::collections::HashMap;
+
+/// A tensor that flows through the graph: the inputs come first, then one value a node.
+pub type ValueId = usize;
+
+/// A parameter tensor of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// PyTorch's name: `layer.weight`.
+    pub name: String,
+    /// Its shape, as PyTorch has it.
+    pub shape: Vec<usize>,
+    /// Its place in θ.
+    pub span: Span,
+    /// Inputs that feed one output.
+    pub fan_in: usize,
+    /// Outputs that one input feeds.
+    pub fan_out: usize,
+    /// Whether it is a bias.
+    pub is_bias: bool,
+}
+
+/// A node with everything that follows from its place in the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The values it reads.
+    pub inputs: Vec<ValueId>,
+    /// Its parameter tensors.
+    pub tensors: Vec<Tensor>,
+    /// Its span of θ, all its tensors.
+    pub theta: Span,
+    /// Arithmetic and memory for one sample.
+    pub cost: Cost,
+}
+
+/// An output and its loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Output {
+    /// The value it reads.
+    pub value: ValueId,
+    /// The loss taken there.
+    pub loss: Loss,
+}
+
+/// A network whose shapes fit, with the span of every parameter tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    spec: Spec,
+    inputs: usize,
+    shapes: Vec<Shape>,
+    nodes: Vec<Node>,
+    outputs: Vec<Output>,
+    theta_len: usize,
+}
+
+impl Network {
+    /// Checks a description and computes shapes and spans.
+    ///
+    /// # Errors
+    /// When names, shapes or sizes do not fit together.
+    pub fn build(spec: Spec) -> Result<Self, NetError> {
+        let input = (INPUT.to_string(), spec.input.clone());
+        Self::build_with_inputs(spec, vec![input])
+    }
+
+    /// As [`Network::build`], for a part of a network that reads several named tensors.
+    pub(super) fn build_with_inputs(spec: Spec, inputs: Vec<(String, Shape)>) -> Result<Self, NetError> {
+        let mut names: HashMap<String, ValueId> = HashMap::new();
+        let mut shapes = Vec::with_capacity(inputs.len() + spec.nodes.len());
+        for (name, shape) in inputs {
+            check_size(&name, &shape.0)?;
+            names.insert(name, shapes.len());
+            shapes.push(shape);
+        }
+        let num_inputs = shapes.len();
+        let mut nodes = Vec::with_capacity(spec.nodes.len());
+        let mut theta_len = 0;
+        for node in &spec.nodes {
+            let ids = node
+                .inputs
+                .iter()
+                .map(|input| {
+                    names.get(input).copied().ok_or_else(|| NetError::UnknownInput {
+                        node: node.name.clone(),
+                        input: input.clone(),
+                    })
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            let input_shapes: Vec<Shape> = ids.iter().map(|i| shapes[*i].clone()).collect();
+            let layer = node.layer.as_layer();
+            let shape = layer.output(&node.name, &input_shapes)?;
+            check_size(&node.name, &shape.0)?;
+            let tensors = place_tensors(&node.name, layer, &input_shapes, theta_len)?;
+            let end = tensors.last().map_or(theta_len, |t| t.span.end());
+            nodes.push(Node {
+                inputs: ids,
+                tensors,
+                theta: Span { start: theta_len, len: end - theta_len },
+                cost: layer.cost(&input_shapes, &shape),
+            });
+            theta_len = end;
+            if names.insert(node.name.clone(), shapes.len()).is_some() {
+                return Err(NetError::DuplicateName(node.name.clone()));
+            }
+            shapes.push(shape);
+        }
+        let outputs = spec
+            .outputs
+            .iter()
+            .map(|output| match names.get(&output.node) {
+                Some(value) => Ok(Output { value: *value, loss: output.loss }),
+                None => Err(NetError::UnknownOutput(output.node.clone())),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { spec, inputs: num_inputs, shapes, nodes, outputs, theta_len })
+    }
+
+    /// The description it was built from.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// P, the number of parameters.
+    pub fn theta_len(&self) -> usize {
+        self.theta_len
+    }
+
+    /// The number of input tensors: 1 for a whole network.
+    pub fn num_inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The shapes of all values: inputs, then nodes.
+    pub fn shapes(&self) -> &[Shape] {
+        &self.shapes
+    }
+
+    /// The nodes, in topological order. Node `n` writes value `num_inputs() + n`.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The layer of a node.
+    pub fn layer(&self, node: usize) -> &dyn Layer {
+        self.spec.nodes[node].layer.as_layer()
+    }
+
+    /// The outputs with their losses.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// All parameter tensors, in the order of θ.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.nodes.iter().flat_map(|node| &node.tensors)
+    }
+
+    /// K of the first output.
+    pub fn num_classes(&self) -> usize {
+        self.outputs.first().map_or(0, |o| self.shapes[o.value].elements())
+    }
+
+    /// What one sample costs.
+    pub fn cost(&self) -> Cost {
+        self.nodes.iter().map(|node| node.cost).sum()
+    }
+}
+
+fn place_tensors(node: &str, layer: &dyn Layer, inputs: &[Shape], start: usize) -> Result<Vec<Tensor>, NetError> {
+    let mut start = start;
+    let mut tensors = Vec::new();
+    for spec in layer.tensors(inputs) {
+        let name = format!("{node}.{}", spec.name);
+        let len = check_size(&name, &spec.shape)?;
+        let span = Span { start, len };
+        start = start.checked_add(len).ok_or_else(|| NetError::Size {
+            node: name.clone(),
+            what: "the parameters overflow".into(),
+        })?;
+        tensors.push(Tensor {
+            name,
+            is_bias: spec.name == "bias",
+            shape: spec.shape,
+            span,
+            fan_in: spec.fan_in,
+            fan_out: spec.fan_out,
+        });
+    }
+    Ok(tensors)
+}
+
+/// The number of elements, refused when it is zero or overflows.
+fn check_size(node: &str, shape: &[usize]) -> Result<usize, NetError> {
+    let product = shape.iter().try_fold(1usize, |product, d| product.checked_mul(*d));
+    match product {
+        Some(n) if n > 0 && n <= isize::MAX as usize / 16 => Ok(n),
+        _ => Err(NetError::Size {
+            node: node.into(),
+            what: format!("{shape:?}"),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::{Dense, LayerKind, Sigmoid};
+    use crate::nn::zoo;
+    use crate::nn::{NodeSpec, OutputSpec};
+
+    #[test]
+    fn the_iris_network_has_833_parameters_in_pytorchs_order() {
+        let network = Network::build(zoo::mlp(4, &[30, 20], 3, &zoo::MlpOptions::default())).unwrap();
+        assert_eq!(network.theta_len(), 833);
+        let names: Vec<_> = network.tensors().map(|t| (t.name.as_str(), t.shape.clone(), t.span.start)).collect();
+        assert_eq!(
+            names,
+            [
+                ("fc1.weight", vec![30, 4], 0),
+                ("fc1.bias", vec![30], 120),
+                ("fc2.weight", vec![20, 30], 150),
+                ("fc2.bias", vec![20], 750),
+                ("fc3.weight", vec![3, 20], 770),
+                ("fc3.bias", vec![3], 830),
+            ]
+        );
+        // 2 FLOP a weight and sample, forward.
+        assert!(network.cost().forward.0 >= 2 * 780);
+    }
+
+    #[test]
+    fn a_wrong_network_is_refused_with_the_nodes_name() {
+        let dense = |inputs, outputs| LayerKind::Dense(Dense { inputs, outputs });
+        let node = |name: &str, layer, input: &str| NodeSpec { name: name.into(), layer, inputs: vec![input.into()] };
+        let cases: Vec<(Vec<NodeSpec>, &str, &str)> = vec![
+            (vec![node("a", dense(4, 2), "nowhere")], "a", "nowhere"),
+            (vec![node("a", dense(5, 2), "input")], "a", "cannot read a tensor of 4"),
+            (vec![node("a", dense(4, 0), "input")], "a", "at least 1"),
+            (vec![node("a", dense(4, usize::MAX), "input")], "a", "'a"),
+            (
+                vec![node("a", dense(4, 4), "input"), node("a", LayerKind::Sigmoid(Sigmoid {}), "a")],
+                "a",
+                "two nodes are named 'a'",
+            ),
+            (vec![node("a", dense(4, 2), "input")], "b", "output 'b'"),
+        ];
+        for (nodes, output, expected) in cases {
+            let spec = Spec {
+                name: "wrong".into(),
+                input: Shape::vector(4),
+                nodes,
+                outputs: vec![OutputSpec { node: output.into(), loss: Loss::CrossEntropy }],
+            };
+            let message = Network::build(spec).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}
