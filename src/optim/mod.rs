@@ -1,1 +1,92 @@
-//! (under construction)
+//! Optimizers and learning-rate schedules. An optimizer sees flat vectors; it knows no network and no rank.
+//!
+//! Sorted by how much they remember: [`Sgd`] nothing, [`Momentum`] one vector, [`Adam`] two. The
+//! classical sizes of SGD (one sample, mini-batch, full batch) differ in the batch, not here.
+
+mod adam;
+mod momentum;
+mod schedule;
+mod sgd;
+
+pub use adam::Adam;
+pub use momentum::Momentum;
+pub use schedule::{Schedule, Shape};
+pub use sgd::Sgd;
+
+use crate::nn::Span;
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// Its number since the beginning of training, from 1.
+    pub number: u64,
+    /// The learning rate.
+    pub rate: f64,
+}
+
+/// A rule that moves θ against a gradient.
+///
+/// Its memory is flat vectors aligned with θ, so that a span of θ carries its state with it.
+pub trait Optimizer: Send {
+    /// The rule's name.
+    fn name(&self) -> &'static str;
+
+    /// Moves θ. The gradient is the mean over the samples that made it.
+    ///
+    /// # Panics
+    /// If the lengths differ from the one the optimizer was made for.
+    fn step(&mut self, step: Step, grad: &[f32], theta: &mut [f32]);
+
+    /// The vectors that a checkpoint must hold, by name.
+    fn state(&self) -> Vec<(&'static str, &[f32])>;
+
+    /// The same vectors, to restore or to move a span.
+    fn state_mut(&mut self) -> Vec<(&'static str, &mut [f32])>;
+
+    /// Forgets what it knows about a span of θ.
+    fn reset(&mut self, span: Span) {
+        for (_, vector) in self.state_mut() {
+            vector[span.range()].fill(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ½ Σ cᵢ (θᵢ - i)²: the minimum is known.
+    fn descend(optimizer: &mut dyn Optimizer, rate: f64, steps: u64) -> f32 {
+        let mut theta = vec![0.0f32; 11];
+        let mut grad = theta.clone();
+        for number in 1..=steps {
+            for (i, g) in grad.iter_mut().enumerate() {
+                *g = (1.0 + i as f32 / 5.0) * (theta[i] - i as f32);
+            }
+            optimizer.step(Step { number, rate }, &grad, &mut theta);
+        }
+        let errors = theta.iter().enumerate().map(|(i, t)| (t - i as f32).abs());
+        errors.fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn every_optimizer_finds_the_minimum_of_a_quadratic() {
+        assert!(descend(&mut Sgd::new(0.0), 0.3, 200) < 1e-4);
+        assert!(descend(&mut Momentum::new(11, 0.9, 0.0), 0.05, 400) < 1e-3);
+        assert!(descend(&mut Adam::new(11, 0.0), 0.1, 2000) < 1e-2);
+        // Weight decay pulls the minimum towards zero.
+        assert!(descend(&mut Sgd::new(0.1), 0.3, 200) > 0.1);
+    }
+
+    #[test]
+    fn a_reset_span_behaves_as_new_and_the_rest_goes_on() {
+        let grad = [1.0f32; 4];
+        let step = |number| Step { number, rate: 0.1 };
+        let mut optimizer = Momentum::new(4, 0.5, 0.0);
+        let mut theta = [0.0f32; 4];
+        optimizer.step(step(1), &grad, &mut theta);
+        optimizer.reset(Span { start: 2, len: 2 });
+        optimizer.step(step(2), &grad, &mut theta);
+        assert_eq!(optimizer.state()[0].1, [1.5, 1.5, 1.0, 1.0]);
+    }
+}
