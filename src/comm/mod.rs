@@ -1,1 +1,30 @@
-//! (under construction)
+//! Messages between ranks.
+//!
+//! A [`Communicator`] is small and object-safe. Three backends carry it: [`Solo`] (one rank),
+//! [`ThreadComm`] (ranks as threads, stricter than MPI) and `MpiComm` (the only file that names the
+//! mpi crate). [`Metered`] counts bytes and seconds around any of them.
+
+mod agree;
+mod buffer;
+mod communicator;
+mod error;
+pub mod fixed_point;
+mod handshake;
+pub mod launcher;
+mod metered;
+mod solo;
+mod thread;
+mod values;
+
+#[cfg(feature = "mpi")]
+pub mod mpi;
+
+pub use agree::{Verdict, agree, gather_texts};
+pub use buffer::{Buffer, Kind, Note, Tag};
+pub use communicator::{Communicator, Pending};
+pub use error::CommError;
+pub use handshake::{Identity, PROTOCOL, compare};
+pub use metered::{Metered, Traffic};
+pub use solo::Solo;
+pub use thread::{ThreadComm, ThreadOptions, run_threads};
+pub use values::{Reduce, Values};

@@ -1,0 +1,196 @@
+//! The seam between strategies and whatever carries their messages.
+
+use super::{Buffer, CommError, Kind, Reduce, Tag, Values};
+use std::cell::RefMut;
+
+/// A non-blocking operation under way. The communicator owns its buffer until [`Communicator::wait`].
+#[derive(Debug)]
+#[must_use = "a message is only finished when it was waited for"]
+pub struct Pending {
+    pub(super) ticket: u64,
+    pub(super) peer: usize,
+    pub(super) tag: Tag,
+    pub(super) sending: bool,
+}
+
+/// One rank's end of a group of ranks.
+///
+/// Messages of one sender on one channel arrive in order. Lengths and element types are checked on
+/// every message: a mismatch is an error that names the peer, never a truncated read.
+pub trait Communicator {
+    /// This rank, below [`Communicator::size`].
+    fn rank(&self) -> usize;
+
+    /// The number of ranks.
+    fn size(&self) -> usize;
+
+    /// Sends a message; may wait until the receiver takes it.
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// When the rank does not exist, has ended, or the transport fails.
+    fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError>;
+
+    /// Waits until a message is there, from one rank or (`None`) from any, and says whose it is.
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// When the peer has ended without one, or a deadline passes.
+    fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError>;
+
+    /// Receives a message of the buffer's kind and length (any length, when the buffer is open).
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// As [`Communicator::await_message`], and when the message is not what the buffer expects.
+    fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError>;
+
+    /// Receives from whoever sends first and says who it was.
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    fn recv_any(&self, tag: Tag, into: &mut Buffer) -> Result<usize, CommError> {
+        let from = self.await_message(None, tag)?;
+        self.recv(from, tag, into)?;
+        Ok(from)
+    }
+
+    /// Begins to send; the buffer comes back from [`Communicator::wait`].
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// As [`Communicator::send`].
+    fn start_send(&self, to: usize, tag: Tag, message: Buffer) -> Result<Pending, CommError>;
+
+    /// Begins to receive what the buffer expects.
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError>;
+
+    /// Whether the operation is complete, without waiting.
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    fn test(&self, pending: &Pending) -> Result<bool, CommError>;
+
+    /// Waits for completion and gives the buffer back.
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    fn wait(&self, pending: Pending) -> Result<Buffer, CommError>;
+
+    /// Memory for the portable collectives.
+    fn scratch(&self) -> RefMut<'_, Buffer>;
+
+    /// Waits until every rank has called it.
+    ///
+    /// # Collective
+    /// Every rank must call it.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    fn barrier(&self) -> Result<(), CommError> {
+        self.all_reduce(Values::I64(&mut [0]), Reduce::Sum)
+    }
+
+    /// Copies the root's values to every rank.
+    ///
+    /// # Collective
+    /// Every rank must call it with the same root, kind and length.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    fn broadcast(&self, root: usize, mut values: Values) -> Result<(), CommError> {
+        let mut buffer = self.scratch();
+        buffer.reshape(values.kind(), values.len());
+        if self.rank() == root {
+            buffer.payload_mut().copy_from_slice(values.bytes());
+            let others = (0..self.size()).filter(|rank| *rank != root);
+            others.into_iter().try_for_each(|rank| self.send(rank, Tag::Collective, &mut buffer))
+        } else {
+            self.recv(root, Tag::Collective, &mut buffer)?;
+            values.bytes_mut().copy_from_slice(buffer.payload());
+            Ok(())
+        }
+    }
+
+    /// Combines the values of all ranks and gives every rank the same bits.
+    ///
+    /// The portable form adds in rank order; MPI's keeps the library's order, which repeats for the
+    /// same ranks and lengths.
+    ///
+    /// # Collective
+    /// Every rank must call it with the same kind, length and operation.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    fn all_reduce(&self, mut values: Values, op: Reduce) -> Result<(), CommError> {
+        if self.rank() == 0 {
+            let mut buffer = self.scratch();
+            for rank in 1..self.size() {
+                buffer.reshape(values.kind(), values.len());
+                self.recv(rank, Tag::Collective, &mut buffer)?;
+                values.combine(buffer.payload(), op);
+            }
+        } else {
+            let mut buffer = self.scratch();
+            buffer.reshape(values.kind(), values.len());
+            buffer.payload_mut().copy_from_slice(values.bytes());
+            self.send(0, Tag::Collective, &mut buffer)?;
+        }
+        self.broadcast(0, values)
+    }
+
+    /// Collects `mine` of every rank, in rank order, on every rank.
+    ///
+    /// # Collective
+    /// Every rank must call it with the same length; `all` has `size` times that length.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    ///
+    /// # Panics
+    /// If `all` has another length.
+    fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {
+        assert_eq!(all.len(), mine.len() * self.size());
+        if mine.is_empty() {
+            return Ok(());
+        }
+        if self.rank() == 0 {
+            let mut buffer = self.scratch();
+            all[..mine.len()].copy_from_slice(mine);
+            for (rank, part) in all.chunks_exact_mut(mine.len()).enumerate().skip(1) {
+                buffer.reshape(Kind::U8, mine.len());
+                self.recv(rank, Tag::Collective, &mut buffer)?;
+                part.copy_from_slice(buffer.payload());
+            }
+        } else {
+            let mut buffer = self.scratch();
+            buffer.reshape(Kind::U8, mine.len());
+            buffer.payload_mut().copy_from_slice(mine);
+            self.send(0, Tag::Collective, &mut buffer)?;
+        }
+        self.broadcast(0, Values::U8(all))
+    }
+}

@@ -1,0 +1,86 @@
+//! What can go wrong between ranks.
+
+use super::{Kind, Tag};
+
+/// A message that did not arrive as it should.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommError {
+    /// The peer ended and left no message.
+    #[error("rank {rank} is gone (waiting for {tag:?}); its own message, above or in its log, says why")]
+    PeerLost {
+        /// The lost rank.
+        rank: usize,
+        /// The channel that was waited on.
+        tag: Tag,
+    },
+    /// Nothing came in time.
+    #[error("rank {rank} waited {seconds} s for {tag:?} from {from}; a peer is stuck or the protocol is wrong")]
+    Deadline {
+        /// Who waited.
+        rank: usize,
+        /// On whom.
+        from: String,
+        /// On which channel.
+        tag: Tag,
+        /// How long.
+        seconds: u64,
+    },
+    /// The message is not of the expected kind or length.
+    #[error("{tag:?} from rank {from}: {got_kind:?} x {got_len} arrived where {kind:?} x {len} was expected; the ranks run different programs or configurations")]
+    Mismatch {
+        /// The sender.
+        from: usize,
+        /// The channel.
+        tag: Tag,
+        /// Expected element type.
+        kind: Kind,
+        /// Expected number of elements.
+        len: usize,
+        /// What came.
+        got_kind: Kind,
+        /// How many came.
+        got_len: usize,
+    },
+    /// The bytes are no message of ours.
+    #[error("{tag:?} from rank {from}: the header is not goai-rs' ({why}); the ranks run different versions")]
+    Garbage {
+        /// The sender.
+        from: usize,
+        /// The channel.
+        tag: Tag,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A rank that does not exist, or oneself.
+    #[error("rank {rank} of {size} cannot exchange {tag:?} with rank {peer}")]
+    NoSuchRank {
+        /// The caller.
+        rank: usize,
+        /// Number of ranks.
+        size: usize,
+        /// Whom it named.
+        peer: usize,
+        /// The channel.
+        tag: Tag,
+    },
+    /// A message longer than the transport takes in one piece.
+    #[error("a message of {bytes} bytes is more than MPI takes at once (2^31 - 1); use a smaller network or more parts")]
+    TooLong {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The MPI library reported an error.
+    #[error("{call} failed: {text} (MPI error {code})")]
+    Mpi {
+        /// The MPI function.
+        call: &'static str,
+        /// Its return code.
+        code: i32,
+        /// The library's own words.
+        text: String,
+    },
+    /// MPI could not be started as needed.
+    #[error("{0}")]
+    Start(String),
+}

@@ -1,0 +1,159 @@
+//! Counts what communication costs, around any communicator.
+
+use super::{Buffer, CommError, Communicator, Pending, Reduce, Tag, Values};
+use crate::units::{Bytes, Seconds};
+use std::cell::{Cell, RefCell, RefMut};
+use std::time::Instant;
+
+/// What one rank's communication has cost so far. All measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Traffic {
+    /// Bytes given to the transport, headers included; in a collective, the rank's own vector once.
+    pub sent: Bytes,
+    /// Bytes taken from it, likewise.
+    pub received: Bytes,
+    /// Time inside communication other than `waited`. In a collective, waiting cannot be told apart and is in here.
+    pub talked: Seconds,
+    /// Time blocked until a peer's message was there.
+    pub waited: Seconds,
+}
+
+impl std::ops::Sub for Traffic {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            sent: self.sent - earlier.sent,
+            received: self.received - earlier.received,
+            talked: self.talked - earlier.talked,
+            waited: self.waited - earlier.waited,
+        }
+    }
+}
+
+/// A communicator that counts.
+pub struct Metered<'a> {
+    inner: &'a dyn Communicator,
+    traffic: Cell<Traffic>,
+    /// Sizes of the non-blocking operations under way, by ticket and direction.
+    receiving: RefCell<Vec<u64>>,
+}
+
+impl<'a> Metered<'a> {
+    /// Counts what goes through `inner` from now on.
+    pub fn new(inner: &'a dyn Communicator) -> Self {
+        Self { inner, traffic: Cell::default(), receiving: RefCell::default() }
+    }
+
+    /// The counts so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic.get()
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Traffic)) {
+        let mut traffic = self.traffic.get();
+        change(&mut traffic);
+        self.traffic.set(traffic);
+    }
+
+    fn talk<T>(&self, sent: usize, received: usize, work: impl FnOnce() -> Result<T, CommError>) -> Result<T, CommError> {
+        let start = Instant::now();
+        let result = work()?;
+        self.count(|traffic| {
+            traffic.sent += Bytes(sent as u64);
+            traffic.received += Bytes(received as u64);
+            traffic.talked += Seconds::since(start);
+        });
+        Ok(result)
+    }
+}
+
+impl Communicator for Metered<'_> {
+    fn rank(&self) -> usize {
+        self.inner.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.inner.size()
+    }
+
+    fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError> {
+        self.talk(message.wire_len(), 0, || self.inner.send(to, tag, message))
+    }
+
+    fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError> {
+        let start = Instant::now();
+        let from = self.inner.await_message(from, tag)?;
+        self.count(|traffic| traffic.waited += Seconds::since(start));
+        Ok(from)
+    }
+
+    fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
+        self.await_message(Some(from), tag)?;
+        self.talk(0, 0, || self.inner.recv(from, tag, into))?;
+        self.count(|traffic| traffic.received += Bytes(into.wire_len() as u64));
+        Ok(())
+    }
+
+    fn recv_any(&self, tag: Tag, into: &mut Buffer) -> Result<usize, CommError> {
+        let from = self.await_message(None, tag)?;
+        self.talk(0, 0, || self.inner.recv(from, tag, into))?;
+        self.count(|traffic| traffic.received += Bytes(into.wire_len() as u64));
+        Ok(from)
+    }
+
+    fn start_send(&self, to: usize, tag: Tag, message: Buffer) -> Result<Pending, CommError> {
+        self.talk(message.wire_len(), 0, || self.inner.start_send(to, tag, message))
+    }
+
+    fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError> {
+        let pending = self.talk(0, 0, || self.inner.start_recv(from, tag, into))?;
+        self.receiving.borrow_mut().push(pending.ticket);
+        Ok(pending)
+    }
+
+    fn test(&self, pending: &Pending) -> Result<bool, CommError> {
+        self.talk(0, 0, || self.inner.test(pending))
+    }
+
+    fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
+        let start = Instant::now();
+        let ticket = pending.ticket;
+        let buffer = self.inner.wait(pending)?;
+        let mut receiving = self.receiving.borrow_mut();
+        let received = receiving.iter().position(|t| *t == ticket).map(|at| receiving.swap_remove(at));
+        self.count(|traffic| {
+            traffic.waited += Seconds::since(start);
+            if received.is_some() {
+                traffic.received += Bytes(buffer.wire_len() as u64);
+            }
+        });
+        Ok(buffer)
+    }
+
+    fn scratch(&self) -> RefMut<'_, Buffer> {
+        self.inner.scratch()
+    }
+
+    fn barrier(&self) -> Result<(), CommError> {
+        let start = Instant::now();
+        self.inner.barrier()?;
+        self.count(|traffic| traffic.waited += Seconds::since(start));
+        Ok(())
+    }
+
+    fn broadcast(&self, root: usize, values: Values) -> Result<(), CommError> {
+        let bytes = values.bytes().len();
+        let (sent, received) = if self.rank() == root { (bytes, 0) } else { (0, bytes) };
+        self.talk(sent, received, || self.inner.broadcast(root, values))
+    }
+
+    fn all_reduce(&self, values: Values, op: Reduce) -> Result<(), CommError> {
+        let bytes = values.bytes().len();
+        self.talk(bytes, bytes, || self.inner.all_reduce(values, op))
+    }
+
+    fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {
+        self.talk(mine.len(), all.len(), || self.inner.all_gather(mine, all))
+    }
+}

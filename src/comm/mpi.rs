@@ -1,0 +1,350 @@
+//! The MPI backend: the only file that names the mpi crate.
+//!
+//! rsmpi ignores return codes and checks no lengths, so every call here goes to the C functions
+//! through a wrapper that checks both, on a duplicated communicator whose errors return. A rank that
+//! unwound would drop rsmpi's `Universe`, which finalizes and waits for the others for ever:
+//! [`abort_on_panic`] ends the job instead, and [`MpiComm`] finalizes only in [`MpiComm::finish`].
+//!
+//! All calls are made from the thread that called [`MpiComm::start`] (`MPI_THREAD_FUNNELED`):
+//! the communicator is neither `Send` nor `Sync`.
+#![allow(unsafe_code)]
+
+use super::launcher::Launcher;
+use super::{Buffer, CommError, Communicator, Kind, Pending, Reduce, Tag, Values};
+use mpi::Threading;
+use mpi::ffi;
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
+use std::ffi::{c_char, c_int, c_void};
+use std::mem::{ManuallyDrop, MaybeUninit};
+
+/// The MPI library this program was compiled against, as its compiler wrapper named it.
+pub const BUILT_FOR: &str = env!("GOAI_BUILT_FOR_MPI");
+
+/// This rank's end of `MPI_COMM_WORLD`.
+pub struct MpiComm {
+    comm: ffi::MPI_Comm,
+    rank: usize,
+    size: usize,
+    tickets: Cell<u64>,
+    under_way: RefCell<HashMap<u64, Transfer>>,
+    scratch: RefCell<Buffer>,
+    outgoing: RefCell<Vec<u64>>,
+    /// Never dropped: dropping finalizes, and an unwinding rank would wait there for the others.
+    universe: ManuallyDrop<mpi::environment::Universe>,
+}
+
+/// A non-blocking operation. MPI reads or writes the buffer's memory, which does not move while this lives.
+struct Transfer {
+    request: ffi::MPI_Request,
+    buffer: Buffer,
+    bytes: Option<usize>,
+}
+
+/// Runs an MPI function and turns its return code into a result.
+macro_rules! checked {
+    ($call:ident($($arg:expr),* $(,)?)) => {{
+        // SAFETY: every pointer argument comes from a live slice or local of the length given in the
+        // same call; MPI is initialized while an `MpiComm` exists, on this thread.
+        let code = unsafe { ffi::$call($($arg),*) };
+        check(stringify!($call), code)
+    }};
+}
+
+fn check(call: &'static str, code: c_int) -> Result<(), CommError> {
+    if code == 0 {
+        return Ok(());
+    }
+    let mut text = [0u8; 4096];
+    let mut len = 0;
+    // SAFETY: the buffer is larger than MPI_MAX_ERROR_STRING of any MPI library (Open MPI 256, MPICH 1024).
+    unsafe { ffi::MPI_Error_string(code, text.as_mut_ptr().cast::<c_char>(), &mut len) };
+    let text = String::from_utf8_lossy(&text[..len.clamp(0, 4095) as usize]).into_owned();
+    Err(CommError::Mpi { call, code, text })
+}
+
+/// A length that MPI can count.
+fn count(elements: usize, size: usize) -> Result<c_int, CommError> {
+    c_int::try_from(elements).map_err(|_| CommError::TooLong { bytes: elements.saturating_mul(size) })
+}
+
+fn datatype(kind: Kind) -> ffi::MPI_Datatype {
+    // SAFETY: constants of the C library, set before main.
+    unsafe {
+        match kind {
+            Kind::F32 => ffi::RSMPI_FLOAT,
+            Kind::F64 => ffi::RSMPI_DOUBLE,
+            Kind::I64 => ffi::RSMPI_INT64_T,
+            Kind::U8 => ffi::RSMPI_UINT8_T,
+        }
+    }
+}
+
+fn byte() -> ffi::MPI_Datatype {
+    datatype(Kind::U8)
+}
+
+/// Ends the job when this process panics, in any thread: installed before MPI starts.
+///
+/// The hook runs before unwinding, so rsmpi's `Universe` is never dropped by a panic.
+pub fn abort_on_panic(code: i32) {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        abort(code);
+    }));
+}
+
+/// Ends all ranks of the job with this exit code.
+pub fn abort(code: i32) -> ! {
+    if mpi::is_initialized() && !mpi::is_finalized() {
+        // SAFETY: MPI is initialized; MPI_Abort takes the world communicator and does not return.
+        unsafe { ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, code) };
+    }
+    std::process::exit(code)
+}
+
+/// The MPI library that is loaded, in its own words; may be asked before MPI starts.
+pub fn library() -> String {
+    let mut text = vec![0u8; 16 * 1024];
+    let mut len = 0;
+    // SAFETY: MPI_Get_library_version may be called before MPI_Init; the buffer is larger than
+    // MPI_MAX_LIBRARY_VERSION_STRING of any MPI library (Open MPI 256, MPICH 8192).
+    unsafe { ffi::MPI_Get_library_version(text.as_mut_ptr().cast::<c_char>(), &mut len) };
+    let text = String::from_utf8_lossy(&text[..len.max(0) as usize]).into_owned();
+    text.split([',', '\n']).next().unwrap_or_default().trim_matches('\0').trim().to_string()
+}
+
+impl MpiComm {
+    /// Starts MPI.
+    ///
+    /// Where there are more ranks than cores, Open MPI is told to yield while it waits: it reads
+    /// that at `MPI_Init` only, and cannot see oversubscription that Slurm granted.
+    ///
+    /// # Errors
+    /// When the library is of another family or older than the one compiled for, or cannot give
+    /// `MPI_THREAD_FUNNELED`.
+    pub fn start(launcher: &Launcher) -> Result<Self, CommError> {
+        super::launcher::compatible(BUILT_FOR, &library()).map_err(CommError::Start)?;
+        const YIELD: &str = "OMPI_MCA_mpi_yield_when_idle";
+        if launcher.oversubscribed() && std::env::var_os(YIELD).is_none() {
+            // SAFETY: the process has one thread: MPI starts before any pool is made.
+            unsafe { std::env::set_var(YIELD, "1") };
+        }
+        let (universe, granted) = mpi::initialize_with_threading(Threading::Funneled)
+            .ok_or_else(|| CommError::Start("MPI was already started in this process".into()))?;
+        let universe = ManuallyDrop::new(universe);
+        if granted < Threading::Funneled {
+            return Err(CommError::Start(format!("the MPI library grants {granted:?} where Funneled is needed")));
+        }
+        // SAFETY: a constant of the C library.
+        let world = unsafe { ffi::RSMPI_COMM_WORLD };
+        let mut comm = world;
+        let (mut rank, mut size) = (0, 0);
+        checked!(MPI_Comm_dup(world, &mut comm))?;
+        // SAFETY: a constant of the C library.
+        checked!(MPI_Comm_set_errhandler(comm, unsafe { ffi::RSMPI_ERRORS_RETURN }))?;
+        checked!(MPI_Comm_rank(comm, &mut rank))?;
+        checked!(MPI_Comm_size(comm, &mut size))?;
+        Ok(Self {
+            comm,
+            rank: rank as usize,
+            size: size as usize,
+            tickets: Cell::new(0),
+            under_way: RefCell::default(),
+            scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
+            outgoing: RefCell::default(),
+            universe,
+        })
+    }
+
+    /// Ends MPI in an orderly way.
+    ///
+    /// # Collective
+    /// Every rank must call it.
+    pub fn finish(mut self) {
+        let _ = checked!(MPI_Comm_free(&mut self.comm));
+        // SAFETY: `self` is consumed, so nobody uses the universe after this.
+        unsafe { ManuallyDrop::drop(&mut self.universe) };
+    }
+
+    fn check_peer(&self, peer: usize, tag: Tag) -> Result<c_int, CommError> {
+        if peer < self.size && peer != self.rank {
+            return Ok(peer as c_int);
+        }
+        Err(CommError::NoSuchRank { rank: self.rank, size: self.size, peer, tag })
+    }
+
+    fn begin(&self, peer: usize, tag: Tag, sending: bool, transfer: Transfer) -> Pending {
+        let ticket = self.tickets.get() + 1;
+        self.tickets.set(ticket);
+        self.under_way.borrow_mut().insert(ticket, transfer);
+        Pending { ticket, peer, tag, sending }
+    }
+
+    /// A copy of `bytes` that does not overlap what MPI writes.
+    fn copy_out(&self, bytes: &[u8]) -> RefMut<'_, Vec<u64>> {
+        let mut outgoing = self.outgoing.borrow_mut();
+        outgoing.resize(bytes.len().div_ceil(8), 0);
+        bytemuck::cast_slice_mut::<u64, u8>(&mut outgoing)[..bytes.len()].copy_from_slice(bytes);
+        outgoing
+    }
+}
+
+/// The number of bytes of the message that a status describes.
+fn message_len(status: &ffi::MPI_Status) -> Result<usize, CommError> {
+    let mut bytes = 0;
+    checked!(MPI_Get_count(status, byte(), &mut bytes))?;
+    Ok(bytes.max(0) as usize)
+}
+
+impl Communicator for MpiComm {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError> {
+        let peer = self.check_peer(to, tag)?;
+        let bytes = count(message.wire_len(), 1)?;
+        let wire = message.wire(tag);
+        checked!(MPI_Send(wire.as_ptr().cast::<c_void>(), bytes, byte(), peer, tag as c_int, self.comm))
+    }
+
+    fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError> {
+        let source = match from {
+            Some(from) => self.check_peer(from, tag)?,
+            // SAFETY: a constant of the C library.
+            None => unsafe { ffi::RSMPI_ANY_SOURCE },
+        };
+        let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
+        checked!(MPI_Probe(source, tag as c_int, self.comm, status.as_mut_ptr()))?;
+        // SAFETY: zeroed is a valid status, and MPI_Probe succeeded and filled it.
+        Ok(unsafe { status.assume_init() }.MPI_SOURCE as usize)
+    }
+
+    fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
+        let peer = self.check_peer(from, tag)?;
+        let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
+        checked!(MPI_Probe(peer, tag as c_int, self.comm, status.as_mut_ptr()))?;
+        // SAFETY: zeroed is a valid status, and MPI_Probe succeeded and filled it.
+        let bytes = message_len(unsafe { status.assume_ref() })?;
+        let room = into.wire_room(bytes);
+        let (pointer, len) = (room.as_mut_ptr().cast::<c_void>(), count(bytes, 1)?);
+        checked!(MPI_Recv(pointer, len, byte(), peer, tag as c_int, self.comm, status.as_mut_ptr()))?;
+        into.accept(from, tag, bytes)
+    }
+
+    fn start_send(&self, to: usize, tag: Tag, mut message: Buffer) -> Result<Pending, CommError> {
+        let peer = self.check_peer(to, tag)?;
+        let bytes = count(message.wire_len(), 1)?;
+        let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
+        let wire = message.wire(tag).as_ptr().cast::<c_void>();
+        checked!(MPI_Isend(wire, bytes, byte(), peer, tag as c_int, self.comm, request.as_mut_ptr()))?;
+        // SAFETY: MPI_Isend succeeded and set the request; moving the buffer does not move its heap memory.
+        let request = unsafe { request.assume_init() };
+        Ok(self.begin(to, tag, true, Transfer { request, buffer: message, bytes: None }))
+    }
+
+    fn start_recv(&self, from: usize, tag: Tag, mut into: Buffer) -> Result<Pending, CommError> {
+        let peer = self.check_peer(from, tag)?;
+        let room = into.wire_len();
+        let bytes = count(room, 1)?;
+        let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
+        let pointer = into.wire_room(room).as_mut_ptr().cast::<c_void>();
+        checked!(MPI_Irecv(pointer, bytes, byte(), peer, tag as c_int, self.comm, request.as_mut_ptr()))?;
+        // SAFETY: MPI_Irecv succeeded and set the request; moving the buffer does not move its heap memory.
+        let request = unsafe { request.assume_init() };
+        Ok(self.begin(from, tag, false, Transfer { request, buffer: into, bytes: None }))
+    }
+
+    fn test(&self, pending: &Pending) -> Result<bool, CommError> {
+        let mut under_way = self.under_way.borrow_mut();
+        let transfer = under_way.get_mut(&pending.ticket).expect("a pending operation of this communicator");
+        if transfer.bytes.is_some() {
+            return Ok(true);
+        }
+        let (mut done, mut status) = (0, MaybeUninit::<ffi::MPI_Status>::zeroed());
+        checked!(MPI_Test(&mut transfer.request, &mut done, status.as_mut_ptr()))?;
+        if done != 0 {
+            // SAFETY: zeroed is a valid status, and MPI_Test succeeded.
+            let status = unsafe { status.assume_ref() };
+            transfer.bytes = Some(if pending.sending { 0 } else { message_len(status)? });
+        }
+        Ok(done != 0)
+    }
+
+    fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
+        let transfer = self.under_way.borrow_mut().remove(&pending.ticket);
+        let mut transfer = transfer.expect("a pending operation of this communicator");
+        let bytes = match transfer.bytes {
+            Some(bytes) => bytes,
+            None => {
+                let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
+                let waited = checked!(MPI_Wait(&mut transfer.request, status.as_mut_ptr()));
+                if let Err(error) = waited {
+                    // MPI may still write to the buffer of a failed operation: it must outlive the process.
+                    std::mem::forget(transfer);
+                    return Err(error);
+                }
+                // SAFETY: zeroed is a valid status, and MPI_Wait succeeded.
+                if pending.sending { 0 } else { message_len(unsafe { status.assume_ref() })? }
+            }
+        };
+        if !pending.sending {
+            transfer.buffer.accept(pending.peer, pending.tag, bytes)?;
+        }
+        Ok(transfer.buffer)
+    }
+
+    fn scratch(&self) -> RefMut<'_, Buffer> {
+        self.scratch.borrow_mut()
+    }
+
+    fn barrier(&self) -> Result<(), CommError> {
+        checked!(MPI_Barrier(self.comm))
+    }
+
+    fn broadcast(&self, root: usize, mut values: Values) -> Result<(), CommError> {
+        let (kind, len) = (values.kind(), count(values.len(), values.kind().size())?);
+        let pointer = values.bytes_mut().as_mut_ptr().cast::<c_void>();
+        checked!(MPI_Bcast(pointer, len, datatype(kind), root as c_int, self.comm))
+    }
+
+    fn all_reduce(&self, mut values: Values, op: Reduce) -> Result<(), CommError> {
+        let (kind, len) = (values.kind(), count(values.len(), values.kind().size())?);
+        assert!(kind != Kind::U8, "bytes are not reduced");
+        // SAFETY: constants of the C library.
+        let op = unsafe {
+            match op {
+                Reduce::Sum => ffi::RSMPI_SUM,
+                Reduce::Max => ffi::RSMPI_MAX,
+            }
+        };
+        let mine = self.copy_out(values.bytes());
+        let to = values.bytes_mut().as_mut_ptr().cast::<c_void>();
+        checked!(MPI_Allreduce(mine.as_ptr().cast::<c_void>(), to, len, datatype(kind), op, self.comm))
+    }
+
+    fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {
+        assert_eq!(all.len(), mine.len() * self.size);
+        let len = count(mine.len(), 1)?;
+        let (from, to) = (mine.as_ptr().cast::<c_void>(), all.as_mut_ptr().cast::<c_void>());
+        checked!(MPI_Allgather(from, len, byte(), to, len, byte(), self.comm))
+    }
+}
+
+impl Drop for MpiComm {
+    /// Only [`MpiComm::finish`] ends MPI. A rank that just drops this ends without finalizing, and the
+    /// launcher ends the others. The buffers of unfinished operations stay allocated: MPI may still use them.
+    fn drop(&mut self) {
+        for (_, transfer) in self.under_way.borrow_mut().drain() {
+            if transfer.bytes.is_none() {
+                std::mem::forget(transfer);
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Ranks as threads of one process: every mode without MPI, and the stricter runner of its tests.
+//!
+//! Stricter than MPI in three ways: a send can be forced to wait for its receive (rendezvous), every
+//! wait can have a deadline, and a rank that ends wakes whoever waits for it.
+
+use super::{Buffer, CommError, Communicator, Kind, Pending, Tag};
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How strict the threads are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThreadOptions {
+    /// A send returns only when its message was received, as MPI may do for large ones.
+    pub rendezvous: bool,
+    /// The longest wait for a message.
+    pub deadline: Option<Duration>,
+}
+
+struct Message {
+    from: usize,
+    tag: Tag,
+    ticket: u64,
+    bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    /// Memory of received messages, to be used again.
+    spare: Vec<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A rank that panicked while holding the lock left a consistent queue: pushes and pops are whole.
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+struct World {
+    options: ThreadOptions,
+    boxes: Vec<Mailbox>,
+    gone: Vec<AtomicBool>,
+}
+
+/// A rank that is a thread.
+pub struct ThreadComm {
+    rank: usize,
+    world: Arc<World>,
+    tickets: Cell<u64>,
+    receives: RefCell<HashMap<u64, Buffer>>,
+    scratch: RefCell<Buffer>,
+}
+
+impl ThreadComm {
+    /// A world of `size` ranks, to be handed to as many threads.
+    pub fn world(size: usize, options: ThreadOptions) -> Vec<Self> {
+        let world = Arc::new(World {
+            options,
+            boxes: (0..size).map(|_| Mailbox::default()).collect(),
+            gone: (0..size).map(|_| AtomicBool::new(false)).collect(),
+        });
+        (0..size)
+            .map(|rank| Self {
+                rank,
+                world: Arc::clone(&world),
+                tickets: Cell::new(0),
+                receives: RefCell::default(),
+                scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
+            })
+            .collect()
+    }
+
+    fn check(&self, peer: usize, tag: Tag) -> Result<(), CommError> {
+        if peer < self.size() && peer != self.rank {
+            return Ok(());
+        }
+        Err(CommError::NoSuchRank { rank: self.rank, size: self.size(), peer, tag })
+    }
+
+    fn ticket(&self) -> u64 {
+        self.tickets.set(self.tickets.get() + 1);
+        self.tickets.get()
+    }
+
+    /// Waits at a mailbox until `ready` gives something, the rank `on` (or every other rank) is gone, or the deadline passes.
+    fn wait_at<T>(
+        &self,
+        mailbox: usize,
+        on: Option<usize>,
+        tag: Tag,
+        mut ready: impl FnMut(&mut Queue) -> Option<T>,
+    ) -> Result<T, CommError> {
+        let start = Instant::now();
+        let mailbox = &self.world.boxes[mailbox];
+        let mut queue = mailbox.lock();
+        loop {
+            if let Some(found) = ready(&mut queue) {
+                return Ok(found);
+            }
+            if let Some(rank) = self.lost(on) {
+                return Err(CommError::PeerLost { rank, tag });
+            }
+            let Some(deadline) = self.world.options.deadline else {
+                queue = mailbox.changed.wait(queue).unwrap_or_else(std::sync::PoisonError::into_inner);
+                continue;
+            };
+            let Some(left) = deadline.checked_sub(start.elapsed()) else {
+                let from = on.map_or("any rank".into(), |rank| format!("rank {rank}"));
+                return Err(CommError::Deadline { rank: self.rank, from, tag, seconds: deadline.as_secs() });
+            };
+            let waited = mailbox.changed.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+
+    /// The rank whose end makes a wait hopeless.
+    fn lost(&self, on: Option<usize>) -> Option<usize> {
+        let gone = |rank: usize| self.world.gone[rank].load(Ordering::SeqCst);
+        match on {
+            Some(rank) => gone(rank).then_some(rank),
+            // One dead peer ends an any-source wait too: the message may be the one it owed.
+            None => (0..self.size()).find(|rank| *rank != self.rank && gone(*rank)),
+        }
+    }
+
+    fn post(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<u64, CommError> {
+        self.check(to, tag)?;
+        if self.world.gone[to].load(Ordering::SeqCst) {
+            return Err(CommError::PeerLost { rank: to, tag });
+        }
+        let ticket = self.ticket();
+        let mailbox = &self.world.boxes[to];
+        let mut queue = mailbox.lock();
+        let mut bytes = queue.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(message.wire(tag));
+        queue.messages.push_back(Message { from: self.rank, tag, ticket, bytes });
+        drop(queue);
+        mailbox.changed.notify_all();
+        Ok(ticket)
+    }
+
+    /// In rendezvous mode, waits until the receiver took the message.
+    fn taken(&self, to: usize, tag: Tag, ticket: u64) -> Result<(), CommError> {
+        if !self.world.options.rendezvous {
+            return Ok(());
+        }
+        self.wait_at(to, Some(to), tag, |queue| {
+            let waiting = queue.messages.iter().any(|m| m.from == self.rank && m.ticket == ticket);
+            (!waiting).then_some(())
+        })
+    }
+}
+
+impl Drop for ThreadComm {
+    fn drop(&mut self) {
+        self.world.gone[self.rank].store(true, Ordering::SeqCst);
+        for mailbox in &self.world.boxes {
+            // Taking the lock makes sure that nobody is between its check and its wait.
+            drop(mailbox.lock());
+            mailbox.changed.notify_all();
+        }
+    }
+}
+
+impl Communicator for ThreadComm {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.world.boxes.len()
+    }
+
+    fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError> {
+        let ticket = self.post(to, tag, message)?;
+        self.taken(to, tag, ticket)
+    }
+
+    fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError> {
+        if let Some(from) = from {
+            self.check(from, tag)?;
+        }
+        self.wait_at(self.rank, from, tag, |queue| {
+            let mut fitting = queue.messages.iter().filter(|m| m.tag == tag);
+            fitting.find(|m| from.is_none_or(|from| m.from == from)).map(|m| m.from)
+        })
+    }
+
+    fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
+        self.check(from, tag)?;
+        let bytes = self.wait_at(self.rank, Some(from), tag, |queue| {
+            let at = queue.messages.iter().position(|m| m.tag == tag && m.from == from)?;
+            queue.messages.remove(at).map(|m| m.bytes)
+        })?;
+        into.wire_room(bytes.len()).copy_from_slice(&bytes);
+        let accepted = into.accept(from, tag, bytes.len());
+        let mailbox = &self.world.boxes[self.rank];
+        mailbox.lock().spare.push(bytes);
+        if self.world.options.rendezvous {
+            mailbox.changed.notify_all();
+        }
+        accepted
+    }
+
+    fn start_send(&self, to: usize, tag: Tag, mut message: Buffer) -> Result<Pending, CommError> {
+        let ticket = self.post(to, tag, &mut message)?;
+        self.receives.borrow_mut().insert(ticket, message);
+        Ok(Pending { ticket, peer: to, tag, sending: true })
+    }
+
+    fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError> {
+        self.check(from, tag)?;
+        let ticket = self.ticket();
+        self.receives.borrow_mut().insert(ticket, into);
+        Ok(Pending { ticket, peer: from, tag, sending: false })
+    }
+
+    fn test(&self, pending: &Pending) -> Result<bool, CommError> {
+        let own = if pending.sending { pending.peer } else { self.rank };
+        let queue = self.world.boxes[own].lock();
+        let mut messages = queue.messages.iter();
+        if pending.sending {
+            let waiting = messages.any(|m| m.from == self.rank && m.ticket == pending.ticket);
+            return Ok(!self.world.options.rendezvous || !waiting);
+        }
+        Ok(messages.any(|m| m.from == pending.peer && m.tag == pending.tag))
+    }
+
+    fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
+        let mut buffer = self
+            .receives
+            .borrow_mut()
+            .remove(&pending.ticket)
+            .expect("a pending operation belongs to the communicator that began it");
+        if pending.sending {
+            self.taken(pending.peer, pending.tag, pending.ticket)?;
+        } else {
+            self.recv(pending.peer, pending.tag, &mut buffer)?;
+        }
+        Ok(buffer)
+    }
+
+    fn scratch(&self) -> RefMut<'_, Buffer> {
+        self.scratch.borrow_mut()
+    }
+}
+
+/// Runs `body` on `size` ranks, each a thread, and returns what they return, in rank order.
+///
+/// # Panics
+/// When a rank panicked, after all have ended.
+pub fn run_threads<T: Send>(size: usize, options: ThreadOptions, body: impl Fn(&ThreadComm) -> T + Sync) -> Vec<T> {
+    let body = &body;
+    std::thread::scope(|scope| {
+        let ranks: Vec<_> = ThreadComm::world(size, options)
+            .into_iter()
+            .map(|comm| {
+                let name = format!("rank {}", comm.rank);
+                let thread = std::thread::Builder::new().name(name);
+                thread.spawn_scoped(scope, move || body(&comm)).expect("the system has threads left")
+            })
+            .collect();
+        let results: Vec<_> = ranks.into_iter().map(|rank| rank.join()).collect();
+        results.into_iter().map(|r| r.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
