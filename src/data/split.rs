@@ -122,8 +122,13 @@ fn apportion(rows: usize, shares: [f64; 3], owed: [f64; 3]) -> [usize; 3] {
     // 0.29 * 100 is a little below 29 in binary.
     const ROUNDING: f64 = 1e-9;
     let exact = shares.map(|share| share * rows as f64);
-    let mut counts = exact.map(|share| (share + ROUNDING) as usize);
-    let mut left = rows.saturating_sub(counts.iter().sum());
+    let mut left = rows;
+    let mut counts = exact.map(|count| {
+        // Shares may add up to a little more than 1: never more than there is.
+        let count = ((count + ROUNDING) as usize).min(left);
+        left -= count;
+        count
+    });
     let mut may_have_more: [bool; 3] =
         std::array::from_fn(|part| exact[part] - counts[part] as f64 > ROUNDING);
     while left > 0 {
@@ -132,14 +137,15 @@ fn apportion(rows: usize, shares: [f64; 3], owed: [f64; 3]) -> [usize; 3] {
             .filter(|&part| may_have_more[part])
             .max_by(|a, b| remainder(a).total_cmp(&remainder(b)).then(b.cmp(a)));
         // Rounding errors may leave no candidate; the training part then takes the row.
-        let part = if counts[0] == 0 {
-            0
-        } else {
-            largest.unwrap_or(0)
-        };
+        let part = largest.unwrap_or(0);
         counts[part] += 1;
         may_have_more[part] = false;
         left -= 1;
+    }
+    if counts[0] == 0 && rows > 0 {
+        let donor = if counts[1] > counts[2] { 1 } else { 2 };
+        counts[donor] -= 1;
+        counts[0] = 1;
     }
     counts
 }
@@ -250,6 +256,17 @@ mod tests {
             validation: 0.0,
             test: 0.0,
         };
+        // Within what the parser lets pass: a sum of 1.000001, and hardly anything to train on.
+        let above = Fractions {
+            train: 0.5000006,
+            validation: 0.5000003,
+            test: 0.0,
+        };
+        let nothing = Fractions {
+            train: 1e-12,
+            validation: 1.0,
+            test: 0.0,
+        };
         let halves = Fractions {
             train: 0.5,
             validation: 0.25,
@@ -263,6 +280,8 @@ mod tests {
             (&[3, 3, 3, 3], halves, [6, 3, 3]),
             (&[10, 0], Fractions::default(), [8, 1, 1]),
             (&[], Fractions::default(), [0, 0, 0]),
+            (&[3_000_000], above, [1_500_001, 1_499_999, 0]),
+            (&[10], nothing, [1, 9, 0]),
         ] {
             let split = stratified(&labels_of(classes), classes.len(), fractions, 1);
             assert_eq!(sizes(&split), expected, "{classes:?} {fractions}");

@@ -88,7 +88,7 @@ fn bad_cells_are_placed_and_explained() {
 #[test]
 fn bad_files_are_placed_and_explained() {
     let header = |header: &'static str| with_line(1, |_| header.to_owned());
-    let columns =
+    const COLUMNS: &str =
         "\"sepal.length\", \"sepal.width\", \"petal.length\", \"petal.width\", \"variety\"";
     let uci = IRIS.split_once('\n').unwrap().1.replace("Set", "Iris-set");
     #[rustfmt::skip]
@@ -97,8 +97,8 @@ fn bad_files_are_placed_and_explained() {
         ("blank lines only", b"\xef\xbb\xbf\r\n \n".to_vec(), None, "2:1", &["the file is empty"]),
         ("header only", header("x,label")[..8].to_vec(), None, "1:1", &["no rows below the header", "add data"]),
         ("one class", b"x,label\n1,a\n2,a\n".to_vec(), None, "3:2", &["only one class, \"a\", in all 2 rows", "--label"]),
-        ("unknown label", IRIS.into(), Some("varity"), "1:1", &["unknown label column \"varity\"; did you mean \"variety\"?", columns]),
-        ("far label", IRIS.into(), Some("colour"), "1:1", &["unknown label column \"colour\"; the columns are", columns]),
+        ("unknown label", IRIS.into(), Some("varity"), "1:1", &["unknown label column \"varity\"; did you mean \"variety\"?", COLUMNS]),
+        ("far label", IRIS.into(), Some("colour"), "1:1", &["unknown label column \"colour\"; the columns are", COLUMNS]),
         ("no label", header("a,b,c,d,e"), None, "1:1", &["no label column among \"a\", \"b\"", "--label NAME"]),
         ("label alone", b"label\na\nb\n".to_vec(), None, "1:1", &["only column", "add at least one"]),
         ("duplicate", header("a,b,a,c,label"), None, "1:3", &["duplicate column \"a\", already in cell 1", "rename"]),

@@ -9,15 +9,15 @@ use ::csv::{Reader, ReaderBuilder, StringRecord};
 const OTHER_SEPARATORS: [(char, &str, &str); 3] =
     [(';', "';'", ";"), ('\t', "tabs", "\\t"), ('|', "'|'", "|")];
 
-/// A CSV file whose header has been read and checked, at one of its rows.
+/// A CSV file at one of its rows; the header has been read.
 pub(super) struct Table<'a> {
     file: &'a str,
-    /// The column names, in the file's order; none empty, none twice.
+    /// The column names, in the file's order.
     pub(super) names: Vec<String>,
     /// The line the header is on: blank lines may stand above it.
     header_line: u64,
     records: Records<'a>,
-    /// The row that `next` has read, and its line.
+    /// The row that was read last, and its line.
     record: StringRecord,
     line: u64,
 }
