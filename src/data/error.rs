@@ -1,0 +1,133 @@
+//! What can be wrong with data, one line each: what, where, why, and the cure.
+
+use super::csv::CsvFault;
+use std::io;
+use std::path::PathBuf;
+
+/// An error of the data storey.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// Something in a table; the place is line and cell, both counted from 1.
+    #[error("{file}:{line}:{cell}: {fault}")]
+    Csv {
+        /// The file, as it was named.
+        file: String,
+        /// The line in the file, the header being line 1.
+        line: u64,
+        /// The cell in that line.
+        cell: usize,
+        /// What is wrong there.
+        fault: Box<CsvFault>,
+    },
+    /// No data set has this name.
+    #[error(
+        "unknown data set {name:?}{}; use iris, or a labelled table FILE.csv",
+        did_you_mean(nearest)
+    )]
+    UnknownDataset {
+        /// The name asked for.
+        name: String,
+        /// The known name that comes nearest.
+        nearest: Option<String>,
+    },
+    /// The name is reserved for a later version.
+    #[error("data set {name:?} is not in this version; use iris, or a labelled table FILE.csv")]
+    NotInThisVersion {
+        /// The name asked for.
+        name: String,
+    },
+    /// The file is in none of the places.
+    #[error(
+        "data file not found; tried {}; check the name, or give the directory with --data-dir",
+        paths(tried)
+    )]
+    NotFound {
+        /// Every path that was tried, in order.
+        tried: Vec<PathBuf>,
+    },
+    /// A directory, a pipe, a device.
+    #[error("{}: is {kind}, not a regular file; give the path of a CSV file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The file would not fit into memory sensibly.
+    #[error("{}: is {size} bytes, more than the {limit} that are read into memory; train on a part of it", path.display())]
+    TooLarge {
+        /// The path.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The largest size in bytes.
+        limit: u64,
+    },
+    /// The operating system refused.
+    #[error("{}: cannot be read: {error}; check that the file exists on this host and may be read", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What the system said. Not the error's source: it is in the message already.
+        error: io::Error,
+    },
+    /// A table lacks a column that a model needs.
+    #[error(
+        "{data}: column {column:?}, which the model needs, is missing among {columns}; add or rename it"
+    )]
+    MissingColumn {
+        /// The data set.
+        data: String,
+        /// The column's name.
+        column: String,
+        /// The columns there are.
+        columns: String,
+    },
+    /// A table holds a class that a model does not know.
+    #[error(
+        "{data}: class {class:?} is unknown to the model, which knows {known}; correct the label, or train with it"
+    )]
+    UnknownClass {
+        /// The data set.
+        data: String,
+        /// The class.
+        class: String,
+        /// The model's classes.
+        known: String,
+    },
+    /// The parts of a split make no sense.
+    #[error("data split {text:?}: {why}; write train/validation/test, for example 0.8/0.1/0.1")]
+    BadSplit {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Cross-validation with too few or too many folds.
+    #[error(
+        "{folds} folds of {rows} rows: every fold needs a row; choose --folds between 2 and {rows}"
+    )]
+    BadFolds {
+        /// The folds asked for.
+        folds: usize,
+        /// The rows there are.
+        rows: usize,
+    },
+}
+
+/// `; did you mean "x"?`, or nothing.
+pub(super) fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest
+        .as_ref()
+        .map(|name| format!("; did you mean {name:?}?"))
+        .unwrap_or_default()
+}
+
+fn paths(tried: &[PathBuf]) -> String {
+    tried
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
