@@ -143,7 +143,7 @@ def train(case, weights0, inputs, labels, dtype):
 
 
 def decimals(array):
-    """Nested lists of the shortest decimals of the float32 values; proves that they read back, also by way of a double."""
+    """Nested lists of the shortest decimals of the float32 values; proves that they read back by way of a double."""
     if array.ndim > 1:
         return [decimals(row) for row in array]
     values = [float(str(v)) for v in array.astype(np.float32)]
@@ -174,8 +174,9 @@ def main():
         results = {"losses": losses, "gradient0": gradient0, "weights20": weights20}
         document["cases"].append(case | {key: decimals(value) for key, value in results.items()})
         print(f"{case['name']:18} loss {losses[0]:.6f} -> {losses[-1]:.6f}   float32 against float64: {rounding:.1e}")
-    lines = [f'{json.dumps(key)}: {json.dumps(value, separators=(",", ":"))}' for key, value in document.items() if key != "cases"]
-    cases = ",\n".join(json.dumps(case, separators=(",", ":")) for case in document["cases"])
+    dense = (",", ":")
+    lines = [f'"{key}": {json.dumps(value, separators=dense)}' for key, value in document.items() if key != "cases"]
+    cases = ",\n".join(json.dumps(case, separators=dense) for case in document["cases"])
     text = "{\n" + ",\n".join(lines) + ',\n"cases": [\n' + cases + "\n]\n}\n"
     assert json.loads(text) == document
     OUT.parent.mkdir(parents=True, exist_ok=True)
