@@ -190,7 +190,7 @@ pub const KEYS: &[Key] = &[
         "Times the cross-validation is repeated with other folds"),
 
     row("model", "--model", Kind::Choice(Model::WORDS), by("iris_mlp", "img_mlp"),
-        "The network; its widths are the keys above"),
+        "The network; inputLayerNeurons and hiddenLayerNeurons are its widths"),
     row("activation", "--activation", Kind::Choice(Activation::WORDS), all("sigmoid"),
         "Function between dense layers"),
     row("init", "--init", Kind::Choice(Init::WORDS), all("glorot"),
