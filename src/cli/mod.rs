@@ -1,1 +1,6 @@
 //! (under construction)
+pub mod args;
+mod usage;
+
+#[cfg(test)]
+mod args_tests;

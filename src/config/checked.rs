@@ -1,0 +1,210 @@
+//! Configuration as checked: typed, complete, free of contradictions. The rest of the program sees
+//! only this.
+//!
+//! A field's serde name is its key's name, so the table of keys, the files, and the broadcast from
+//! rank 0 (as JSON) need no list of their own.
+
+use super::choices::{
+    Activation, Init, LossKind, Mode, Model, OptimizerKind, RateScaling, Schedule,
+};
+use super::values::{DataSplit, Dataset, GlobalBatch};
+use serde::{Deserialize, Serialize};
+use std::num::{NonZeroU64, NonZeroUsize};
+
+/// A checked configuration. What each field means is said in its row of [`super::keys::KEYS`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// `inputdataDims`: numbers per sample; none: as the data have.
+    #[serde(rename = "inputdataDims")]
+    pub input_dims: Option<NonZeroUsize>,
+    /// `inputLayerNeurons`: width of the first dense layer.
+    pub input_layer_neurons: NonZeroUsize,
+    /// `hiddenLayerNeurons`: width of the second dense layer.
+    pub hidden_layer_neurons: NonZeroUsize,
+    /// `outputLayerNeurons`: one per class; none: as the data have.
+    pub output_layer_neurons: Option<NonZeroUsize>,
+    /// `labelOnehotDims`: equals `output_layer_neurons` when both are known.
+    pub label_onehot_dims: Option<NonZeroUsize>,
+    /// `numEpochs`.
+    #[serde(rename = "numEpochs")]
+    pub epochs: NonZeroU64,
+    /// `learningRate`, before scaling and schedule.
+    pub learning_rate: f64,
+    /// `batchSize`, on each training rank.
+    pub batch_size: NonZeroUsize,
+    /// `parallelism`: upper bound of the threads of a rank.
+    pub parallelism: Option<NonZeroUsize>,
+    /// `mode`; none: single on one rank, allreduce on several.
+    pub mode: Option<Mode>,
+    /// `dataset`.
+    pub dataset: Dataset,
+    /// `dataDir`.
+    pub data_dir: String,
+    /// `label`; none: the last column.
+    pub label: Option<String>,
+    /// `dataSplit`.
+    pub data_split: DataSplit,
+    /// `folds`; 0: no cross-validation, otherwise 2 or more.
+    pub folds: usize,
+    /// `repeats` of the cross-validation.
+    pub repeats: NonZeroUsize,
+    /// `model`.
+    pub model: Model,
+    /// `activation`.
+    pub activation: Activation,
+    /// `init`.
+    pub init: Init,
+    /// `standardizeHidden`.
+    pub standardize_hidden: bool,
+    /// `loss`.
+    pub loss: LossKind,
+    /// `globalBatch`.
+    #[serde(default)]
+    pub global_batch: GlobalBatch,
+    /// `optimizer`.
+    pub optimizer: OptimizerKind,
+    /// `momentum`, for the optimiser of this name.
+    pub momentum: f64,
+    /// `weightDecay`.
+    pub weight_decay: f64,
+    /// `schedule`.
+    pub schedule: Schedule,
+    /// `stepEpochs`, for the schedule `step`.
+    pub step_epochs: NonZeroU64,
+    /// `stepFactor`, for the schedule `step`.
+    pub step_factor: f64,
+    /// `warmupEpochs`.
+    pub warmup_epochs: u64,
+    /// `rateScaling`.
+    pub rate_scaling: RateScaling,
+    /// `rateBatch`: the global batch at which `learning_rate` holds as written.
+    pub rate_batch: NonZeroUsize,
+    /// `seed`.
+    pub seed: u64,
+    /// `threads` of a rank; 0: as many as its cores allow.
+    pub threads: usize,
+    /// `deterministic`.
+    pub deterministic: bool,
+    /// `microChunk`: samples computed as one when `deterministic`.
+    pub micro_chunk: NonZeroUsize,
+}
+
+impl Config {
+    /// The whole configuration as the text of a flat TOML file; read back it gives an equal one.
+    pub fn to_toml(&self) -> String {
+        super::toml_file::write(self)
+    }
+
+    /// What the reader of a run's head should know about the configuration.
+    pub fn notes(&self) -> Vec<String> {
+        let parallelism = self.parallelism.map(|most| {
+            format!("parallelism = {most} bounds the threads per rank; the original never read it")
+        });
+        parallelism.into_iter().collect()
+    }
+
+    /// The widths of the network, input to output, for data with `dims` numbers a sample and
+    /// `classes` classes.
+    pub fn layer_widths(&self, dims: usize, classes: usize) -> [usize; 4] {
+        [
+            dims,
+            self.input_layer_neurons.get(),
+            self.hidden_layer_neurons.get(),
+            classes,
+        ]
+    }
+
+    /// The value of a key as JSON, if it has one.
+    pub(super) fn value(&self, key: &str) -> Option<serde_json::Value> {
+        let all = serde_json::to_value(self).expect("numbers, words and texts are JSON");
+        all.get(key).filter(|value| !value.is_null()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Raw, Sources, resolve};
+
+    /// Each test value differs from the default, so a field that is lost shows.
+    const CHANGED: &[&str] = &[
+        "inputLayerNeurons=7",
+        "hiddenLayerNeurons=6",
+        "numEpochs=3",
+        "learningRate=0.1234567890123",
+        "batchSize=9",
+        "parallelism=2",
+        "mode=sendrecv",
+        "dataset=a b\"c/\\x.csv",
+        "dataDir=/d ä",
+        "label=it's \"it\"",
+        "dataSplit=0.7/0.2/0.1",
+        "folds=10",
+        "repeats=5",
+        "model=img_mlp",
+        "activation=relu",
+        "init=he",
+        "standardizeHidden=true",
+        "loss=l2",
+        "globalBatch=full",
+        "optimizer=momentum",
+        "momentum=0.5",
+        "weightDecay=1e-7",
+        "schedule=step",
+        "stepEpochs=2",
+        "stepFactor=0.25",
+        "warmupEpochs=1",
+        "rateScaling=linear",
+        "rateBatch=8",
+        "seed=9223372036854775807",
+        "threads=3",
+        "deterministic=true",
+        "microChunk=2",
+        "inputdataDims=5",
+        "outputLayerNeurons=2",
+        "labelOnehotDims=2",
+    ];
+
+    fn resolved(sets: &[&str]) -> Config {
+        let sources = Sources {
+            sets: sets.iter().map(|set| set.to_string()).collect(),
+            ..Sources::default()
+        };
+        resolve(&sources.gather().unwrap()).unwrap().0
+    }
+
+    #[test]
+    fn toml_and_json_give_the_same_configuration_back() {
+        for sets in [&[][..], &["globalBatch=80"], &["dataset=x.csv"], CHANGED] {
+            let config = resolved(sets);
+            let mut raw = Raw::default();
+            super::super::toml_file::read("run.toml", &config.to_toml(), &mut raw).unwrap();
+            assert_eq!(resolve(&raw).unwrap().0, config);
+            let json = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn every_key_reaches_its_field() {
+        assert_eq!(CHANGED.len(), crate::config::keys::KEYS.len());
+        let (default, changed) = (resolved(&[]), resolved(CHANGED));
+        for key in crate::config::keys::KEYS {
+            assert_ne!(
+                default.value(key.name),
+                changed.value(key.name),
+                "{}",
+                key.name
+            );
+        }
+        assert_eq!(changed.global_batch, GlobalBatch::Full);
+        assert_eq!(changed.label.as_deref(), Some("it's \"it\""));
+    }
+
+    #[test]
+    fn parallelism_says_what_it_does() {
+        assert!(resolved(&[]).notes()[0].contains("bounds the threads per rank"));
+        assert_eq!(resolved(&[]).layer_widths(4, 3), [4, 30, 20, 3]);
+    }
+}

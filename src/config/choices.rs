@@ -1,0 +1,163 @@
+//! The settings that are one word out of a few: each an enum that knows its words.
+//!
+//! The words are written once, here: the table of keys, the messages, the files and the broadcast
+//! use them.
+
+use serde::{Deserialize, Serialize};
+
+/// Makes an enum whose variants each have one word.
+macro_rules! choices {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// Every word, in the order in which they are offered.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word of this choice.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// The choice of this word.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.word())
+            }
+        }
+    };
+}
+
+choices! {
+    /// How the ranks work together.
+    Mode {
+        /// One rank, no communication.
+        Single = "single",
+        /// Rank 0 collects the workers' gradients and sends the mean back.
+        SendRecv = "sendrecv",
+        /// Every rank trains; gradients are reduced over all ranks.
+        AllReduce = "allreduce",
+    }
+}
+choices! {
+    /// The network. Both are dense networks whose widths the width keys give.
+    Model {
+        /// 4-30-20-3, for iris and other tables.
+        IrisMlp = "iris_mlp",
+        /// 67500-40-10-6, the original's network for 150 x 150 photographs.
+        ImgMlp = "img_mlp",
+    }
+}
+choices! {
+    /// How a gradient becomes a step.
+    OptimizerKind {
+        /// Plain gradient descent.
+        Sgd = "sgd",
+        /// Gradient descent with momentum.
+        Momentum = "momentum",
+        /// Adam.
+        Adam = "adam",
+    }
+}
+choices! {
+    /// How the learning rate changes over the epochs.
+    Schedule {
+        /// It stays.
+        Constant = "constant",
+        /// It is multiplied by stepFactor every stepEpochs epochs.
+        Step = "step",
+        /// It falls to zero along half a cosine.
+        Cosine = "cosine",
+    }
+}
+choices! {
+    /// What training makes small.
+    LossKind {
+        /// Softmax and cross-entropy.
+        CrossEntropy = "cross-entropy",
+        /// Squared distance to the one-hot label.
+        L2 = "l2",
+    }
+}
+choices! {
+    /// The function between two dense layers.
+    Activation {
+        /// 1 / (1 + e⁻ˣ).
+        Sigmoid = "sigmoid",
+        /// Hyperbolic tangent.
+        Tanh = "tanh",
+        /// max(0, x).
+        Relu = "relu",
+    }
+}
+choices! {
+    /// How the first weights are drawn.
+    Init {
+        /// Glorot and Bengio 2010.
+        Glorot = "glorot",
+        /// He et al. 2015.
+        He = "he",
+        /// Uniform over ±1/√inputs.
+        Uniform = "uniform",
+    }
+}
+choices! {
+    /// How the rate grows with the global batch.
+    RateScaling {
+        /// It does not.
+        None = "none",
+        /// With the square root of global batch / rateBatch.
+        Sqrt = "sqrt",
+        /// With global batch / rateBatch.
+        Linear = "linear",
+    }
+}
+choices! {
+    /// How progress is shown.
+    Progress {
+        /// A bar alone on a terminal, lines under a launcher.
+        Auto = "auto",
+        /// A bar.
+        Bar = "bar",
+        /// Lines.
+        Lines = "lines",
+        /// Nothing.
+        None = "none",
+    }
+}
+choices! {
+    /// How predictions are written.
+    PredictFormat {
+        /// For people.
+        Text = "text",
+        /// Comma-separated, with a header.
+        Csv = "csv",
+        /// One JSON object a line.
+        JsonLines = "jsonl",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_and_its_choice_belong_together() {
+        for word in Mode::WORDS {
+            let mode = Mode::from_word(word).unwrap();
+            assert_eq!(&mode.word(), word);
+            assert_eq!(serde_json::to_value(mode).unwrap(), *word);
+        }
+        assert_eq!(Mode::from_word("SendRecv"), None);
+        assert_eq!(format!("{:>5}", OptimizerKind::Sgd), "  sgd");
+    }
+}
