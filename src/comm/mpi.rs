@@ -142,8 +142,7 @@ impl MpiComm {
         let mut comm = world;
         let (mut rank, mut size) = (0, 0);
         checked!(MPI_Comm_dup(world, &mut comm))?;
-        // SAFETY: a constant of the C library.
-        checked!(MPI_Comm_set_errhandler(comm, unsafe { ffi::RSMPI_ERRORS_RETURN }))?;
+        checked!(MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN))?;
         checked!(MPI_Comm_rank(comm, &mut rank))?;
         checked!(MPI_Comm_size(comm, &mut size))?;
         Ok(Self {
@@ -191,6 +190,11 @@ impl MpiComm {
     }
 }
 
+fn blank_status() -> ffi::MPI_Status {
+    // SAFETY: a status is a C structure of integers; zeros are a valid one.
+    unsafe { std::mem::zeroed() }
+}
+
 /// The number of bytes of the message that a status describes.
 fn message_len(status: &ffi::MPI_Status) -> Result<usize, CommError> {
     let mut bytes = 0;
@@ -220,21 +224,19 @@ impl Communicator for MpiComm {
             // SAFETY: a constant of the C library.
             None => unsafe { ffi::RSMPI_ANY_SOURCE },
         };
-        let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
-        checked!(MPI_Probe(source, tag as c_int, self.comm, status.as_mut_ptr()))?;
-        // SAFETY: zeroed is a valid status, and MPI_Probe succeeded and filled it.
-        Ok(unsafe { status.assume_init() }.MPI_SOURCE as usize)
+        let mut status = blank_status();
+        checked!(MPI_Probe(source, tag as c_int, self.comm, &mut status))?;
+        Ok(status.MPI_SOURCE as usize)
     }
 
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
         let peer = self.check_peer(from, tag)?;
-        let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
-        checked!(MPI_Probe(peer, tag as c_int, self.comm, status.as_mut_ptr()))?;
-        // SAFETY: zeroed is a valid status, and MPI_Probe succeeded and filled it.
-        let bytes = message_len(unsafe { status.assume_ref() })?;
+        let mut status = blank_status();
+        checked!(MPI_Probe(peer, tag as c_int, self.comm, &mut status))?;
+        let bytes = message_len(&status)?;
         let room = into.wire_room(bytes);
         let (pointer, len) = (room.as_mut_ptr().cast::<c_void>(), count(bytes, 1)?);
-        checked!(MPI_Recv(pointer, len, byte(), peer, tag as c_int, self.comm, status.as_mut_ptr()))?;
+        checked!(MPI_Recv(pointer, len, byte(), peer, tag as c_int, self.comm, &mut status))?;
         into.accept(from, tag, bytes)
     }
 
@@ -267,12 +269,10 @@ impl Communicator for MpiComm {
         if transfer.bytes.is_some() {
             return Ok(true);
         }
-        let (mut done, mut status) = (0, MaybeUninit::<ffi::MPI_Status>::zeroed());
-        checked!(MPI_Test(&mut transfer.request, &mut done, status.as_mut_ptr()))?;
+        let (mut done, mut status) = (0, blank_status());
+        checked!(MPI_Test(&mut transfer.request, &mut done, &mut status))?;
         if done != 0 {
-            // SAFETY: zeroed is a valid status, and MPI_Test succeeded.
-            let status = unsafe { status.assume_ref() };
-            transfer.bytes = Some(if pending.sending { 0 } else { message_len(status)? });
+            transfer.bytes = Some(if pending.sending { 0 } else { message_len(&status)? });
         }
         Ok(done != 0)
     }
@@ -283,15 +283,14 @@ impl Communicator for MpiComm {
         let bytes = match transfer.bytes {
             Some(bytes) => bytes,
             None => {
-                let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
-                let waited = checked!(MPI_Wait(&mut transfer.request, status.as_mut_ptr()));
+                let mut status = blank_status();
+                let waited = checked!(MPI_Wait(&mut transfer.request, &mut status));
                 if let Err(error) = waited {
                     // MPI may still write to the buffer of a failed operation: it must outlive the process.
                     std::mem::forget(transfer);
                     return Err(error);
                 }
-                // SAFETY: zeroed is a valid status, and MPI_Wait succeeded.
-                if pending.sending { 0 } else { message_len(unsafe { status.assume_ref() })? }
+                if pending.sending { 0 } else { message_len(&status)? }
             }
         };
         if !pending.sending {
