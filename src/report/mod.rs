@@ -1,5 +1,6 @@
 //! What people see: the terminal, charts, and tables.
 
+mod axis;
 pub mod chart;
 pub mod confusion;
 mod lines;

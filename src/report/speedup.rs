@@ -2,6 +2,7 @@
 
 use super::svg::{Chart, Series};
 use super::text::{short, table};
+use crate::run::error::show;
 use crate::run::state::{RunJson, State, read_state};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -162,7 +163,7 @@ impl fmt::Display for Speedup {
         }));
         f.write_str(&table(&lines))?;
         for (run, why) in &self.left_out {
-            writeln!(f, "left out: {}: {why}", run.display())?;
+            writeln!(f, "left out: {}: {why}", show(run))?;
         }
         Ok(())
     }
