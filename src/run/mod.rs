@@ -1,1 +1,16 @@
-//! (under construction)
+//! What a run leaves behind: its directory, its state, its logs, its model file.
+//!
+//! Everything here may be called at rank 0 only, and nothing here knows that other ranks exist.
+
+pub mod directory;
+pub mod error;
+pub mod file;
+pub mod log;
+pub mod metrics;
+mod model_bytes;
+pub mod model_file;
+pub mod state;
+
+pub use directory::{RunDir, run_name};
+pub use error::RunError;
+pub use file::write_atomic;

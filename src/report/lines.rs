@@ -1,0 +1,328 @@
+//! The words of the terminal: what runs, how an epoch went, what came out.
+
+use super::text::{count, quoted, short, with_unit};
+use crate::event::EpochRecord;
+use crate::run::state::{Final, RunJson, State};
+use crate::units::Bytes;
+use std::path::Path;
+
+/// What the head lines say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Head {
+    /// Version of goai-rs.
+    pub version: String,
+    /// Training mode.
+    pub mode: String,
+    /// Host of each rank, by rank.
+    pub hosts: Vec<String>,
+    /// Threads of each rank, by rank.
+    pub threads: Vec<usize>,
+    /// MPI library; absent where the ranks are threads or there is only one.
+    pub mpi: Option<String>,
+    /// Data set.
+    pub dataset: String,
+    /// Samples for training, validation and test.
+    pub split: [usize; 3],
+    /// What a sample is, in the plural: `rows`, `images`.
+    pub unit: String,
+    /// Network.
+    pub model: String,
+    /// Its number of parameters.
+    pub parameters: usize,
+    /// Payload that one rank gives to the others in one step's exchange.
+    pub bytes_per_exchange: Bytes,
+    /// Epochs to train.
+    pub epochs: u64,
+}
+
+/// The lines before training.
+pub(super) fn head_lines(head: &Head) -> Vec<String> {
+    let ranks = count(head.hosts.len(), "rank");
+    let library = head
+        .mpi
+        .as_ref()
+        .map_or(String::new(), |mpi| format!(", {mpi}"));
+    let [train, validation, test] = head.split;
+    let exchange = match head.bytes_per_exchange {
+        Bytes(0) => String::new(),
+        Bytes(bytes) => format!(
+            ", {} a rank and step to exchange",
+            with_unit(bytes as f64, "B")
+        ),
+    };
+    vec![
+        format!(
+            "goai-rs {}: {}, {ranks} on {}, {}{library}",
+            head.version,
+            head.mode,
+            places(&head.hosts),
+            threads(&head.threads)
+        ),
+        format!(
+            "data   {}: {train} {unit} for training, {validation} for validation, {test} for testing",
+            head.dataset,
+            unit = head.unit
+        ),
+        format!(
+            "model  {}, {}{exchange}",
+            head.model,
+            count(head.parameters, "parameter")
+        ),
+    ]
+}
+
+/// `vm`, or `a (8), b (4)`; of many hosts only the number.
+fn places(hosts: &[String]) -> String {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for host in hosts {
+        match counted.iter_mut().find(|(name, _)| name == host) {
+            Some((_, ranks)) => *ranks += 1,
+            None => counted.push((host, 1)),
+        }
+    }
+    match counted.as_slice() {
+        [(host, _)] => (*host).to_owned(),
+        few if few.len() <= 4 => few
+            .iter()
+            .map(|(host, ranks)| format!("{host} ({ranks})"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        many => count(many.len(), "host"),
+    }
+}
+
+fn threads(threads: &[usize]) -> String {
+    let (least, most) = (
+        threads.iter().min().copied().unwrap_or(1),
+        threads.iter().max().copied().unwrap_or(1),
+    );
+    if least == most {
+        format!("{} each", count(most, "thread"))
+    } else {
+        format!("{least} to {most} threads each")
+    }
+}
+
+/// The figures of an epoch, as far as they exist.
+pub(super) fn figures(record: &EpochRecord) -> String {
+    let mut parts = vec![format!("loss {:.4}", record.train_loss)];
+    parts.extend(record.val_loss.map(|loss| format!("val loss {loss:.4}")));
+    parts.extend(record.val_acc.map(|share| format!("val acc {share:.3}")));
+    parts.push(format!("{} samples/s", short(record.samples_per_s)));
+    let (talk, all) = (
+        record.comm_s + record.wait_s,
+        record.compute_s + record.comm_s + record.wait_s,
+    );
+    if talk > 0.0 {
+        parts.push(format!("comm {:.0} %", talk / all * 100.0));
+    }
+    parts.join("  ")
+}
+
+/// The lines after it.
+pub(super) fn end_lines(run: &RunJson, dir: &Path, unit: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    if run.state != State::Complete {
+        lines.push(format!("the run is {}", run.state));
+    }
+    if let Some(cv) = &run.cv {
+        let (folds, repeats) = (cv.folds, cv.repeats);
+        lines.push(format!(
+            "accuracy {:.3} ± {:.3} on {}, {repeats} x stratified {folds}-fold",
+            cv.mean, cv.sd, run.dataset
+        ));
+    }
+    let figures = run.final_figures.as_ref();
+    if let Some(figures) = figures {
+        lines.extend(result_lines(figures, &run.dataset, unit));
+    }
+    let place = quoted(&dir.to_string_lossy());
+    lines.push(format!("results in {place}"));
+    lines.push(match (run.state, figures) {
+        (State::Complete, Some(_)) => format!("next: ./goai-rs eval {place}"),
+        (State::Checkpointed, _) => {
+            format!("next: the same command with --run-dir {place} --resume auto")
+        }
+        _ => format!("next: ./goai-rs state {place}"),
+    });
+    lines
+}
+
+/// The final figures, as far as they exist.
+fn result_lines(figures: &Final, dataset: &str, unit: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut fit = Vec::new();
+    fit.extend(
+        figures
+            .train_loss
+            .map(|loss| format!("train loss {loss:.4}")),
+    );
+    fit.extend(
+        figures
+            .val_acc
+            .map(|share| format!("validation accuracy {share:.3}")),
+    );
+    lines.push(fit.join(", "));
+    lines.extend(figures.test_acc.map(|share| {
+        format!(
+            "test accuracy {share:.3} on {dataset} test, {} {unit}",
+            figures.test_size
+        )
+    }));
+    let mut cost = Vec::new();
+    cost.extend(figures.elapsed_s.map(|seconds| format!("{seconds:.2} s")));
+    cost.extend(
+        figures
+            .samples_per_s
+            .map(|speed| format!("{} samples/s", short(speed))),
+    );
+    cost.extend(
+        figures
+            .comm_share
+            .map(|share| format!("{:.0} % of the time in communication", share * 100.0)),
+    );
+    cost.extend(figures.energy_j.map(|joules| with_unit(joules, "J")));
+    lines.push(cost.join(", "));
+    if !figures.weights_hash.is_empty() {
+        lines.push(format!("weights {}", figures.weights_hash));
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::run::state::Cv;
+
+    /// A head like that of the first command of the README.
+    pub(in crate::report) fn head(ranks: usize) -> Head {
+        Head {
+            version: "0.1.0".into(),
+            mode: "allreduce".into(),
+            hosts: vec!["vm".into(); ranks],
+            threads: vec![1; ranks],
+            mpi: Some("Open MPI 4.1.4".into()),
+            dataset: "iris".into(),
+            split: [120, 15, 15],
+            unit: "rows".into(),
+            model: "iris_mlp".into(),
+            parameters: 833,
+            bytes_per_exchange: Bytes(3332),
+            epochs: 100,
+        }
+    }
+
+    #[test]
+    fn the_head_says_what_runs() {
+        let expected = "\
+goai-rs 0.1.0: allreduce, 20 ranks on vm, 1 thread each, Open MPI 4.1.4
+data   iris: 120 rows for training, 15 for validation, 15 for testing
+model  iris_mlp, 833 parameters, 3.3 kB a rank and step to exchange
+";
+        assert_eq!(head_lines(&head(20)).join("\n") + "\n", expected);
+        let mut other = Head {
+            mpi: None,
+            bytes_per_exchange: Bytes(0),
+            threads: vec![2, 4, 2],
+            ..head(3)
+        };
+        other.hosts[1] = "b".into();
+        let lines = head_lines(&other);
+        assert!(
+            lines[0].ends_with("3 ranks on vm (2), b (1), 2 to 4 threads each"),
+            "{lines:?}"
+        );
+        assert!(lines[2].ends_with("833 parameters"), "{lines:?}");
+    }
+
+    #[test]
+    fn figures_that_exist_are_shown() {
+        let mut record = EpochRecord {
+            val_loss: Some(f64::NAN),
+            val_acc: Some(0.9336),
+            train_loss: 0.5,
+            samples_per_s: 15_700.0,
+            ..EpochRecord::default()
+        };
+        (record.compute_s, record.comm_s, record.wait_s) = (0.6, 0.1, 0.3);
+        assert_eq!(
+            figures(&record),
+            "loss 0.5000  val loss NaN  val acc 0.934  15.7 k samples/s  comm 40 %"
+        );
+    }
+
+    #[test]
+    fn the_end_says_what_came_out_and_what_to_do_next() {
+        let mut run = RunJson {
+            dataset: "iris".into(),
+            state: State::Complete,
+            ..RunJson::default()
+        };
+        run.final_figures = Some(Final {
+            train_loss: Some(0.04234),
+            val_acc: Some(14.0 / 15.0),
+            test_acc: Some(1.0),
+            test_size: 15,
+            samples_per_s: Some(123_456.0),
+            elapsed_s: Some(0.25),
+            comm_share: Some(0.337),
+            weights_hash: "00000000000000ab".into(),
+            ..Final::default()
+        });
+        let lines = end_lines(&run, Path::new("runs/a b"), "rows");
+        let expected = "\
+train loss 0.0423, validation accuracy 0.933
+test accuracy 1.000 on iris test, 15 rows
+0.25 s, 123.5 k samples/s, 34 % of the time in communication
+weights 00000000000000ab
+results in 'runs/a b'
+next: ./goai-rs eval 'runs/a b'
+";
+        assert_eq!(lines.join("\n") + "\n", expected);
+    }
+
+    #[test]
+    fn other_ends_have_their_own_next_command() {
+        let run = |state| RunJson {
+            state,
+            ..RunJson::default()
+        };
+        for (state, last) in [
+            (State::Diverged, "next: ./goai-rs state r"),
+            (
+                State::Checkpointed,
+                "next: the same command with --run-dir r --resume auto",
+            ),
+        ] {
+            let lines = end_lines(&run(state), Path::new("r"), "rows");
+            assert_eq!(
+                lines,
+                [
+                    format!("the run is {state}"),
+                    "results in r".into(),
+                    last.into()
+                ]
+            );
+        }
+        let cv = Some(Cv {
+            mean: 0.9666,
+            sd: 0.0211,
+            folds: 10,
+            repeats: 5,
+        });
+        let lines = end_lines(
+            &RunJson {
+                cv,
+                dataset: "iris".into(),
+                ..run(State::Complete)
+            },
+            Path::new("r"),
+            "rows",
+        );
+        assert_eq!(
+            lines[0],
+            "accuracy 0.967 ± 0.021 on iris, 5 x stratified 10-fold"
+        );
+    }
+}
