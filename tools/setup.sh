@@ -48,7 +48,7 @@ Install them yourself:
 On a cluster:
   module load openmpi
   module load llvm      # or: export LIBCLANG_PATH=<the directory that holds libclang.so>
-For the tests' private Slurm (as root; without it that part is skipped):
+For the tests' private Slurm (without it that part is skipped):
   Debian, Ubuntu   apt-get install slurm-wlm munge libpmix-dev procps
 LISTS
 }
@@ -84,7 +84,7 @@ install() {
   # Package lists can be older than the archive: on failure read them again, once.
   apt install --no-install-recommends -y "$@" >>"$log" 2>&1 </dev/null ||
     { apt update && apt install --no-install-recommends -y "$@"; } >>"$log" 2>&1 </dev/null || rc=$?
-  [ ! -e "$policy" ] || [ "$(trap -p EXIT)" = "" ] || services_back
+  [ -z "$(trap -p EXIT)" ] || services_back
   [ "$rc" = 0 ] || tail -n 15 "$log" >&2
   rm -f "$log"
   return "$rc"
@@ -99,7 +99,7 @@ mapfile -t need < <(missing_run)
 mapfile -t extra < <(missing_test)
 [ $((${#need[@]} + ${#extra[@]})) -gt 0 ] || exit 0
 
-# One call of apt-get for both where it works; the test packages must not pull the others down with them.
+# Apart from each other: what only the tests need must not keep the rest from being installed.
 if [ ${#need[@]} -gt 0 ]; then
   install "${need[@]}" || {
     echo "setup: missing: ${need[*]}, and they could not be installed here (neither root nor password-less sudo, no apt-get, or apt-get failed)." >&2
@@ -108,10 +108,6 @@ if [ ${#need[@]} -gt 0 ]; then
   }
   has_mpi && has_libclang || { echo "setup: the packages are installed, yet mpicc finds no mpi.h or there is no libclang: check PATH and LIBCLANG_PATH." >&2; exit 1; }
 fi
-if [ ${#extra[@]} -gt 0 ]; then
-  if [ "$(id -u)" != 0 ]; then
-    echo "setup: not root, so no private Slurm: that part of the tests will be skipped (missing: ${extra[*]})." >&2
-  else
-    install "${extra[@]}" || echo "setup: could not install ${extra[*]}: the tests that need them will be skipped." >&2
-  fi
-fi
+[ ${#extra[@]} = 0 ] || install "${extra[@]}" ||
+  echo "setup: ${extra[*]} could not be installed here: the tests that need them, the Slurm part above all, will be skipped." >&2
+exit 0
