@@ -5,7 +5,7 @@
 # Packages come from apt-get as root or through password-less sudo; anybody else is told what to install, and the exit status is 1.
 # The test packages are a private Slurm: without them the Slurm part of the tests is skipped, so their absence never stops anything.
 set -euo pipefail
-PATH=$PATH:/usr/sbin:/sbin   # daemons live there, and a user's PATH leaves it out
+PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin   # where daemons and a fresh Rust live, which a user's PATH may leave out
 
 what=${1:-run}
 case $what in run|test) ;; *) echo "usage: tools/setup.sh [run|test]" >&2; exit 2 ;; esac
@@ -13,7 +13,8 @@ case $what in run|test) ;; *) echo "usage: tools/setup.sh [run|test]" >&2; exit 
 has() { command -v "$1" >/dev/null 2>&1; }
 any_file() { compgen -G "$1" >/dev/null; }
 
-has_mpi() { has mpirun && has mpicc && mpicc -E -x c - <<<'#include <mpi.h>' >/dev/null 2>&1; }
+has_launcher() { has mpirun || has mpiexec || has srun; }
+has_mpi() { has_launcher && has mpicc && mpicc -E -x c - <<<'#include <mpi.h>' >/dev/null 2>&1; }
 has_libclang() {
   [ -n "${LIBCLANG_PATH:-}" ] || has clang || any_file '/usr/lib/llvm*/lib/libclang*.so*' || any_file '/usr/lib*/libclang*.so*' ||
     any_file '/usr/lib/*/libclang*.so*' || any_file '/opt/homebrew/opt/llvm/lib/libclang.dylib' || any_file '/usr/local/opt/llvm/lib/libclang.dylib'
@@ -91,18 +92,19 @@ install() {
 }
 
 if ! has cargo; then
-  echo "setup: cargo not found in PATH. Install Rust from https://rustup.rs (one command, no root), open a new shell (or: . ~/.cargo/env), then try again." >&2
+  echo "setup: cargo not found in PATH. Install Rust from https://rustup.rs (one command, no root), then try again." >&2
   exit 1
 fi
 
-mapfile -t need < <(missing_run)
-mapfile -t extra < <(missing_test)
+# shellcheck disable=SC2207   # package names hold no spaces, and mapfile is unknown to the bash of macOS
+need=($(missing_run)) extra=($(missing_test))
 [ $((${#need[@]} + ${#extra[@]})) -gt 0 ] || exit 0
 
 # Apart from each other: what only the tests need must not keep the rest from being installed.
 if [ ${#need[@]} -gt 0 ]; then
   install "${need[@]}" || {
-    echo "setup: missing: ${need[*]}, and they could not be installed here (neither root nor password-less sudo, no apt-get, or apt-get failed)." >&2
+    [ $? = 126 ] && why="this needs apt-get as root or through password-less sudo" || why="apt-get failed"
+    echo "setup: missing: ${need[*]} (Debian's names); not installed: $why." >&2
     print_lists
     exit 1
   }
