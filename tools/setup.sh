@@ -108,7 +108,8 @@ if [ ${#need[@]} -gt 0 ]; then
     print_lists
     exit 1
   }
-  has_mpi && has_libclang || { echo "setup: the packages are installed, yet mpicc finds no mpi.h or there is no libclang: check PATH and LIBCLANG_PATH." >&2; exit 1; }
+  still=$(missing_run)
+  [ -z "$still" ] || { echo "setup: installed, yet not found: ${still//$'\n'/ }. Check PATH, mpicc and LIBCLANG_PATH." >&2; exit 1; }
 fi
 [ ${#extra[@]} = 0 ] || install "${extra[@]}" ||
   echo "setup: ${extra[*]} could not be installed here: the tests that need them, the Slurm part above all, will be skipped." >&2

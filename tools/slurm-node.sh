@@ -11,7 +11,8 @@ usage() { echo "usage: tools/slurm-node.sh start|stop DIR" >&2; exit 2; }
 [ $# = 2 ] || usage
 mkdir -p "$2"
 dir=$(cd "$2" && pwd -P)
-host=$(hostname -s 2>/dev/null || hostname)
+host=$(uname -n)
+host=${host%%.*}   # as slurmd shortens it
 cpus=20
 
 # --- writing the configuration -------------------------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ spawn() {
 # ours NAME: the pid of that daemon while it lives and is still the process we started (a pid can be given out again).
 ours() {
   local pid
-  pid=$(cat "$dir/$1.own" 2>/dev/null) && [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$dir/" && echo "$pid"
+  pid=$(cat "$dir/$1.own" 2>/dev/null) && [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$dir/" && echo "$pid"
 }
 
 # until_true SECONDS COMMAND...: polls it four times a second.
@@ -117,10 +118,8 @@ start_slurm() {
 
 show_logs() {
   local log
-  for log in munged slurmctld slurmd; do
-    for log in "$dir/$log.out" "$dir/$log.log"; do
-      [ ! -s "$log" ] || { echo "--- $log"; tail -n 8 "$log"; } >&2
-    done
+  for log in "$dir"/{munge,slurmctld,slurmd}.out; do   # run in the foreground, each says there what it says in its log
+    [ ! -s "$log" ] || { echo "--- $log"; tail -n 8 "$log"; } >&2
   done
 }
 
