@@ -39,7 +39,7 @@ unit: build               ## cargo test; what it starts is ./goai-rs
 	$(CARGO_TEST)
 
 mpi: setup                ## tests/mpi under mpirun at 1, 2, 3 and 4 ranks
-	@exe=$$(cargo test --locked --test mpi --no-run --message-format=json | grep '"kind":\["test"\]' | grep -o '"executable":"[^"]*"' | cut -d'"' -f4); \
+	@exe=$$(cargo test --locked --test mpi --no-run --message-format=json-render-diagnostics | grep '"kind":\["test"\]' | grep -o '"executable":"[^"]*"' | cut -d'"' -f4); \
 	for n in 1 2 3 4; do echo "mpirun -n $$n tests/mpi"; mpirun --timeout 300 -n "$$n" "$$exe"; done
 
 slurm: build              ## slurm/*.sbatch, unedited, on a private one-node Slurm
