@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# Submits the scripts of slurm/ unedited to a real one-node Slurm that it starts itself, and checks the finished runs.
+#   tests/slurm.sh                 needs ./goai-rs (make)
+#   tests/slurm.sh --self-check    the Slurm alone: trivial jobs, a small MPI program, what a missing binary says; needs no ./goai-rs
+# Where the packages are missing it says SKIP and why, and succeeds. It stops only what it started.
+# Exit status: 0 nothing failed, 1 something did, 2 usage.
+set -uo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+top=$(cd "$(dirname "$0")/.." && pwd -P)
+self_check=no
+case ${1:-} in "") ;; --self-check) self_check=yes ;; *) echo "usage: tests/slurm.sh [--self-check]" >&2; exit 2 ;; esac
+
+# --- the report ----------------------------------------------------------------------------------------------------------------
+
+passed=0 failed=0 skipped=0
+pass() { passed=$((passed + 1)); echo "PASS $1"; }
+fail() { failed=$((failed + 1)); echo "FAIL $1: $2"; }
+skip() { skipped=$((skipped + 1)); echo "SKIP $1: $2"; }
+finish() {
+  echo "slurm: $passed passed, $failed failed, $skipped skipped"
+  [ "$failed" = 0 ]
+  exit
+}
+# check NAME WHY COMMAND...: PASS when the command succeeds, else FAIL with WHY.
+check() {
+  local name=$1 why=$2
+  shift 2
+  if "$@" >/dev/null 2>&1; then pass "$name"; else fail "$name" "$why"; fi
+}
+
+# --- what this machine lacks ---------------------------------------------------------------------------------------------------
+
+[ -z "${GOAI_SKIP_SLURM:-}" ] || { skip slurm "GOAI_SKIP_SLURM is set"; finish; }
+for need in slurmctld slurmd sbatch srun munged mpirun; do
+  command -v "$need" >/dev/null || { skip slurm "$need not found (apt-get install slurm-wlm munge libpmix-dev; make test does so as root or through sudo)"; finish; }
+done
+[ "$self_check" = yes ] || [ -x "$top/goai-rs" ] || { fail binary "no ./goai-rs in $top: run make first"; finish; }
+
+# A job or a make around this script must not shape the jobs inside: they see what a user's shell on a cluster has.
+# shellcheck disable=SC2086
+unset ${!SLURM@} ${!SBATCH@} ${!SRUN@} ${!OMPI_MCA_@} ${!PRTE_MCA_@} ${!GOAI_@} MAKEFLAGS MAKELEVEL
+# What root has to say to mpirun reaches the ranks through sbatch's --export=ALL, the default.
+if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+
+# --- the node ------------------------------------------------------------------------------------------------------------------
+
+tmp=$(mktemp -d /tmp/goai-slurm.XXXXXX) || exit 1   # /tmp and short: PMIx puts sockets below it, whose paths are bounded
+clean_up() {
+  "$top/tools/slurm-node.sh" stop "$tmp/node" 2>/dev/null
+  rm -rf "$tmp"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+chmod 711 "$tmp"
+
+start_node() {
+  local exports
+  exports=$("$top/tools/slurm-node.sh" start "$tmp/node") || return 1
+  eval "$exports"
+}
+start_node || { fail node "Slurm did not start (logs above; GOAI_SKIP_SLURM=1 leaves this part out)"; finish; }
+pass "node: partition fat, $(sinfo --noheader --format=%c) CPUs, Slurm $(sinfo -V | awk '{print $2}')"
+
+# --- jobs ----------------------------------------------------------------------------------------------------------------------
+
+# job_field ID FIELD: one field of what Slurm knows about the job.
+job_field() { scontrol --oneliner show job "$1" 2>/dev/null | tr ' ' '\n' | sed -n "s/^$2=//p"; }
+
+# wait_job ID SECONDS: until it has ended; past the deadline it is cancelled and called OVERDUE. Leaves $state, $code (EXIT:SIGNAL) and $log.
+wait_job() {
+  local deadline=$((SECONDS + $2))
+  while :; do
+    state=$(job_field "$1" JobState)
+    case $state in PENDING | RUNNING | COMPLETING | CONFIGURING | SUSPENDED) ;; *) break ;; esac
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      state=OVERDUE-$state
+      scancel "$1"
+      break
+    fi
+    sleep 0.2
+  done
+  code=$(job_field "$1" ExitCode)
+  log=$(job_field "$1" StdOut)
+}
+
+# job_done NAME ID SECONDS: PASS when it COMPLETED with exit code 0; else FAIL and the end of its output.
+job_done() {
+  wait_job "$2" "$3"
+  if [ "$state $code" = "COMPLETED 0:0" ]; then pass "$1: job completed"; return; fi
+  fail "$1: job completed" "state $state, exit $code; its output ends:"
+  tail -n 12 "$log" 2>/dev/null | sed 's/^/     | /'
+  return 1
+}
+
+# work_dir NAME: a fresh directory as a user has it after make; jobs are submitted from there.
+work_dir() {
+  mkdir -p "$tmp/$1"
+  cp -r "$top/slurm" "$tmp/$1/"
+  [ "${2:-}" = empty ] || ln -s "$top/goai-rs" "$tmp/$1/goai-rs"
+  [ ! -d "$top/datasets" ] || ln -s "$top/datasets" "$tmp/$1/datasets"
+  cd "$tmp/$1" || exit 1
+}
+# submit [SBATCH ARGUMENTS]: prints the job's id.
+submit() { timeout 30 sbatch --parsable "$@"; }
+
+# --- checks of a finished run --------------------------------------------------------------------------------------------------
+
+# json FILE KEY: the first plain value of that key, whatever the layout of the file.
+json() { tr -d ' \n\t' <"$1" | grep -oE "\"$2\":(\"[^\"]*\"|[-+.eE0-9a-z]+)" | head -n 1 | sed -E 's/^"[^"]*"://; s/^"//; s/"$//'; }
+at_least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 >= b && a + 0 <= 1) }'; }
+
+# run_complete NAME RUN.JSON RANKS: what a user relies on afterwards.
+run_complete() {
+  [ -s "$2" ] || { fail "$1: run.json" "no file $2"; return; }
+  check "$1: state complete" "state is $(json "$2" state)" [ "$(json "$2" state)" = complete ]
+  check "$1: $3 ranks in one world" "ranks is $(json "$2" ranks)" [ "$(json "$2" ranks)" = "$3" ]
+  check "$1: test accuracy" "test_acc is $(json "$2" test_acc), wanted 0.8 or more" at_least "$(json "$2" test_acc)" 0.8
+}
+
+# one_run NAME DIR: exactly one run directory (N singletons would leave N); prints its run.json.
+one_run() {
+  local dirs=()
+  mapfile -t dirs < <(find "$tmp/$1/runs" -mindepth 1 -maxdepth 1 -type d 2>/dev/null)
+  [ ${#dirs[@]} = 1 ] || { echo "$tmp/$1/runs has ${#dirs[@]} run directories" >&2; return 1; }
+  echo "${dirs[0]}/run.json"
+}
+
+# --- the two programmes --------------------------------------------------------------------------------------------------------
+
+check_missing_binary() {
+  local script
+  work_dir empty empty
+  for script in iris_allreduce iris_sendrecv srun_pmix scaling; do
+    wait_job "$(submit "slurm/$script.sbatch")" 60
+    check "$script without ./goai-rs: exit code 2" "state $state, exit $code" [ "$code" = 2:0 ]
+    check "$script without ./goai-rs: one line says so" "output: $(head -c 300 "$log")" \
+      [ "$(grep -c . "$log") $(grep -c 'no ./goai-rs in .*: run make there' "$log")" = "1 1" ]
+  done
+}
+
+check_scripts() {
+  local name script run n
+  declare -A id
+  # All at once: each takes the whole node, so they wait for each other in the queue as they would on a cluster.
+  for script in iris_allreduce iris_sendrecv srun_pmix scaling; do
+    work_dir "$script"
+    id[$script]=$(submit "slurm/$script.sbatch") || fail "$script: sbatch" "not accepted"
+  done
+  for name in iris_allreduce iris_sendrecv srun_pmix; do
+    job_done "$name" "${id[$name]}" 120 || continue
+    if run=$(one_run "$name" 2>&1); then run_complete "$name" "$run" 20; else fail "$name: one run" "$run"; fi
+  done
+  job_done scaling "${id[scaling]}" 300 || return
+  local runs=$tmp/scaling/runs/scaling_${id[scaling]}
+  for n in 1 2 4 8 16 20; do
+    check "scaling: $n ranks complete" "state is $(json "$runs/n$n/run.json" state 2>&1), ranks $(json "$runs/n$n/run.json" ranks 2>&1)" \
+      [ "$(json "$runs/n$n/run.json" state 2>/dev/null) $(json "$runs/n$n/run.json" ranks 2>/dev/null)" = "complete $n" ]
+  done
+  check "scaling: speed-up table of 6 rows" "in slurm-${id[scaling]}.out: $(tail -n 9 "$log")" \
+    [ "$(grep -cE '^[ |]*(1|2|4|8|16|20)[ |]' "$runs/speedup.txt" 2>/dev/null)" = 6 ]
+  check "scaling: speedup.svg" "no drawing in $runs" grep -q '<svg' "$runs/speedup.svg"
+}
+
+check_slurm_alone() {
+  work_dir self empty
+  job_done "sbatch" "$(submit --wrap hostname)" 60 && check "sbatch: output" "$(cat "$log")" [ -s "$log" ]
+  check "srun: 20 tasks" "srun -n 20 hostname" [ "$(timeout 60 srun -n 20 hostname | wc -l)" = 20 ]
+  job_done "mpirun in a job" "$(submit -n 20 --wrap 'mpirun -n 20 hostname')" 60 && check "mpirun in a job: 20 lines" "$(tail -n 3 "$log")" [ "$(wc -l <"$log")" = 20 ]
+  command -v mpicc >/dev/null || { skip "MPI program" "mpicc not found"; return; }
+  cat >world.c <<'C'
+#include <mpi.h>
+#include <stdio.h>
+int main(int argc, char **argv) {
+  static float buf[1024];
+  int rank, size, i, steps = 4;
+  MPI_Init(&argc, &argv);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  double t = MPI_Wtime();
+  for (i = 0; i < steps; i++) MPI_Allreduce(MPI_IN_PLACE, buf, 1024, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+  if (rank == 0) printf("world of %d, %.3f ms per 4 kB allreduce\n", size, (MPI_Wtime() - t) / steps * 1e3);
+  MPI_Finalize();
+  return 0;
+}
+C
+  mpicc world.c -o world || { fail "MPI program" "mpicc failed"; return; }
+  local idle launcher
+  for idle in 1 0; do
+    for launcher in "mpirun -n 20" "srun --mpi=pmix"; do
+      wait_job "$(OMPI_MCA_mpi_yield_when_idle=$idle submit -n 20 --wrap "$launcher ./world")" 120
+      check "$launcher, yield_when_idle=$idle: $(grep -h world "$log")" "state $state, exit $code: $(tail -n 3 "$log")" \
+        [ "$(grep -c 'world of 20' "$log") $(wc -l <"$log")" = "1 1" ]
+    done
+  done
+}
+
+# Nothing of ours outlives it: no process whose environment names this node, no daemon.
+check_stop() {
+  cd /
+  "$top/tools/slurm-node.sh" stop "$tmp/node"
+  unset SLURM_CONF
+  sleep 0.3
+  local left
+  left=$(grep -lsaF "$tmp/node" /proc/[0-9]*/environ /proc/[0-9]*/cmdline | cut -d/ -f3 | grep -vx "$$" | while read -r p; do tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline" | grep -v '^grep ' ; done)
+  check "stop: nothing is left" "$left" [ -z "$left" ]
+}
+
+if [ "$self_check" = yes ]; then
+  check_slurm_alone
+  check_missing_binary
+  check_stop
+  if start_node; then
+    check "start again: 2 tasks" "srun failed" [ "$(timeout 60 srun -n 2 hostname | wc -l)" = 2 ]
+    check_stop
+  else
+    fail "start again" "see the logs above"
+  fi
+else
+  check_missing_binary
+  check_scripts
+  check_stop
+fi
+finish
