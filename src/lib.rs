@@ -16,5 +16,5 @@ pub mod strategy;
 // 5 the outside
 pub mod cli;
 pub mod config;
-// pub mod report;
+pub mod report;
 pub mod run;

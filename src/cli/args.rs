@@ -56,9 +56,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, UsageError> {
         Some(Sub::Eval(args)) => Command::Eval(args),
         Some(Sub::Predict(args)) => Command::Predict(args),
         Some(Sub::Doctor(args)) => Command::Doctor(args),
-        Some(Sub::Config(ConfigSub::Show(args))) => {
-            Command::ConfigShow(Box::new(args.consistent()?))
-        }
+        Some(Sub::Config(ConfigSub::Show(args))) => Command::ConfigShow(Box::new(args.consistent()?)),
         Some(Sub::Config(ConfigSub::Keys)) => Command::ConfigKeys,
         Some(Sub::State { run }) => Command::State { run },
         Some(Sub::Report(args)) => Command::Report(args),
@@ -259,11 +257,7 @@ impl KeyFlags {
 
 impl Args for KeyFlags {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(
-            KEYS.iter()
-                .filter(|key| !key.flag.is_empty())
-                .map(Self::arg),
-        )
+        command.args(KEYS.iter().filter(|key| !key.flag.is_empty()).map(Self::arg))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -337,13 +331,8 @@ pub struct ReportArgs {
 const MOST_RANKS: u64 = 1024;
 
 fn ranks(text: &str) -> Result<NonZeroUsize, String> {
-    let kind = Kind::Count {
-        least: 1,
-        most: MOST_RANKS,
-    };
-    let count = kind
-        .parse(text)
-        .map_err(|p| format!("{}; {}", p.why, p.cure))?;
+    let kind = Kind::Count { least: 1, most: MOST_RANKS };
+    let count = kind.parse(text).map_err(|p| format!("{}; {}", p.why, p.cure))?;
     serde_json::from_value(count).map_err(|error| error.to_string())
 }
 
@@ -355,11 +344,7 @@ fn format(text: &str) -> Result<PredictFormat, String> {
     word(text, PredictFormat::WORDS, PredictFormat::from_word)
 }
 
-fn word<T>(
-    text: &str,
-    words: &'static [&'static str],
-    find: impl Fn(&str) -> Option<T>,
-) -> Result<T, String> {
+fn word<T>(text: &str, words: &'static [&'static str], find: impl Fn(&str) -> Option<T>) -> Result<T, String> {
     find(text).ok_or_else(|| match Kind::Choice(words).parse(text) {
         Err(problem) => format!("{}; {}", problem.why, problem.cure),
         Ok(_) => String::new(),

@@ -40,10 +40,7 @@ fn training_is_the_default_and_flags_carry_text() {
 fn every_flag_of_the_table_is_a_flag() {
     for key in keys::KEYS.iter().filter(|key| !key.flag.is_empty()) {
         let args = train(&format!("{} 1", key.flag));
-        assert_eq!(
-            args.flag_values(),
-            [(key.name, "1".to_owned(), key.flag.to_owned())]
-        );
+        assert_eq!(args.flag_values(), [(key.name, "1".to_owned(), key.flag.to_owned())]);
     }
 }
 
@@ -76,9 +73,7 @@ fn the_other_commands() {
     assert!(matches!(typed("doctor"), Ok(Command::Doctor(_))));
     assert!(matches!(typed("config keys"), Ok(Command::ConfigKeys)));
     assert!(matches!(typed("state runs/x"), Ok(Command::State { .. })));
-    assert!(
-        matches!(typed("report a b --out s.svg"), Ok(Command::Report(args)) if args.runs.len() == 2)
-    );
+    assert!(matches!(typed("report a b --out s.svg"), Ok(Command::Report(args)) if args.runs.len() == 2));
     let Ok(Command::ConfigShow(args)) = typed("config show --lr 0.5 --set seed=2") else {
         panic!("config show takes the options of training");
     };
@@ -108,69 +103,30 @@ fn help_and_version_print_and_succeed() {
 #[test]
 fn mistakes_are_one_line_with_the_cure() {
     for (line, parts) in [
-        (
-            "--epocs 3",
-            ["unknown flag --epocs", "did you mean --epochs?"],
-        ),
+        ("--epocs 3", ["unknown flag --epocs", "did you mean --epochs?"]),
         ("--learning-rate 1", ["unknown flag", "did you mean --lr?"]),
-        (
-            "--step-epochs 1",
-            ["unknown flag", "--set stepEpochs=VALUE?"],
-        ),
+        ("--step-epochs 1", ["unknown flag", "--set stepEpochs=VALUE?"]),
         ("--colour", ["unknown flag --colour", "goai-rs --help"]),
         ("--lr", ["--lr", "missing"]),
         ("--lr 1 --lr 2", ["--lr is given twice", "keep one"]),
         ("--ranks 0", ["--ranks: 0 is zero", "from 1 to 1024"]),
-        (
-            "--ranks two",
-            ["--ranks: two is not a number", "whole number"],
-        ),
-        (
-            "--progress bra",
-            ["--progress: bra is none of", "did you mean bar?"],
-        ),
-        (
-            "-q -v",
-            ["--quiet does not go together with --verbose;", "leave one"],
-        ),
-        (
-            "--single --ranks 4",
-            ["--single and --ranks 4", "leave one"],
-        ),
-        (
-            "--single --mode sendrecv",
-            ["--single and --mode sendrecv", "leave one"],
-        ),
-        (
-            "--single iris --dataset img",
-            ["--single iris and --dataset img", "one data set"],
-        ),
-        (
-            "config show --single --ranks 2",
-            ["--single and --ranks 2", "leave one"],
-        ),
-        (
-            "evla runs/x",
-            ["unknown command evla", "did you mean eval?"],
-        ),
+        ("--ranks two", ["--ranks: two is not a number", "whole number"]),
+        ("--progress bra", ["--progress: bra is none of", "did you mean bar?"]),
+        ("-q -v", ["--quiet does not go together with --verbose;", "leave one"]),
+        ("--single --ranks 4", ["--single and --ranks 4", "leave one"]),
+        ("--single --mode sendrecv", ["--single and --mode sendrecv", "leave one"]),
+        ("--single iris --dataset img", ["--single iris and --dataset img", "one data set"]),
+        ("config show --single --ranks 2", ["--single and --ranks 2", "leave one"]),
+        ("evla runs/x", ["unknown command evla", "did you mean eval?"]),
         ("iris", ["iris", "did you mean --dataset iris?"]),
         ("nonsense", ["unknown command nonsense", "goai-rs --help"]),
         ("config", ["config: a word is missing", "config show"]),
         ("config shwo", ["shwo", "did you mean config show?"]),
         ("eval", ["<RUN|CKPT>", "missing"]),
         ("predict runs/x", ["<FILE>", "missing"]),
-        (
-            "predict r f.csv --format cvs",
-            ["--format: cvs is none of", "did you mean csv?"],
-        ),
-        (
-            "eval runs/x --jsn",
-            ["unknown flag --jsn", "did you mean --json?"],
-        ),
-        (
-            "--lr 0.1 eval runs/x",
-            ["--lr is given before a command", "command first"],
-        ),
+        ("predict r f.csv --format cvs", ["--format: cvs is none of", "did you mean csv?"]),
+        ("eval runs/x --jsn", ["unknown flag --jsn", "did you mean --json?"]),
+        ("--lr 0.1 eval runs/x", ["--lr is given before a command", "command first"]),
         ("eval a b", ["unexpected argument b", "--help"]),
     ] {
         let error = match typed(line) {
@@ -179,10 +135,7 @@ fn mistakes_are_one_line_with_the_cure() {
         };
         let message = error.to_string();
         for part in parts {
-            assert!(
-                message.contains(part),
-                "{line}: {part:?} is not in: {message}"
-            );
+            assert!(message.contains(part), "{line}: {part:?} is not in: {message}");
         }
         assert!(!message.contains('\n'), "{message:?}");
         assert_eq!(error.exit_code(), 2);
@@ -193,10 +146,6 @@ fn mistakes_are_one_line_with_the_cure() {
 #[cfg(unix)]
 fn arguments_that_are_no_text_are_refused() {
     use std::os::unix::ffi::OsStringExt;
-    let args = vec![
-        "goai-rs".into(),
-        "--lr".into(),
-        OsString::from_vec(vec![0xFF]),
-    ];
+    let args = vec!["goai-rs".into(), "--lr".into(), OsString::from_vec(vec![0xFF])];
     assert!(parse(args).unwrap_err().to_string().contains("UTF-8"));
 }

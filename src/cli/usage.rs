@@ -43,9 +43,7 @@ pub(super) fn one_line(error: &clap::Error) -> UsageError {
     UsageError::new(match error.kind() {
         ErrorKind::UnknownArgument if argument.starts_with('-') => unknown_flag(&argument),
         ErrorKind::UnknownArgument => unknown_word("unexpected argument", &argument),
-        ErrorKind::InvalidSubcommand => {
-            unknown_word("unknown command", &text(ContextKind::InvalidSubcommand))
-        }
+        ErrorKind::InvalidSubcommand => unknown_word("unknown command", &text(ContextKind::InvalidSubcommand)),
         ErrorKind::InvalidValue if value.is_empty() => {
             format!("{name}: a value is missing; see goai-rs --help")
         }
@@ -102,10 +100,7 @@ fn unknown_word(what: &str, word: &str) -> String {
     }
     let command = Cli::command();
     let mut names = Vec::new();
-    for outer in command
-        .get_subcommands()
-        .filter(|outer| !outer.is_hide_set())
-    {
+    for outer in command.get_subcommands().filter(|outer| !outer.is_hide_set()) {
         names.push((outer.get_name(), outer.get_name().to_owned()));
         for inner in outer.get_subcommands() {
             let full = format!("{} {}", outer.get_name(), inner.get_name());

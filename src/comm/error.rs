@@ -27,7 +27,9 @@ pub enum CommError {
         seconds: u64,
     },
     /// The message is not of the expected kind or length.
-    #[error("{tag:?} from rank {from}: {got_kind:?} x {got_len} arrived where {kind:?} x {len} was expected; the ranks run different programs or configurations")]
+    #[error(
+        "{tag:?} from rank {from}: {got_kind:?} x {got_len} arrived where {kind:?} x {len} was expected; the ranks run different programs or configurations"
+    )]
     Mismatch {
         /// The sender.
         from: usize,
@@ -65,7 +67,9 @@ pub enum CommError {
         tag: Tag,
     },
     /// A message longer than the transport takes in one piece.
-    #[error("a message of {bytes} bytes is more than MPI takes at once (2^31 - 1); use a smaller network or more parts")]
+    #[error(
+        "a message of {bytes} bytes is more than MPI takes at once (2^31 - 1); use a smaller network or more parts"
+    )]
     TooLong {
         /// Its size.
         bytes: usize,

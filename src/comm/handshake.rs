@@ -73,7 +73,11 @@ pub fn compare(comm: &dyn Communicator, mine: &Identity) -> Result<Vec<String>, 
                 identity.get(key).map_or("unset".to_string(), |value| format!("'{value}'"))
             };
             if identities[0].get(key) != other.get(key) {
-                differences.push(format!("{key} is {} on rank {rank}, {} on rank 0", show(other), show(&identities[0])));
+                differences.push(format!(
+                    "{key} is {} on rank {rank}, {} on rank 0",
+                    show(other),
+                    show(&identities[0])
+                ));
             }
         }
     }

@@ -141,7 +141,12 @@ mod tests {
             [("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "20"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "10")];
         let found = launcher(&open_mpi, 2, 2);
         assert_eq!((found.rank, found.size, found.local_size), (Some(3), Some(20), Some(10)));
-        let step = [("SLURM_PROCID", "1"), ("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_STEP_TASKS_PER_NODE", "2(x2)")];
+        let step = [
+            ("SLURM_PROCID", "1"),
+            ("SLURM_STEP_ID", "0"),
+            ("SLURM_STEP_NUM_TASKS", "4"),
+            ("SLURM_STEP_TASKS_PER_NODE", "2(x2)"),
+        ];
         assert_eq!(launcher(&step, 2, 2).name, Some("srun"));
         assert_eq!(launcher(&step, 2, 2).local_size, Some(2));
         // A batch script is no rank.
@@ -150,7 +155,9 @@ mod tests {
 
     #[test]
     fn oversubscription_is_seen_through_binding() {
-        let ranks = |n: &'static str| [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", n), ("OMPI_COMM_WORLD_LOCAL_SIZE", n)];
+        let ranks = |n: &'static str| {
+            [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", n), ("OMPI_COMM_WORLD_LOCAL_SIZE", n)]
+        };
         assert!(!launcher(&ranks("2"), 1, 2).oversubscribed(), "two ranks bound to a core each");
         assert!(!launcher(&ranks("2"), 2, 2).oversubscribed());
         assert!(launcher(&ranks("20"), 2, 2).oversubscribed());

@@ -56,7 +56,12 @@ impl<'a> Metered<'a> {
         self.traffic.set(traffic);
     }
 
-    fn talk<T>(&self, sent: usize, received: usize, work: impl FnOnce() -> Result<T, CommError>) -> Result<T, CommError> {
+    fn talk<T>(
+        &self,
+        sent: usize,
+        received: usize,
+        work: impl FnOnce() -> Result<T, CommError>,
+    ) -> Result<T, CommError> {
         let start = Instant::now();
         let result = work()?;
         self.count(|traffic| {

@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Sources whose working directory is `dir`.
 fn at(dir: &Path) -> Sources {
-    Sources {
-        working_dir: Some(dir.to_owned()),
-        ..Sources::default()
-    }
+    Sources { working_dir: Some(dir.to_owned()), ..Sources::default() }
 }
 
 fn flag(key: &'static str, text: &str, flag: &str) -> Vec<(&'static str, String, String)> {
@@ -36,59 +33,26 @@ fn refused(sources: &Sources, parts: &[&str], code: u8) {
 #[test]
 fn env_files() {
     let cases: &[(&[u8], &[&str])] = &[
-        (
-            b"seed=1\nlearingRate=0.1",
-            &["bad.env:2", "learingRate", "did you mean learningRate?"],
-        ),
-        (
-            b"seed=1\nseed=2",
-            &["bad.env:2", "seed", "first in line 1", "keep one"],
-        ),
-        (
-            b"\n\nbatchSize=-4",
-            &["bad.env:3", "batchSize = -4", "negative", "1 or more"],
-        ),
+        (b"seed=1\nlearingRate=0.1", &["bad.env:2", "learingRate", "did you mean learningRate?"]),
+        (b"seed=1\nseed=2", &["bad.env:2", "seed", "first in line 1", "keep one"]),
+        (b"\n\nbatchSize=-4", &["bad.env:3", "batchSize = -4", "negative", "1 or more"]),
         (b"batchSize=0", &["bad.env:1", "zero", "1 or more"]),
         (b"numEpochs=many", &["bad.env:1", "not a number"]),
         (b"numEpochs=1e300", &["bad.env:1", "not a whole number"]),
         (b"learningRate=1e300", &["bad.env:1", "too large"]),
-        (
-            b"learningRate=0,01",
-            &["bad.env:1", "comma", "use a dot: 0.01"],
-        ),
+        (b"learningRate=0,01", &["bad.env:1", "comma", "use a dot: 0.01"]),
         (b"learningRate=NaN", &["bad.env:1", "not a number"]),
         (b"learningRate=-inf", &["bad.env:1", "not finite"]),
-        (
-            b"learningRate=",
-            &["bad.env:1", "empty", "leave the key out"],
-        ),
-        (
-            b"batchSize=99999999999999999999999",
-            &["bad.env:1", "too large"],
-        ),
-        (
-            b"batchSize=18446744073709551615",
-            &["bad.env:1", "too large", "2147483647"],
-        ),
-        (
-            b"inputLayerNeurons=1000000000",
-            &["bad.env:1", "parameters", "smaller"],
-        ),
-        (
-            b"labelOnehotDims=4",
-            &["bad.env:1", "outputLayerNeurons = 3", "preset"],
-        ),
-        (
-            b"dataDir=$HOME/data",
-            &["bad.env:1", "not expanded", "write the value itself"],
-        ),
+        (b"learningRate=", &["bad.env:1", "empty", "leave the key out"]),
+        (b"batchSize=99999999999999999999999", &["bad.env:1", "too large"]),
+        (b"batchSize=18446744073709551615", &["bad.env:1", "too large", "2147483647"]),
+        (b"inputLayerNeurons=1000000000", &["bad.env:1", "parameters", "smaller"]),
+        (b"labelOnehotDims=4", &["bad.env:1", "outputLayerNeurons = 3", "preset"]),
+        (b"dataDir=$HOME/data", &["bad.env:1", "not expanded", "write the value itself"]),
         (b"label='open", &["bad.env:1", "unclosed quote"]),
         (b"just words", &["bad.env:1", "no assignment", "KEY=value"]),
         (b"mode=allredcue", &["bad.env:1", "did you mean allreduce?"]),
-        (
-            b"LD_PRELOAD=x.so",
-            &["bad.env:1", "unknown key LD_PRELOAD", "config keys"],
-        ),
+        (b"LD_PRELOAD=x.so", &["bad.env:1", "unknown key LD_PRELOAD", "config keys"]),
         (b"seed=1\n\x7fELF\0\0", &["bad.env", "binary", "line 2"]),
         (b"\xFF\xFEs\0e\0", &["bad.env", "UTF-16", "UTF-8"]),
         (b"label=\xE4", &["bad.env", "not UTF-8 in line 1"]),
@@ -96,10 +60,7 @@ fn env_files() {
     let dir = tempfile::tempdir().unwrap();
     for (bytes, parts) in cases {
         std::fs::write(dir.path().join("bad.env"), bytes).unwrap();
-        let sources = Sources {
-            env_file: Some(PathBuf::from("bad.env")),
-            ..at(dir.path())
-        };
+        let sources = Sources { env_file: Some(PathBuf::from("bad.env")), ..at(dir.path()) };
         refused(&sources, parts, 3);
     }
 }
@@ -112,16 +73,8 @@ fn paths() {
         config_file: config.map(PathBuf::from),
         ..at(dir.path())
     };
-    refused(
-        &named(Some("none.env"), None),
-        &["none.env", "no such file", "--env"],
-        3,
-    );
-    refused(
-        &named(None, Some("none.toml")),
-        &["none.toml", "no such file", "--config"],
-        3,
-    );
+    refused(&named(Some("none.env"), None), &["none.env", "no such file", "--env"], 3);
+    refused(&named(None, Some("none.toml")), &["none.toml", "no such file", "--config"], 3);
     refused(&named(Some("."), None), &["directory"], 3);
     std::fs::create_dir(dir.path().join(".irisenv")).unwrap();
     refused(&at(dir.path()), &[".irisenv", "directory"], 3);
@@ -131,111 +84,39 @@ fn paths() {
 fn an_env_file_cannot_send_its_reader_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(".irisenv"), "dataset=img").unwrap();
-    refused(
-        &at(dir.path()),
-        &[".irisenv:1", "dataset = img", "--dataset img"],
-        3,
-    );
-    let named = Sources {
-        env_file: Some(PathBuf::from(".irisenv")),
-        ..at(dir.path())
-    };
+    refused(&at(dir.path()), &[".irisenv:1", "dataset = img", "--dataset img"], 3);
+    let named = Sources { env_file: Some(PathBuf::from(".irisenv")), ..at(dir.path()) };
     assert_eq!(named.load().unwrap().0.dataset, Dataset::Img);
 }
 
 #[test]
 fn flags_variables_and_sets() {
     for (key, text, name, parts) in [
-        (
-            "batchSize",
-            "0",
-            "--batch",
-            ["--batch: batchSize = 0 is zero", "1 or more"],
-        ),
-        (
-            "learningRate",
-            "NaN",
-            "--lr",
-            ["--lr: learningRate = NaN", "above 0"],
-        ),
-        (
-            "learningRate",
-            "-1",
-            "--lr",
-            ["--lr: learningRate = -1 is negative", "above 0"],
-        ),
-        (
-            "mode",
-            "allredcue",
-            "--mode",
-            ["sendrecv", "did you mean allreduce?"],
-        ),
-        (
-            "mode",
-            "pipeline",
-            "--mode",
-            ["--mode", "single|sendrecv|allreduce"],
-        ),
-        (
-            "optimizer",
-            "mcmc",
-            "--optimizer",
-            ["sgd|momentum|adam", "one of them"],
-        ),
-        (
-            "dataset",
-            "irsi",
-            "--dataset",
-            ["no data set", "did you mean iris?"],
-        ),
-        (
-            "dataset",
-            "cifar10",
-            "--dataset",
-            ["no data set", "FILE.csv"],
-        ),
-        (
-            "dataSplit",
-            "0.8/0.3/0.1",
-            "--data-split",
-            ["adds up to 1.2", "0.8/0.1/0.1"],
-        ),
+        ("batchSize", "0", "--batch", ["--batch: batchSize = 0 is zero", "1 or more"]),
+        ("learningRate", "NaN", "--lr", ["--lr: learningRate = NaN", "above 0"]),
+        ("learningRate", "-1", "--lr", ["--lr: learningRate = -1 is negative", "above 0"]),
+        ("mode", "allredcue", "--mode", ["sendrecv", "did you mean allreduce?"]),
+        ("mode", "pipeline", "--mode", ["--mode", "single|sendrecv|allreduce"]),
+        ("optimizer", "mcmc", "--optimizer", ["sgd|momentum|adam", "one of them"]),
+        ("dataset", "irsi", "--dataset", ["no data set", "did you mean iris?"]),
+        ("dataset", "cifar10", "--dataset", ["no data set", "FILE.csv"]),
+        ("dataSplit", "0.8/0.3/0.1", "--data-split", ["adds up to 1.2", "0.8/0.1/0.1"]),
         ("momentum", "1", "--momentum", ["too large", "below 1"]),
         ("folds", "1", "--folds", ["--folds", "2 or more"]),
-        (
-            "globalBatch",
-            "fulll",
-            "--global-batch",
-            ["not a number", "or full"],
-        ),
+        ("globalBatch", "fulll", "--global-batch", ["not a number", "or full"]),
         ("seed", "-1", "--seed", ["--seed", "negative"]),
-        (
-            "deterministic",
-            "yes",
-            "--deterministic",
-            ["neither", "true|false"],
-        ),
+        ("deterministic", "yes", "--deterministic", ["neither", "true|false"]),
     ] {
-        let sources = Sources {
-            flags: flag(key, text, name),
-            ..Sources::default()
-        };
+        let sources = Sources { flags: flag(key, text, name), ..Sources::default() };
         refused(&sources, &parts, 2);
     }
     for (name, value, parts) in [
-        (
-            "GOAI_LEARNING_RAT",
-            "1",
-            ["no key", "did you mean GOAI_LEARNING_RATE?"],
-        ),
+        ("GOAI_LEARNING_RAT", "1", ["no key", "did you mean GOAI_LEARNING_RATE?"]),
         ("GOAI_COLOUR", "1", ["GOAI_COLOUR", "unset it"]),
         ("GOAI_SEED", "x", ["GOAI_SEED: seed = x", "whole number"]),
         ("GOAI_MODE", "", ["GOAI_MODE", "is empty"]),
     ] {
-        let sources = Sources {
-            variables: variable(name, value),
-            ..Sources::default()
-        };
+        let sources = Sources { variables: variable(name, value), ..Sources::default() };
         refused(&sources, &parts, 3);
     }
     for (sets, parts) in [
@@ -244,10 +125,7 @@ fn flags_variables_and_sets() {
         (&["seed=1", "seed=2"], ["seed", "second time"]),
         (&["seed=1.5"], ["--set: seed = 1.5", "whole"]),
     ] {
-        let sources = Sources {
-            sets: sets.iter().map(|set| set.to_string()).collect(),
-            ..Sources::default()
-        };
+        let sources = Sources { sets: sets.iter().map(|set| set.to_string()).collect(), ..Sources::default() };
         refused(&sources, &parts, 2);
     }
 }
@@ -255,10 +133,7 @@ fn flags_variables_and_sets() {
 #[test]
 fn variables_of_others_are_left_alone() {
     for name in ["GOAI_FAULT", "GOAI_TEST_RANKS", "OMPI_COMM_WORLD_SIZE"] {
-        let sources = Sources {
-            variables: variable(name, "anything"),
-            ..Sources::default()
-        };
+        let sources = Sources { variables: variable(name, "anything"), ..Sources::default() };
         assert_eq!(sources.load(), Sources::default().load(), "{name}");
     }
 }
@@ -300,37 +175,25 @@ fn the_highest_of_six_sources_wins() {
         (50, &format!("{irisenv}:2")),
         (1, "preset"),
     ];
-    assert_eq!(
-        seen,
-        expected.map(|(seed, origin)| (seed, origin.to_owned()))
-    );
+    assert_eq!(seen, expected.map(|(seed, origin)| (seed, origin.to_owned())));
 }
 
 #[test]
 fn the_env_file_is_looked_for_in_the_folder_then_beside_the_binary_then_inside() {
     let (here, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let sources = Sources {
-        binary_dir: Some(beside.path().to_owned()),
-        ..at(here.path())
-    };
+    let sources = Sources { binary_dir: Some(beside.path().to_owned()), ..at(here.path()) };
     let batch = |sources: &Sources| {
         let (config, origins) = sources.load().unwrap();
         (config.batch_size.get(), origins.of("batchSize").clone())
     };
     let (size, origin) = batch(&sources);
     assert_eq!(size, 4);
-    assert!(
-        matches!(origin, Origin::BuiltInEnvFile { .. }),
-        "{origin:?}"
-    );
+    assert!(matches!(origin, Origin::BuiltInEnvFile { .. }), "{origin:?}");
     std::fs::write(beside.path().join(".irisenv"), "batchSize=5").unwrap();
     assert_eq!(batch(&sources).0, 5);
     std::fs::write(here.path().join(".irisenv"), "batchSize=6").unwrap();
     assert_eq!(batch(&sources).0, 6);
-    let table = Sources {
-        sets: vec!["dataset=x.csv".to_owned()],
-        ..sources
-    };
+    let table = Sources { sets: vec!["dataset=x.csv".to_owned()], ..sources };
     assert_eq!(batch(&table), (4, Origin::Preset));
 }
 
@@ -340,12 +203,7 @@ fn a_byte_order_mark_and_carriage_returns_change_nothing() {
     let plain = "# c\nseed=7\nlabel=\"a b\"\n\nlearningRate=0.5\n";
     let crlf = plain.replace('\n', "\r\n");
     let mut results = Vec::new();
-    for text in [
-        plain.to_owned(),
-        crlf.clone(),
-        format!("\u{FEFF}{plain}"),
-        format!("\u{FEFF}{crlf}"),
-    ] {
+    for text in [plain.to_owned(), crlf.clone(), format!("\u{FEFF}{plain}"), format!("\u{FEFF}{crlf}")] {
         std::fs::write(dir.path().join(".irisenv"), text).unwrap();
         results.push(at(dir.path()).load().unwrap());
     }
@@ -357,20 +215,10 @@ fn a_byte_order_mark_and_carriage_returns_change_nothing() {
 #[test]
 fn the_env_files_that_are_shipped_say_the_presets_and_the_originals_nine_keys() {
     for (text, preset, originals) in [
-        (
-            include_str!("../../.irisenv"),
-            Preset::Iris,
-            "4,30,20,3,3,100,0.01,4,8",
-        ),
-        (
-            include_str!("../../.imgenv"),
-            Preset::Img,
-            "67500,40,10,6,6,10,0.004,4,8",
-        ),
+        (include_str!("../../.irisenv"), Preset::Iris, "4,30,20,3,3,100,0.01,4,8"),
+        (include_str!("../../.imgenv"), Preset::Img, "67500,40,10,6,6,10,0.004,4,8"),
     ] {
-        let assignments = text
-            .lines()
-            .filter(|line| !line.starts_with('#') && !line.is_empty());
+        let assignments = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let expected = KEYS.iter().zip(originals.split(','));
         let expected = expected.map(|(key, value)| {
             assert_eq!(key.default_for(preset), Some(value), "{}", key.name);

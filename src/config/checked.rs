@@ -4,9 +4,7 @@
 //! A field's serde name is its key's name, so the table of keys, the files, and the broadcast from
 //! rank 0 (as JSON) need no list of their own.
 
-use super::choices::{
-    Activation, Init, LossKind, Mode, Model, OptimizerKind, RateScaling, Schedule,
-};
+use super::choices::{Activation, Init, LossKind, Mode, Model, OptimizerKind, RateScaling, Schedule};
 use super::values::{DataSplit, Dataset, GlobalBatch};
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -98,21 +96,16 @@ impl Config {
 
     /// What the reader of a run's head should know about the configuration.
     pub fn notes(&self) -> Vec<String> {
-        let parallelism = self.parallelism.map(|most| {
-            format!("parallelism = {most} bounds the threads per rank; the original never read it")
-        });
+        let parallelism = self
+            .parallelism
+            .map(|most| format!("parallelism = {most} bounds the threads per rank; the original never read it"));
         parallelism.into_iter().collect()
     }
 
     /// The widths of the network, input to output, for data with `dims` numbers a sample and
     /// `classes` classes.
     pub fn layer_widths(&self, dims: usize, classes: usize) -> [usize; 4] {
-        [
-            dims,
-            self.input_layer_neurons.get(),
-            self.hidden_layer_neurons.get(),
-            classes,
-        ]
+        [dims, self.input_layer_neurons.get(), self.hidden_layer_neurons.get(), classes]
     }
 
     /// The value of a key as JSON, if it has one.
@@ -167,10 +160,7 @@ mod tests {
     ];
 
     fn resolved(sets: &[&str]) -> Config {
-        let sources = Sources {
-            sets: sets.iter().map(|set| set.to_string()).collect(),
-            ..Sources::default()
-        };
+        let sources = Sources { sets: sets.iter().map(|set| set.to_string()).collect(), ..Sources::default() };
         resolve(&sources.gather().unwrap()).unwrap().0
     }
 
@@ -191,12 +181,7 @@ mod tests {
         assert_eq!(CHANGED.len(), crate::config::keys::KEYS.len());
         let (default, changed) = (resolved(&[]), resolved(CHANGED));
         for key in crate::config::keys::KEYS {
-            assert_ne!(
-                default.value(key.name),
-                changed.value(key.name),
-                "{}",
-                key.name
-            );
+            assert_ne!(default.value(key.name), changed.value(key.name), "{}", key.name);
         }
         assert_eq!(changed.global_batch, GlobalBatch::Full);
         assert_eq!(changed.label.as_deref(), Some("it's \"it\""));

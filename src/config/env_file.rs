@@ -20,11 +20,7 @@ const NO_DOLLAR: char = '\u{E000}';
 ///
 /// # Errors
 /// The first line that is no assignment, names an unknown or repeated key or an impossible value.
-pub(super) fn read(
-    text: &str,
-    origin: &dyn Fn(usize) -> Origin,
-    raw: &mut Raw,
-) -> Result<(), ConfigError> {
+pub(super) fn read(text: &str, origin: &dyn Fn(usize) -> Origin, raw: &mut Raw) -> Result<(), ConfigError> {
     let mut first = HashMap::new();
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
@@ -37,17 +33,10 @@ pub(super) fn read(
             continue;
         };
         let Some(key) = keys::key(&name) else {
-            return Err(ConfigError::UnknownKey {
-                key: name,
-                origin: origin(number),
-            });
+            return Err(ConfigError::UnknownKey { key: name, origin: origin(number) });
         };
         if let Some(first) = first.insert(key.name, number) {
-            return Err(ConfigError::Duplicate {
-                key: name,
-                origin: origin(number),
-                first: Some(first),
-            });
+            return Err(ConfigError::Duplicate { key: name, origin: origin(number), first: Some(first) });
         }
         raw.offer(key, &value, origin(number))?;
     }
@@ -56,27 +45,19 @@ pub(super) fn read(
 
 /// One line as key and value; nothing for an empty line or a comment.
 fn assignment(line: &str) -> Result<Option<(String, String)>, Problem> {
-    let problem = |why: &str, cure: &str| Problem {
-        why: why.to_owned(),
-        cure: cure.to_owned(),
-    };
+    let problem = |why: &str, cure: &str| Problem { why: why.to_owned(), cure: cure.to_owned() };
     let masked = line.replace('$', &NO_DOLLAR.to_string()) + "\n";
     // No value spans lines, so a quote left open is the fault of its own line.
     match dotenvy::from_read_iter(masked.as_bytes()).next() {
         None => Ok(None),
-        Some(Ok((_, value))) if value.contains(NO_DOLLAR) => Err(problem(
-            "holds a $, and variables are not expanded here",
-            "write the value itself",
-        )),
+        Some(Ok((_, value))) if value.contains(NO_DOLLAR) => {
+            Err(problem("holds a $, and variables are not expanded here", "write the value itself"))
+        }
         Some(Ok(pair)) => Ok(Some(pair)),
-        Some(Err(_)) if line.matches(['"', '\'']).count() % 2 == 1 => Err(problem(
-            "has an unclosed quote",
-            "close it on the same line",
-        )),
-        Some(Err(_)) => Err(problem(
-            "is no assignment",
-            "write KEY=value, or # before a comment",
-        )),
+        Some(Err(_)) if line.matches(['"', '\'']).count() % 2 == 1 => {
+            Err(problem("has an unclosed quote", "close it on the same line"))
+        }
+        Some(Err(_)) => Err(problem("is no assignment", "write KEY=value, or # before a comment")),
     }
 }
 
@@ -87,10 +68,7 @@ mod tests {
 
     fn read_text(text: &str) -> Result<Raw, ConfigError> {
         let mut raw = Raw::default();
-        let origin = |line| Origin::EnvFile {
-            path: ".irisenv".to_owned(),
-            line,
-        };
+        let origin = |line| Origin::EnvFile { path: ".irisenv".to_owned(), line };
         read(text, &origin, &mut raw).map(|()| raw)
     }
 
@@ -116,10 +94,7 @@ mod tests {
     #[test]
     fn bad_lines_are_refused_with_their_number() {
         for (text, parts) in [
-            (
-                "seed=1\nlearingRate=1",
-                [":2", "did you mean learningRate?"],
-            ),
+            ("seed=1\nlearingRate=1", [":2", "did you mean learningRate?"]),
             ("seed=1\n\nseed=1", [":3", "first in line 1"]),
             ("seed", [":1", "KEY=value"]),
             ("seed 1", [":1", "KEY=value"]),

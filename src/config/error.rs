@@ -113,9 +113,7 @@ fn nearest_or_list(key: &str) -> String {
 
 fn nearest_variable(name: &str) -> String {
     let stem = name.strip_prefix(keys::VARIABLE_PREFIX).unwrap_or(name);
-    let variable = keys::nearest(stem)
-        .and_then(keys::key)
-        .map(keys::Key::variable);
+    let variable = keys::nearest(stem).and_then(keys::key).map(keys::Key::variable);
     did_you_mean(variable.as_deref())
 }
 
@@ -129,12 +127,7 @@ mod tests {
 
     #[test]
     fn text_is_shown_on_one_short_line() {
-        for (text, line) in [
-            ("0,01", "0,01"),
-            ("", "\"\""),
-            ("a b", "\"a b\""),
-            ("a\nb\0", "a\\nb\\0"),
-        ] {
+        for (text, line) in [("0,01", "0,01"), ("", "\"\""), ("a b", "\"a b\""), ("a\nb\0", "a\\nb\\0")] {
             assert_eq!(shown(text), line);
         }
         assert!(shown(&"x".repeat(10_000)).chars().count() < 60);
@@ -142,21 +135,10 @@ mod tests {
 
     #[test]
     fn an_unknown_name_gets_the_nearest_or_the_list() {
-        let message = |key: &str| {
-            ConfigError::UnknownKey {
-                key: key.to_owned(),
-                origin: Origin::Set,
-            }
-            .to_string()
-        };
-        assert_eq!(
-            message("learingRate"),
-            "--set: unknown key learingRate; did you mean learningRate?"
-        );
+        let message = |key: &str| ConfigError::UnknownKey { key: key.to_owned(), origin: Origin::Set }.to_string();
+        assert_eq!(message("learingRate"), "--set: unknown key learingRate; did you mean learningRate?");
         assert!(message("colour").contains("config keys"));
-        let variable = ConfigError::UnknownVariable {
-            name: "GOAI_LR".to_owned(),
-        };
+        let variable = ConfigError::UnknownVariable { name: "GOAI_LR".to_owned() };
         assert!(variable.to_string().contains("GOAI_LEARNING_RATE"));
         assert_eq!(variable.exit_code(), 3);
     }

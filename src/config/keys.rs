@@ -3,9 +3,7 @@
 //! Flags, GOAI_ variables, both file formats, messages, `config keys` and the defaults derive from
 //! this table. A new key is one row here and one field in [`super::Config`].
 
-use super::choices::{
-    Activation, Init, LossKind, Mode, Model, OptimizerKind, RateScaling, Schedule,
-};
+use super::choices::{Activation, Init, LossKind, Mode, Model, OptimizerKind, RateScaling, Schedule};
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
 
@@ -116,28 +114,11 @@ const fn count(least: u64, most: u64) -> Kind {
 }
 
 const fn interval(least: f64, least_in: bool, most: f64, most_in: bool) -> Kind {
-    Kind::Number {
-        least,
-        least_in,
-        most,
-        most_in,
-    }
+    Kind::Number { least, least_in, most, most_in }
 }
 
-const fn row(
-    name: &'static str,
-    flag: &'static str,
-    kind: Kind,
-    default: Fallback,
-    doc: &'static str,
-) -> Key {
-    Key {
-        name,
-        flag,
-        kind,
-        default,
-        doc,
-    }
+const fn row(name: &'static str, flag: &'static str, kind: Kind, default: Fallback, doc: &'static str) -> Key {
+    Key { name, flag, kind, default, doc }
 }
 
 const fn all(text: &'static str) -> Fallback {
@@ -254,11 +235,9 @@ mod tests {
 
     #[test]
     fn variables_are_the_names_in_capitals() {
-        for (name, variable) in [
-            ("learningRate", "GOAI_LEARNING_RATE"),
-            ("inputdataDims", "GOAI_INPUTDATA_DIMS"),
-            ("seed", "GOAI_SEED"),
-        ] {
+        for (name, variable) in
+            [("learningRate", "GOAI_LEARNING_RATE"), ("inputdataDims", "GOAI_INPUTDATA_DIMS"), ("seed", "GOAI_SEED")]
+        {
             assert_eq!(key(name).unwrap().variable(), variable);
         }
     }

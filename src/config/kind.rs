@@ -62,12 +62,7 @@ impl Kind {
                 format!("a whole number, {least} or more")
             }
             Self::Count { least, most } => format!("a whole number from {least} to {most}"),
-            Self::Number {
-                least,
-                least_in,
-                most,
-                most_in,
-            } => {
+            Self::Number { least, least_in, most, most_in } => {
                 let from = if least_in { "from" } else { "above" };
                 let to = if most_in { "up to" } else { "below" };
                 format!("a number {from} {least} and {to} {most}")
@@ -87,15 +82,9 @@ impl Kind {
     /// What is wrong with the text and what to write instead.
     pub fn parse(&self, text: &str) -> Result<Value, Problem> {
         let cure = || format!("write {}", self.hint());
-        let bad = |why: &str| Problem {
-            why: why.to_owned(),
-            cure: cure(),
-        };
+        let bad = |why: &str| Problem { why: why.to_owned(), cure: cure() };
         if text.is_empty() {
-            return Err(Problem {
-                why: "is empty".to_owned(),
-                cure: format!("{}, or leave the key out", cure()),
-            });
+            return Err(Problem { why: "is empty".to_owned(), cure: format!("{}, or leave the key out", cure()) });
         }
         match *self {
             Self::Count { least, most } => count(text, least, most).map_err(|p| p.or(cure)),
@@ -120,23 +109,16 @@ impl Kind {
             Self::Shares => DataSplit::try_from(text.to_owned())
                 .map(|split| Value::from(String::from(split)))
                 .map_err(|why| bad(&why)),
-            Self::Dataset => Dataset::try_from(text.to_owned())
-                .map(|dataset| Value::from(String::from(dataset)))
-                .map_err(|why| Problem {
-                    why,
-                    cure: cure() + &did_you_mean(suggest(text, Dataset::WORDS.iter().copied())),
-                }),
+            Self::Dataset => {
+                Dataset::try_from(text.to_owned()).map(|dataset| Value::from(String::from(dataset))).map_err(|why| {
+                    Problem { why, cure: cure() + &did_you_mean(suggest(text, Dataset::WORDS.iter().copied())) }
+                })
+            }
         }
     }
 
     fn number(&self, text: &str) -> Result<Value, Fault> {
-        let Self::Number {
-            least,
-            least_in,
-            most,
-            most_in,
-        } = *self
-        else {
+        let Self::Number { least, least_in, most, most_in } = *self else {
             return Err(Fault::why("is not a number"));
         };
         let value: f64 = text.parse().map_err(|_| not_a_number(text))?;
@@ -169,17 +151,11 @@ struct Fault {
 
 impl Fault {
     fn why(why: &str) -> Self {
-        Self {
-            why: why.to_owned(),
-            cure: None,
-        }
+        Self { why: why.to_owned(), cure: None }
     }
 
     fn or(self, cure: impl FnOnce() -> String) -> Problem {
-        Problem {
-            why: self.why,
-            cure: self.cure.unwrap_or_else(cure),
-        }
+        Problem { why: self.why, cure: self.cure.unwrap_or_else(cure) }
     }
 }
 
@@ -196,11 +172,7 @@ fn not_a_number(text: &str) -> Fault {
     let dotted = text.replace(',', ".");
     let is_comma = dotted != text && dotted.parse::<f64>().is_ok();
     Fault {
-        why: if is_comma {
-            "has a comma".to_owned()
-        } else {
-            "is not a number".to_owned()
-        },
+        why: if is_comma { "has a comma".to_owned() } else { "is not a number".to_owned() },
         cure: is_comma.then(|| format!("use a dot: {dotted}")),
     }
 }
@@ -231,16 +203,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ONE_UP: Kind = Kind::Count {
-        least: 1,
-        most: MOST_ELEMENTS,
-    };
-    const RATE: Kind = Kind::Number {
-        least: 0.0,
-        least_in: false,
-        most: 1000.0,
-        most_in: true,
-    };
+    const ONE_UP: Kind = Kind::Count { least: 1, most: MOST_ELEMENTS };
+    const RATE: Kind = Kind::Number { least: 0.0, least_in: false, most: 1000.0, most_in: true };
 
     #[test]
     fn good_texts_become_values() {
@@ -277,12 +241,7 @@ mod tests {
             (RATE, "-1", "negative", "above 0"),
             (RATE, "fast", "not a number", "above 0"),
             (Kind::Switch, "yes", "neither", "true|false"),
-            (
-                Kind::Choice(&["sgd", "adam"]),
-                "sdg",
-                "sgd|adam",
-                "mean sgd",
-            ),
+            (Kind::Choice(&["sgd", "adam"]), "sdg", "sgd|adam", "mean sgd"),
             (Kind::Choice(&["sgd", "adam"]), "mcmc", "sgd|adam", "one of"),
             (Kind::Dataset, "irsi", "no data set", "mean iris"),
             (Kind::Batch, "0", "zero", "or full"),

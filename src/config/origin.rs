@@ -88,30 +88,9 @@ mod tests {
             (Origin::Flag("--lr".into()), "--lr", 2),
             (Origin::Set, "--set", 2),
             (Origin::Variable("GOAI_SEED".into()), "GOAI_SEED", 3),
-            (
-                Origin::EnvFile {
-                    path: path(),
-                    line: 7,
-                },
-                ".irisenv:7",
-                3,
-            ),
-            (
-                Origin::File {
-                    path: "a.toml".into(),
-                    line: 2,
-                },
-                "a.toml:2",
-                3,
-            ),
-            (
-                Origin::BuiltInEnvFile {
-                    path: path(),
-                    line: 7,
-                },
-                ".irisenv:7 (compiled in)",
-                3,
-            ),
+            (Origin::EnvFile { path: path(), line: 7 }, ".irisenv:7", 3),
+            (Origin::File { path: "a.toml".into(), line: 2 }, "a.toml:2", 3),
+            (Origin::BuiltInEnvFile { path: path(), line: 7 }, ".irisenv:7 (compiled in)", 3),
             (Origin::Preset, "preset", 3),
         ] {
             assert_eq!(origin.to_string(), text);

@@ -27,19 +27,10 @@ impl Raw {
     ///
     /// # Errors
     /// [`ConfigError::BadValue`] when the key cannot have this value.
-    pub fn offer(
-        &mut self,
-        key: &'static Key,
-        text: &str,
-        origin: Origin,
-    ) -> Result<(), ConfigError> {
+    pub fn offer(&mut self, key: &'static Key, text: &str, origin: Origin) -> Result<(), ConfigError> {
         match key.kind.parse(text) {
             Ok(value) => {
-                self.0.entry(key.name).or_insert_with(|| Entry {
-                    text: text.to_owned(),
-                    value,
-                    origin,
-                });
+                self.0.entry(key.name).or_insert_with(|| Entry { text: text.to_owned(), value, origin });
                 Ok(())
             }
             Err(problem) => Err(ConfigError::BadValue {
@@ -75,9 +66,6 @@ mod tests {
         raw.offer(seed, "2", Origin::Preset).unwrap();
         assert_eq!(raw.get("seed").unwrap().text, "1");
         let error = raw.offer(seed, "x", Origin::Set).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "--set: seed = x is not a number; write a whole number, 0 or more"
-        );
+        assert_eq!(error.to_string(), "--set: seed = x is not a number; write a whole number, 0 or more");
     }
 }

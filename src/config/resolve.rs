@@ -27,8 +27,8 @@ pub fn resolve(raw: &Raw) -> Result<(Config, Origins), ConfigError> {
         values.insert(key.to_owned(), entry.value.clone());
         origins.insert(key, entry.origin.clone());
     }
-    let config: Config = serde_json::from_value(values.into())
-        .expect("the table of keys and the fields of Config agree");
+    let config: Config =
+        serde_json::from_value(values.into()).expect("the table of keys and the fields of Config agree");
     check_folds(&config, &origins)?;
     check_onehot(&config, &origins)?;
     let least = |dims: Option<NonZeroUsize>| dims.map_or(1, NonZeroUsize::get);
@@ -43,26 +43,11 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Contradiction`] naming the key that says otherwise, where it says so, and
     /// the right value; or a network that is too large for these data.
-    pub fn check_data(
-        &self,
-        origins: &Origins,
-        dims: usize,
-        classes: usize,
-    ) -> Result<(), ConfigError> {
+    pub fn check_data(&self, origins: &Origins, dims: usize, classes: usize) -> Result<(), ConfigError> {
         for (key, said, found, what) in [
             ("inputdataDims", self.input_dims, dims, "numbers a sample"),
-            (
-                "outputLayerNeurons",
-                self.output_layer_neurons,
-                classes,
-                "classes",
-            ),
-            (
-                "labelOnehotDims",
-                self.label_onehot_dims,
-                classes,
-                "classes",
-            ),
+            ("outputLayerNeurons", self.output_layer_neurons, classes, "classes"),
+            ("labelOnehotDims", self.label_onehot_dims, classes, "classes"),
         ] {
             if let Some(said) = said
                 && said.get() != found
@@ -93,27 +78,18 @@ fn check_folds(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
         ),
         _ => return Ok(()),
     };
-    Err(ConfigError::Contradiction {
-        origin: origins.of(key).clone(),
-        what,
-        cure: cure.to_owned(),
-    })
+    Err(ConfigError::Contradiction { origin: origins.of(key).clone(), what, cure: cure.to_owned() })
 }
 
 fn check_onehot(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
-    let (Some(onehot), Some(outputs)) = (config.label_onehot_dims, config.output_layer_neurons)
-    else {
+    let (Some(onehot), Some(outputs)) = (config.label_onehot_dims, config.output_layer_neurons) else {
         return Ok(());
     };
     if onehot == outputs {
         return Ok(());
     }
-    let (a, b) = (
-        origins.of("labelOnehotDims"),
-        origins.of("outputLayerNeurons"),
-    );
-    let mut what =
-        format!("labelOnehotDims = {onehot} ({a}) and outputLayerNeurons = {outputs} ({b}) differ");
+    let (a, b) = (origins.of("labelOnehotDims"), origins.of("outputLayerNeurons"));
+    let mut what = format!("labelOnehotDims = {onehot} ({a}) and outputLayerNeurons = {outputs} ({b}) differ");
     if a == b {
         what = format!("labelOnehotDims = {onehot} and outputLayerNeurons = {outputs} differ");
     }
@@ -125,23 +101,14 @@ fn check_onehot(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
 }
 
 /// Refuses sizes that overflow before anything is allocated.
-fn check_size(
-    config: &Config,
-    origins: &Origins,
-    dims: usize,
-    classes: usize,
-) -> Result<(), ConfigError> {
-    let widths = config
-        .layer_widths(dims, classes)
-        .map(|width| width as u128);
+fn check_size(config: &Config, origins: &Origins, dims: usize, classes: usize) -> Result<(), ConfigError> {
+    let widths = config.layer_widths(dims, classes).map(|width| width as u128);
     let parameters: u128 = widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum();
     if parameters > MOST_PARAMETERS {
         let (key, width) = widest(&widths);
         return Err(ConfigError::Contradiction {
             origin: origins.of(key).clone(),
-            what: format!(
-                "{key} = {width} makes a network of {parameters} parameters, above {MOST_PARAMETERS}"
-            ),
+            what: format!("{key} = {width} makes a network of {parameters} parameters, above {MOST_PARAMETERS}"),
             cure: format!("make {key} smaller"),
         });
     }
@@ -161,12 +128,7 @@ fn check_size(
 }
 
 fn widest(widths: &[u128; 4]) -> (&'static str, u128) {
-    let keys = [
-        "inputdataDims",
-        "inputLayerNeurons",
-        "hiddenLayerNeurons",
-        "outputLayerNeurons",
-    ];
+    let keys = ["inputdataDims", "inputLayerNeurons", "hiddenLayerNeurons", "outputLayerNeurons"];
     let pairs = keys.into_iter().zip(widths.iter().copied());
     pairs.max_by_key(|(_, width)| *width).expect("four widths")
 }
@@ -183,11 +145,7 @@ impl Origin {
             Self::BuiltInEnvFile { .. } => 5,
             Self::Preset => 6,
         };
-        if place(other) < place(self) {
-            other
-        } else {
-            self
-        }
+        if place(other) < place(self) { other } else { self }
     }
 }
 
@@ -197,10 +155,7 @@ mod tests {
     use crate::config::Sources;
 
     fn resolved(sets: &[&str]) -> Result<(Config, Origins), ConfigError> {
-        let sources = Sources {
-            sets: sets.iter().map(|set| set.to_string()).collect(),
-            ..Sources::default()
-        };
+        let sources = Sources { sets: sets.iter().map(|set| set.to_string()).collect(), ..Sources::default() };
         resolve(&sources.gather()?)
     }
 
@@ -209,22 +164,10 @@ mod tests {
         for (sets, parts) in [
             (&["folds=1"][..], ["--set: folds = 1", "2 or more"]),
             (&["repeats=5"], ["--set: repeats = 5", "--folds 10"]),
-            (
-                &["labelOnehotDims=4"],
-                ["--set: labelOnehotDims = 4", ".irisenv:"],
-            ),
-            (
-                &["outputLayerNeurons=4"],
-                ["--set: labelOnehotDims = 3", "number of classes"],
-            ),
-            (
-                &["inputLayerNeurons=1000000000"],
-                ["inputLayerNeurons = 1000000000", "parameters"],
-            ),
-            (
-                &["inputLayerNeurons=100000", "hiddenLayerNeurons=100000"],
-                ["100000", "make"],
-            ),
+            (&["labelOnehotDims=4"], ["--set: labelOnehotDims = 4", ".irisenv:"]),
+            (&["outputLayerNeurons=4"], ["--set: labelOnehotDims = 3", "number of classes"]),
+            (&["inputLayerNeurons=1000000000"], ["inputLayerNeurons = 1000000000", "parameters"]),
+            (&["inputLayerNeurons=100000", "hiddenLayerNeurons=100000"], ["100000", "make"]),
             (&["batchSize=2147483647"], ["batchSize = 2147483647", "GiB"]),
         ] {
             let error = resolved(sets).unwrap_err();
@@ -241,16 +184,8 @@ mod tests {
         let (config, origins) = resolved(&[]).unwrap();
         config.check_data(&origins, 4, 3).unwrap();
         for (dims, classes, parts) in [
-            (
-                5,
-                3,
-                ["inputdataDims = 4, but iris has 5", "inputdataDims=5"],
-            ),
-            (
-                4,
-                2,
-                ["outputLayerNeurons = 3", "write outputLayerNeurons=2"],
-            ),
+            (5, 3, ["inputdataDims = 4, but iris has 5", "inputdataDims=5"]),
+            (4, 2, ["outputLayerNeurons = 3", "write outputLayerNeurons=2"]),
         ] {
             let error = config.check_data(&origins, dims, classes).unwrap_err();
             let message = error.to_string();

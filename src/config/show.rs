@@ -23,9 +23,8 @@ pub fn show(config: &Config, origins: &Origins) -> String {
 
 /// Every key with its flag, variable, values, default and meaning.
 pub fn keys() -> String {
-    let mut text = String::from(
-        "Precedence: flag > variable > --set KEY=VALUE > --config FILE.toml > env file > default\n",
-    );
+    let mut text =
+        String::from("Precedence: flag > variable > --set KEY=VALUE > --config FILE.toml > env file > default\n");
     for key in KEYS {
         let flag = if key.flag.is_empty() { "-" } else { key.flag };
         text.push_str(&format!(
@@ -50,9 +49,7 @@ fn defaults(iris: Option<&str>, img: Option<&str>) -> String {
 
 /// What happens without a value: the key's line says it behind "unset:".
 fn unset(doc: &str) -> &str {
-    doc.find("unset:").map_or("unset", |start| {
-        doc[start..].split(';').next().unwrap_or("unset")
-    })
+    doc.find("unset:").map_or("unset", |start| doc[start..].split(';').next().unwrap_or("unset"))
 }
 
 fn table(rows: &[[String; 3]]) -> String {
@@ -61,9 +58,7 @@ fn table(rows: &[[String; 3]]) -> String {
         widths.max().unwrap_or(0)
     };
     let (first, second) = (width(0), width(1));
-    let lines = rows
-        .iter()
-        .map(|[key, value, origin]| format!("{key:first$}  {value:second$}  {origin}\n"));
+    let lines = rows.iter().map(|[key, value, origin]| format!("{key:first$}  {value:second$}  {origin}\n"));
     lines.collect()
 }
 
@@ -74,10 +69,7 @@ mod tests {
 
     #[test]
     fn every_key_is_shown_with_value_and_origin_in_columns() {
-        let sources = Sources {
-            flags: vec![("learningRate", "0.5".into(), "--lr".into())],
-            ..Sources::default()
-        };
+        let sources = Sources { flags: vec![("learningRate", "0.5".into(), "--lr".into())], ..Sources::default() };
         let (config, origins) = sources.load().unwrap();
         let text = show(&config, &origins);
         assert_eq!(text.lines().count(), KEYS.len() + 1);

@@ -96,9 +96,7 @@ impl Sources {
         ours.sort();
         for (name, value) in ours {
             let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
-                return Err(ConfigError::UnknownVariable {
-                    name: name.into_owned(),
-                });
+                return Err(ConfigError::UnknownVariable { name: name.into_owned() });
             };
             let origin = Origin::Variable(name.into_owned());
             let Some(text) = value.to_str() else {
@@ -124,19 +122,12 @@ impl Sources {
                 return Err(ConfigError::Syntax {
                     text: set.clone(),
                     origin: Origin::Set,
-                    problem: Box::new(Problem {
-                        why: "has no =".to_owned(),
-                        cure: "write --set KEY=VALUE".to_owned(),
-                    }),
+                    problem: Box::new(Problem { why: "has no =".to_owned(), cure: "write --set KEY=VALUE".to_owned() }),
                 });
             };
             let key = keys::key(name.trim()).ok_or_else(|| unknown(name.trim(), Origin::Set))?;
             if seen.contains(&key.name) {
-                return Err(ConfigError::Duplicate {
-                    key: key.name.to_owned(),
-                    origin: Origin::Set,
-                    first: None,
-                });
+                return Err(ConfigError::Duplicate { key: key.name.to_owned(), origin: Origin::Set, first: None });
             }
             seen.push(key.name);
             raw.offer(key, text.trim(), Origin::Set)?;
@@ -165,10 +156,7 @@ impl Sources {
                 return same_preset(raw, preset, name);
             }
         }
-        let origin = |line| Origin::BuiltInEnvFile {
-            path: name.to_owned(),
-            line,
-        };
+        let origin = |line| Origin::BuiltInEnvFile { path: name.to_owned(), line };
         env_file::read(built_in, &origin, raw)?;
         Ok(preset)
     }
@@ -186,24 +174,16 @@ impl Sources {
 }
 
 fn unknown(name: &str, origin: Origin) -> ConfigError {
-    ConfigError::UnknownKey {
-        key: name.to_owned(),
-        origin,
-    }
+    ConfigError::UnknownKey { key: name.to_owned(), origin }
 }
 
 fn env_line(path: &str) -> impl Fn(usize) -> Origin {
-    move |line| Origin::EnvFile {
-        path: path.to_owned(),
-        line,
-    }
+    move |line| Origin::EnvFile { path: path.to_owned(), line }
 }
 
 /// The preset of the data set that the sources read so far name; iris when they name none.
 fn preset_of(raw: &Raw) -> Preset {
-    let text = raw
-        .get("dataset")
-        .map_or("iris", |entry| entry.text.as_str());
+    let text = raw.get("dataset").map_or("iris", |entry| entry.text.as_str());
     match Dataset::try_from(text.to_owned()) {
         Ok(Dataset::Img) => Preset::Img,
         Ok(Dataset::Csv(_)) => Preset::Table,
@@ -216,18 +196,10 @@ fn same_preset(raw: &Raw, preset: Preset, name: &str) -> Result<Preset, ConfigEr
     if preset_of(raw) == preset {
         return Ok(preset);
     }
-    let entry = raw
-        .get("dataset")
-        .expect("another preset comes from this key");
+    let entry = raw.get("dataset").expect("another preset comes from this key");
     Err(ConfigError::Contradiction {
         origin: entry.origin.clone(),
-        what: format!(
-            "dataset = {} in a file that is read for another one",
-            entry.text
-        ),
-        cure: format!(
-            "give --dataset {}, or name this file: --env {name}",
-            entry.text
-        ),
+        what: format!("dataset = {} in a file that is read for another one", entry.text),
+        cure: format!("give --dataset {}, or name this file: --env {name}", entry.text),
     })
 }

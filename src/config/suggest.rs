@@ -32,10 +32,7 @@ pub fn did_you_mean(nearest: Option<&str>) -> String {
 }
 
 fn plain(word: &str) -> String {
-    word.chars()
-        .filter(|c| !matches!(c, '_' | '-' | '.'))
-        .flat_map(char::to_lowercase)
-        .collect()
+    word.chars().filter(|c| !matches!(c, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

@@ -17,12 +17,8 @@ pub(super) fn read_text(path: &Path, shown: &str) -> Result<Option<String>, Conf
         why: why.to_owned(),
         cure: cure.to_owned(),
     };
-    let unreadable = |error: std::io::Error| {
-        refuse(
-            &format!("cannot be read: {error}"),
-            "check the path and its permissions",
-        )
-    };
+    let unreadable =
+        |error: std::io::Error| refuse(&format!("cannot be read: {error}"), "check the path and its permissions");
     let is_dir = match std::fs::metadata(path) {
         Ok(metadata) => metadata.is_dir(),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -32,18 +28,11 @@ pub(super) fn read_text(path: &Path, shown: &str) -> Result<Option<String>, Conf
         return Err(refuse("is a directory", "name a file in it"));
     }
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+    std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(refuse(
-            "is longer than 1 MiB, no configuration is",
-            "check the path",
-        ));
+        return Err(refuse("is longer than 1 MiB, no configuration is", "check the path"));
     }
-    decode(&bytes)
-        .map(Some)
-        .map_err(|(why, cure)| refuse(&why, cure))
+    decode(&bytes).map(Some).map_err(|(why, cure)| refuse(&why, cure))
 }
 
 /// Bytes as text, or why they are none and the cure.
@@ -51,12 +40,7 @@ fn decode(bytes: &[u8]) -> Result<String, (String, &'static str)> {
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         return Err(("is UTF-16".to_owned(), "save it as UTF-8"));
     }
-    let line = |offset: usize| {
-        1 + bytes[..offset]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-    };
+    let line = |offset: usize| 1 + bytes[..offset].iter().filter(|byte| **byte == b'\n').count();
     if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
         let why = format!("is binary: a NUL byte in line {}", line(offset));
         return Err((why, "name a text file"));
@@ -64,10 +48,7 @@ fn decode(bytes: &[u8]) -> Result<String, (String, &'static str)> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.to_owned()),
-        Err(error) => Err((
-            format!("is not UTF-8 in line {}", line(error.valid_up_to())),
-            "save it as UTF-8",
-        )),
+        Err(error) => Err((format!("is not UTF-8 in line {}", line(error.valid_up_to())), "save it as UTF-8")),
     }
 }
 
@@ -96,12 +77,7 @@ mod tests {
         assert_eq!(error.to_string(), "d: is a directory; name a file in it");
         let long = dir.path().join("long");
         std::fs::write(&long, vec![b'#'; MOST_BYTES as usize + 1]).unwrap();
-        assert!(
-            read_text(&long, "long")
-                .unwrap_err()
-                .to_string()
-                .contains("1 MiB")
-        );
+        assert!(read_text(&long, "long").unwrap_err().to_string().contains("1 MiB"));
         // Endless: only the limit ends this read.
         assert!(read_text(Path::new("/dev/zero"), "zero").is_err());
     }

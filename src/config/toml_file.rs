@@ -14,10 +14,7 @@ use toml::de::{DeTable, DeValue};
 /// # Errors
 /// The first line that is not TOML, names an unknown key or gives an impossible value.
 pub(super) fn read(path: &str, text: &str, raw: &mut Raw) -> Result<(), ConfigError> {
-    let origin = |offset: usize| Origin::File {
-        path: path.to_owned(),
-        line: line_at(text, offset),
-    };
+    let origin = |offset: usize| Origin::File { path: path.to_owned(), line: line_at(text, offset) };
     let table = DeTable::parse(text).map_err(|error| syntax(text, &error, origin))?;
     let mut rows: Vec<_> = table.get_ref().iter().collect();
     // The table is sorted by name; the first mistake of the file is to be the one that is told.
@@ -25,18 +22,14 @@ pub(super) fn read(path: &str, text: &str, raw: &mut Raw) -> Result<(), ConfigEr
     for (name, value) in rows {
         let origin = origin(name.span().start);
         let Some(key) = keys::key(name.get_ref()) else {
-            return Err(ConfigError::UnknownKey {
-                key: name.get_ref().to_string(),
-                origin,
-            });
+            return Err(ConfigError::UnknownKey { key: name.get_ref().to_string(), origin });
         };
-        let value_text =
-            typed_text(key, value.get_ref()).map_err(|problem| ConfigError::BadValue {
-                key: key.name.to_owned(),
-                text: text[value.span()].to_owned(),
-                origin: origin.clone(),
-                problem: Box::new(problem),
-            })?;
+        let value_text = typed_text(key, value.get_ref()).map_err(|problem| ConfigError::BadValue {
+            key: key.name.to_owned(),
+            text: text[value.span()].to_owned(),
+            origin: origin.clone(),
+            problem: Box::new(problem),
+        })?;
         raw.offer(key, &value_text, origin)?;
     }
     Ok(())
@@ -63,10 +56,7 @@ fn line_at(text: &str, offset: usize) -> usize {
 
 /// A typed value as the text that [`Kind::parse`] reads, if its type is the key's.
 fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
-    let wrong = |what: &str, cure: String| Problem {
-        why: format!("is {what}"),
-        cure,
-    };
+    let wrong = |what: &str, cure: String| Problem { why: format!("is {what}"), cure };
     let hint = || format!("write {}", key.kind.hint());
     match (value, key.kind) {
         (DeValue::Boolean(switch), Kind::Switch) => Ok(switch.to_string()),
@@ -80,10 +70,9 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
         (DeValue::Float(number), Kind::Count { .. } | Kind::Number { .. } | Kind::Batch) => {
             Ok(number.as_str().to_owned())
         }
-        (
-            DeValue::String(text),
-            Kind::Text | Kind::Choice(_) | Kind::Shares | Kind::Dataset | Kind::Batch,
-        ) => Ok(text.to_string()),
+        (DeValue::String(text), Kind::Text | Kind::Choice(_) | Kind::Shares | Kind::Dataset | Kind::Batch) => {
+            Ok(text.to_string())
+        }
         (DeValue::String(text), _) => Err(wrong(
             "text",
             match key.kind.parse(text) {
@@ -156,18 +145,12 @@ mod tests {
     #[test]
     fn wrong_lines_are_refused_with_their_number() {
         for (text, parts) in [
-            (
-                "seed = 1\nlerningRate = 1",
-                [":2", "did you mean learningRate?"],
-            ),
+            ("seed = 1\nlerningRate = 1", [":2", "did you mean learningRate?"]),
             ("seed = 1\nseed = 2", [":2", "duplicate"]),
             ("seed = ", [":1", "not TOML"]),
             ("seed == 1", [":1", "not TOML"]),
             ("mode = allreduce", [":1", "not TOML"]),
-            (
-                "learningRate = \"0.01\"",
-                [":1", "without quotes: learningRate = 0.01"],
-            ),
+            ("learningRate = \"0.01\"", [":1", "without quotes: learningRate = 0.01"]),
             ("learningRate = nan", [":1", "is not a number"]),
             ("learningRate = 0,01", [":1", "not TOML"]),
             ("numEpochs = 1.5", [":1", "not a whole number"]),

@@ -132,11 +132,7 @@ impl TryFrom<String> for DataSplit {
         if (sum - 1.0).abs() > 1e-6 {
             return Err(format!("adds up to {sum}, not to 1"));
         }
-        Ok(Self {
-            train,
-            validation,
-            test,
-        })
+        Ok(Self { train, validation, test })
     }
 }
 
@@ -183,11 +179,9 @@ mod tests {
 
     #[test]
     fn a_global_batch_travels_as_it_is_written() {
-        for (batch, text) in [
-            (GlobalBatch::PerRank, "null"),
-            (GlobalBatch::Fixed(80), "80"),
-            (GlobalBatch::Full, "\"full\""),
-        ] {
+        for (batch, text) in
+            [(GlobalBatch::PerRank, "null"), (GlobalBatch::Fixed(80), "80"), (GlobalBatch::Full, "\"full\"")]
+        {
             assert_eq!(serde_json::to_string(&batch).unwrap(), text);
             assert_eq!(serde_json::from_str::<GlobalBatch>(text).unwrap(), batch);
         }

@@ -47,9 +47,7 @@ pub fn parse(file: &str, bytes: &[u8], label: Option<&str>) -> Result<Dataset, D
     let mut columns = table.names.clone();
     let label_column = columns.remove(label_index);
     if columns.is_empty() {
-        return Err(table.header_fault(CsvFault::NoFeatures {
-            label: label_column,
-        }));
+        return Err(table.header_fault(CsvFault::NoFeatures { label: label_column }));
     }
     let mut values = Vec::new();
     let mut numbering = Numbering::default();
@@ -68,25 +66,12 @@ pub fn parse(file: &str, bytes: &[u8], label: Option<&str>) -> Result<Dataset, D
     }
     let classes = numbering.sort(&mut labels);
     if let [class] = classes.as_slice() {
-        let fault = CsvFault::OneClass {
-            class: class.clone(),
-            rows: labels.len(),
-            column: label_column,
-        };
+        let fault = CsvFault::OneClass { class: class.clone(), rows: labels.len(), column: label_column };
         return Err(table.fault(label_index, fault));
     }
-    let name = Path::new(file)
-        .file_stem()
-        .map_or(file.into(), |stem| stem.to_string_lossy().into_owned());
+    let name = Path::new(file).file_stem().map_or(file.into(), |stem| stem.to_string_lossy().into_owned());
     let features = matrix(labels.len(), columns.len(), values);
-    Ok(Dataset {
-        name,
-        features,
-        labels,
-        classes,
-        columns,
-        label_column,
-    })
+    Ok(Dataset { name, features, labels, classes, columns, label_column })
 }
 
 /// Reads the features that a model needs, in the model's order; other columns, such as a label, are not looked at.
@@ -96,11 +81,7 @@ pub fn parse(file: &str, bytes: &[u8], label: Option<&str>) -> Result<Dataset, D
 ///
 /// # Errors
 /// The first fault of the text, the header, or a cell that is needed.
-pub fn parse_features(
-    file: &str,
-    bytes: &[u8],
-    columns: &[String],
-) -> Result<Array2<f32>, DataError> {
+pub fn parse_features(file: &str, bytes: &[u8], columns: &[String]) -> Result<Array2<f32>, DataError> {
     let mut table = Table::open(file, bytes)?;
     let mut order = Vec::with_capacity(columns.len());
     for name in columns {
@@ -127,14 +108,8 @@ pub fn parse_features(
 
 /// The index of the label column: the one asked for, or one with a usual name.
 fn label_column(table: &Table, label: Option<&str>) -> Result<usize, DataError> {
-    let usual = || {
-        LABEL_NAMES.iter().find_map(|usual| {
-            table
-                .names
-                .iter()
-                .position(|name| name.eq_ignore_ascii_case(usual))
-        })
-    };
+    let usual =
+        || LABEL_NAMES.iter().find_map(|usual| table.names.iter().position(|name| name.eq_ignore_ascii_case(usual)));
     let found = match label {
         Some(name) => position(&table.names, name),
         None => usual(),
@@ -142,30 +117,22 @@ fn label_column(table: &Table, label: Option<&str>) -> Result<usize, DataError> 
     if let Some(index) = found {
         return Ok(index);
     }
-    if let Some(error) =
-        table.no_header(|cells| example_header(cells, label.unwrap_or(LABEL_NAMES[1])))
-    {
+    if let Some(error) = table.no_header(|cells| example_header(cells, label.unwrap_or(LABEL_NAMES[1]))) {
         return Err(error);
     }
     let columns = listed(&table.names);
     Err(table.header_fault(match label {
         None => CsvFault::NoLabelColumn { columns },
-        Some(name) => CsvFault::UnknownLabelColumn {
-            name: name.to_owned(),
-            nearest: nearest_column(table, name),
-            columns,
-        },
+        Some(name) => {
+            CsvFault::UnknownLabelColumn { name: name.to_owned(), nearest: nearest_column(table, name), columns }
+        }
     }))
 }
 
 fn missing_column(table: &Table, name: &str) -> DataError {
     let nearest = nearest_column(table, name);
     let columns = listed(&table.names);
-    table.header_fault(CsvFault::MissingColumn {
-        name: name.to_owned(),
-        nearest,
-        columns,
-    })
+    table.header_fault(CsvFault::MissingColumn { name: name.to_owned(), nearest, columns })
 }
 
 fn nearest_column(table: &Table, name: &str) -> Option<String> {
@@ -180,37 +147,16 @@ fn example_header(cells: &[String], label: &str) -> String {
     let text = cells.iter().position(|cell| cell.parse::<f64>().is_err());
     let label_index = text.unwrap_or(cells.len() - 1);
     let name = |index| {
-        if index == label_index {
-            label.to_owned()
-        } else {
-            format!("x{}", index + 1)
-        }
+        if index == label_index { label.to_owned() } else { format!("x{}", index + 1) }
     };
-    let shown = (0..cells.len())
-        .map(name)
-        .take(LISTED)
-        .collect::<Vec<_>>()
-        .join(",");
-    if cells.len() > LISTED {
-        format!("{shown},… ({} names)", cells.len())
-    } else {
-        shown
-    }
+    let shown = (0..cells.len()).map(name).take(LISTED).collect::<Vec<_>>().join(",");
+    if cells.len() > LISTED { format!("{shown},… ({} names)", cells.len()) } else { shown }
 }
 
 /// Names as a message lists them: quoted, and not more than fit on a screen.
 pub(super) fn listed(names: &[String]) -> String {
-    let shown = names
-        .iter()
-        .take(LISTED)
-        .map(|name| format!("{name:?}"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if names.len() > LISTED {
-        format!("{shown}, … ({} in all)", names.len())
-    } else {
-        shown
-    }
+    let shown = names.iter().take(LISTED).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    if names.len() > LISTED { format!("{shown}, … ({} in all)", names.len()) } else { shown }
 }
 
 fn matrix(rows: usize, columns: usize, values: Vec<f32>) -> Array2<f32> {
@@ -218,12 +164,7 @@ fn matrix(rows: usize, columns: usize, values: Vec<f32>) -> Array2<f32> {
 }
 
 fn fault_at(file: &str, line: u64, cell: usize, fault: CsvFault) -> DataError {
-    DataError::Csv {
-        file: file.to_owned(),
-        line,
-        cell,
-        fault: Box::new(fault),
-    }
+    DataError::Csv { file: file.to_owned(), line, cell, fault: Box::new(fault) }
 }
 
 /// The classes in the order of their first appearance, which is the only one known while reading.
@@ -257,9 +198,7 @@ impl Numbering {
         for (sorted, (_, first)) in classes.iter().enumerate() {
             sorted_number[*first as usize] = sorted as u32;
         }
-        labels
-            .iter_mut()
-            .for_each(|label| *label = sorted_number[*label as usize]);
+        labels.iter_mut().for_each(|label| *label = sorted_number[*label as usize]);
         classes.into_iter().map(|class| class.0).collect()
     }
 }

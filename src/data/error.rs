@@ -21,10 +21,7 @@ pub enum DataError {
         fault: Box<CsvFault>,
     },
     /// No data set has this name.
-    #[error(
-        "unknown data set {name:?}{}; use iris, or a labelled table FILE.csv",
-        did_you_mean(nearest)
-    )]
+    #[error("unknown data set {name:?}{}; use iris, or a labelled table FILE.csv", did_you_mean(nearest))]
     UnknownDataset {
         /// The name asked for.
         name: String,
@@ -38,10 +35,7 @@ pub enum DataError {
         name: String,
     },
     /// The file is in none of the places.
-    #[error(
-        "data file not found; tried {}; check the name, or give the directory with --data-dir",
-        paths(tried)
-    )]
+    #[error("data file not found; tried {}; check the name, or give the directory with --data-dir", paths(tried))]
     NotFound {
         /// Every path that was tried, in order.
         tried: Vec<PathBuf>,
@@ -73,9 +67,7 @@ pub enum DataError {
         error: io::Error,
     },
     /// A table lacks a column that a model needs.
-    #[error(
-        "{data}: column {column:?}, which the model needs, is missing among {columns}; add or rename it"
-    )]
+    #[error("{data}: column {column:?}, which the model needs, is missing among {columns}; add or rename it")]
     MissingColumn {
         /// The data set.
         data: String,
@@ -105,9 +97,7 @@ pub enum DataError {
         why: String,
     },
     /// Cross-validation with too few or too many folds.
-    #[error(
-        "{folds} folds of {rows} rows: every fold needs a row; choose --folds between 2 and {rows}"
-    )]
+    #[error("{folds} folds of {rows} rows: every fold needs a row; choose --folds between 2 and {rows}")]
     BadFolds {
         /// The folds asked for.
         folds: usize,
@@ -118,16 +108,9 @@ pub enum DataError {
 
 /// `; did you mean "x"?`, or nothing.
 pub(super) fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest
-        .as_ref()
-        .map(|name| format!("; did you mean {name:?}?"))
-        .unwrap_or_default()
+    nearest.as_ref().map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }
 
 fn paths(tried: &[PathBuf]) -> String {
-    tried
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    tried.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

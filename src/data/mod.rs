@@ -9,11 +9,13 @@ use xxhash_rust::xxh3::Xxh3;
 pub mod csv;
 mod error;
 pub mod order;
+mod samples;
 pub mod source;
 pub mod split;
 pub mod standardize;
 
 pub use error::DataError;
+pub use samples::Samples;
 
 /// A labelled table in memory.
 ///
@@ -78,12 +80,8 @@ impl Dataset {
     /// # Errors
     /// A column that the model needs and the table lacks, or a class that the model does not know.
     pub fn aligned(&self, columns: &[String], classes: &[String]) -> Result<Self, DataError> {
-        let column_of =
-            |name: &String| position(&self.columns, name).ok_or_else(|| self.missing_column(name));
-        let order = columns
-            .iter()
-            .map(column_of)
-            .collect::<Result<Vec<_>, _>>()?;
+        let column_of = |name: &String| position(&self.columns, name).ok_or_else(|| self.missing_column(name));
+        let order = columns.iter().map(column_of).collect::<Result<Vec<_>, _>>()?;
         let number = |&label: &u32| {
             let class = &self.classes[label as usize];
             let number = position(classes, class).ok_or_else(|| DataError::UnknownClass {
@@ -96,11 +94,7 @@ impl Dataset {
         Ok(Self {
             name: self.name.clone(),
             features: self.features.select(Axis(1), &order),
-            labels: self
-                .labels
-                .iter()
-                .map(number)
-                .collect::<Result<_, DataError>>()?,
+            labels: self.labels.iter().map(number).collect::<Result<_, DataError>>()?,
             classes: classes.to_vec(),
             columns: columns.to_vec(),
             label_column: self.label_column.clone(),
@@ -127,12 +121,8 @@ impl Dataset {
         }
         update_text(&mut hash, &self.label_column);
         hash.update(&(self.len() as u64).to_le_bytes());
-        self.labels
-            .iter()
-            .for_each(|label| hash.update(&label.to_le_bytes()));
-        self.features
-            .iter()
-            .for_each(|value| hash.update(&value.to_le_bytes()));
+        self.labels.iter().for_each(|label| hash.update(&label.to_le_bytes()));
+        self.features.iter().for_each(|value| hash.update(&value.to_le_bytes()));
         hash.digest()
     }
 }
@@ -151,10 +141,8 @@ fn position(names: &[String], wanted: &str) -> Option<usize> {
 fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let distance = |candidate: &str| strsim::osa_distance(&word, &candidate.to_lowercase());
-    let (distance, best) = candidates
-        .into_iter()
-        .map(|candidate| (distance(candidate), candidate))
-        .min_by_key(|pair| pair.0)?;
+    let (distance, best) =
+        candidates.into_iter().map(|candidate| (distance(candidate), candidate)).min_by_key(|pair| pair.0)?;
     (distance <= (word.chars().count() / 3).max(1)).then_some(best)
 }
 
@@ -170,18 +158,8 @@ mod tests {
     fn a_selection_keeps_order_and_names() {
         let data = table("x,y,label\n1,2,a\n3,4,b\n5,6,c\n");
         let picked = data.select(&[2, 0, 2]);
-        assert_eq!(
-            picked.features,
-            ndarray::array![[5., 6.], [1., 2.], [5., 6.]]
-        );
-        assert_eq!(
-            (
-                picked.labels.as_slice(),
-                picked.num_classes(),
-                picked.dims()
-            ),
-            (&[2, 0, 2][..], 3, 2)
-        );
+        assert_eq!(picked.features, ndarray::array![[5., 6.], [1., 2.], [5., 6.]]);
+        assert_eq!((picked.labels.as_slice(), picked.num_classes(), picked.dims()), (&[2, 0, 2][..], 3, 2));
         assert!(data.select(&[]).is_empty());
     }
 
@@ -209,37 +187,20 @@ mod tests {
     fn aligning_maps_columns_and_classes_by_name() {
         let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let data = table("y,x,extra,label\n2,1,0,c\n4,3,0,b\n");
-        let aligned = data
-            .aligned(&names(&["x", "y"]), &names(&["a", "b", "c"]))
-            .unwrap();
+        let aligned = data.aligned(&names(&["x", "y"]), &names(&["a", "b", "c"])).unwrap();
         assert_eq!(aligned.features, ndarray::array![[1., 2.], [3., 4.]]);
         assert_eq!(aligned.labels, [2, 1]);
-        let error = data
-            .aligned(&names(&["x", "z"]), &names(&["b", "c"]))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("column \"z\"") && error.contains("\"y\", \"x\""),
-            "{error}"
-        );
-        let error = data
-            .aligned(&names(&["x"]), &names(&["a", "b"]))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("class \"c\"") && error.contains("\"a\", \"b\""),
-            "{error}"
-        );
+        let error = data.aligned(&names(&["x", "z"]), &names(&["b", "c"])).unwrap_err().to_string();
+        assert!(error.contains("column \"z\"") && error.contains("\"y\", \"x\""), "{error}");
+        let error = data.aligned(&names(&["x"]), &names(&["a", "b"])).unwrap_err().to_string();
+        assert!(error.contains("class \"c\"") && error.contains("\"a\", \"b\""), "{error}");
     }
 
     #[test]
     fn a_suggestion_is_made_only_when_it_is_near() {
-        for (word, expected) in [
-            ("varity", Some("variety")),
-            ("VARIETY", Some("variety")),
-            ("petals", None),
-            ("", None),
-        ] {
+        for (word, expected) in
+            [("varity", Some("variety")), ("VARIETY", Some("variety")), ("petals", None), ("", None)]
+        {
             assert_eq!(nearest(word, ["variety", "width"]), expected, "{word}");
         }
     }

@@ -46,10 +46,7 @@ impl StepPlan {
     /// If `global_batch` is 0.
     pub fn new(samples: usize, global_batch: usize) -> Self {
         assert!(global_batch > 0, "a step needs a sample");
-        Self {
-            samples,
-            global_batch,
-        }
+        Self { samples, global_batch }
     }
 
     /// Steps in an epoch.
@@ -96,23 +93,11 @@ mod tests {
 
     #[test]
     fn slices_by_hand() {
-        assert_eq!(
-            (0..4).map(|part| balanced(10, 4, part)).collect::<Vec<_>>(),
-            [0..3, 3..6, 6..8, 8..10]
-        );
-        assert_eq!(
-            (0..3).map(|part| balanced(1, 3, part)).collect::<Vec<_>>(),
-            [0..1, 1..1, 1..1]
-        );
+        assert_eq!((0..4).map(|part| balanced(10, 4, part)).collect::<Vec<_>>(), [0..3, 3..6, 6..8, 8..10]);
+        assert_eq!((0..3).map(|part| balanced(1, 3, part)).collect::<Vec<_>>(), [0..1, 1..1, 1..1]);
         let plan = StepPlan::new(10, 4);
-        assert_eq!(
-            (0..4).map(|step| plan.run(step)).collect::<Vec<_>>(),
-            [0..4, 4..8, 8..10, 10..10]
-        );
-        assert_eq!(
-            (plan.steps(), plan.slice(1, 3, 0), plan.slice(2, 3, 2)),
-            (3, 4..6, 10..10)
-        );
+        assert_eq!((0..4).map(|step| plan.run(step)).collect::<Vec<_>>(), [0..4, 4..8, 8..10, 10..10]);
+        assert_eq!((plan.steps(), plan.slice(1, 3, 0), plan.slice(2, 3, 2)), (3, 4..6, 10..10));
         assert_eq!(StepPlan::new(0, 4).steps(), 0);
         assert_eq!(StepPlan::new(3, usize::MAX).run(0), 0..3);
     }

@@ -51,23 +51,15 @@ pub fn read_file(name: &str, data_dir: &Path) -> Result<(String, Vec<u8>), DataE
 /// Why a name that is neither iris nor a CSV file is not taken.
 fn refuse(name: &str) -> DataError {
     if LATER.contains(&name) || Path::new(name).is_dir() {
-        return DataError::NotInThisVersion {
-            name: name.to_owned(),
-        };
+        return DataError::NotInThisVersion { name: name.to_owned() };
     }
     let nearest = nearest(name, ["iris"].into_iter().chain(LATER)).map(str::to_owned);
-    DataError::UnknownDataset {
-        name: name.to_owned(),
-        nearest,
-    }
+    DataError::UnknownDataset { name: name.to_owned(), nearest }
 }
 
 /// The bytes of a regular file, or `None` when nothing is there.
 fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, DataError> {
-    let io = |error| DataError::Io {
-        path: path.to_owned(),
-        error,
-    };
+    let io = |error| DataError::Io { path: path.to_owned(), error };
     // Asked before opening: opening a pipe that nobody writes to blocks for ever.
     let metadata = match std::fs::metadata(path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -76,26 +68,15 @@ fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, DataError> {
         metadata => metadata.map_err(io)?,
     };
     if !metadata.is_file() {
-        return Err(DataError::NotAFile {
-            path: path.to_owned(),
-            kind: kind(&metadata),
-        });
+        return Err(DataError::NotAFile { path: path.to_owned(), kind: kind(&metadata) });
     }
-    let too_large = |size| DataError::TooLarge {
-        path: path.to_owned(),
-        size,
-        limit: SIZE_LIMIT,
-    };
+    let too_large = |size| DataError::TooLarge { path: path.to_owned(), size, limit: SIZE_LIMIT };
     if metadata.len() > SIZE_LIMIT {
         return Err(too_large(metadata.len()));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     // The limit again: the file may grow while it is read.
-    File::open(path)
-        .map_err(io)?
-        .take(SIZE_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(io)?;
+    File::open(path).map_err(io)?.take(SIZE_LIMIT + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > SIZE_LIMIT {
         return Err(too_large(bytes.len() as u64));
     }
@@ -103,11 +84,7 @@ fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, DataError> {
 }
 
 fn kind(metadata: &Metadata) -> &'static str {
-    if metadata.is_dir() {
-        "a directory"
-    } else {
-        "a pipe or device"
-    }
+    if metadata.is_dir() { "a directory" } else { "a pipe or device" }
 }
 
 #[cfg(test)]
@@ -121,37 +98,20 @@ mod tests {
     #[test]
     fn iris_is_fishers() {
         let iris = load("iris", Path::new("nowhere"), None).unwrap();
-        assert_eq!(
-            (iris.name.as_str(), iris.len(), iris.dims()),
-            ("iris", 150, 4)
-        );
+        assert_eq!((iris.name.as_str(), iris.len(), iris.dims()), ("iris", 150, 4));
         assert_eq!(iris.classes, ["Setosa", "Versicolor", "Virginica"]);
-        assert_eq!(
-            iris.columns,
-            ["sepal.length", "sepal.width", "petal.length", "petal.width"]
-        );
+        assert_eq!(iris.columns, ["sepal.length", "sepal.width", "petal.length", "petal.width"]);
         for (row, values) in [(35, [4.9, 3.1, 1.5, 0.2]), (38, [4.9, 3.6, 1.4, 0.1])] {
             assert_eq!(iris.features.row(row - 1).to_vec(), values, "row {row}");
         }
         // The column sums of R's `iris`: 876.5, 458.6, 563.7, 179.9.
         for (column, sum) in [876.5, 458.6, 563.7, 179.9f32].into_iter().enumerate() {
-            assert!(
-                (iris.features.column(column).sum() - sum).abs() < 1e-2,
-                "column {column}"
-            );
+            assert!((iris.features.column(column).sum() - sum).abs() < 1e-2, "column {column}");
         }
         for class in 0..3u32 {
-            assert_eq!(
-                iris.labels.iter().filter(|&&label| label == class).count(),
-                50
-            );
+            assert_eq!(iris.labels.iter().filter(|&&label| label == class).count(), 50);
         }
-        let on_disk = load(
-            "iris",
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets"),
-            None,
-        )
-        .unwrap();
+        let on_disk = load("iris", &Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets"), None).unwrap();
         assert_eq!(on_disk, iris);
     }
 
@@ -161,21 +121,10 @@ mod tests {
         std::fs::write(dir.path().join("iris.csv"), "x,label\n1,a\n2,b\n").unwrap();
         std::fs::write(dir.path().join("own.CSV"), "x,kind\n1,a\n2,b\n").unwrap();
         assert_eq!(load("iris", dir.path(), None).unwrap().len(), 2);
-        assert_eq!(
-            load("own.CSV", dir.path(), Some("kind")).unwrap().name,
-            "own"
-        );
+        assert_eq!(load("own.CSV", dir.path(), Some("kind")).unwrap().name, "own");
         let path = dir.path().join("own.CSV");
-        assert_eq!(
-            load(path.to_str().unwrap(), Path::new("nowhere"), Some("kind"))
-                .unwrap()
-                .len(),
-            2
-        );
-        assert!(
-            error("own.CSV", dir.path())
-                .starts_with(&format!("{}:1:1: no label column", path.display()))
-        );
+        assert_eq!(load(path.to_str().unwrap(), Path::new("nowhere"), Some("kind")).unwrap().len(), 2);
+        assert!(error("own.CSV", dir.path()).starts_with(&format!("{}:1:1: no label column", path.display())));
     }
 
     #[test]
@@ -190,25 +139,16 @@ mod tests {
             ("irs", "unknown data set \"irs\"; did you mean \"iris\"?"),
             ("Iris", "did you mean \"iris\"?"),
             ("mnsit", "did you mean \"mnist\"?"),
-            (
-                "weather",
-                "unknown data set \"weather\"; use iris, or a labelled table FILE.csv",
-            ),
+            ("weather", "unknown data set \"weather\"; use iris, or a labelled table FILE.csv"),
             ("mnist", "\"mnist\" is not in this version"),
             (dir.path().to_str().unwrap(), "is not in this version"),
             ("no.csv", tried.as_str()),
-            (
-                folder.to_str().unwrap(),
-                "folder.csv: is a directory, not a regular file",
-            ),
+            (folder.to_str().unwrap(), "folder.csv: is a directory, not a regular file"),
             (below_file.to_str().unwrap(), "data file not found"),
             ("x.csv", "x.csv:1:1: the file is empty"),
         ] {
             let message = error(name, dir.path());
-            assert!(
-                message.contains(expected) && !message.contains('\n'),
-                "{name}: {message}"
-            );
+            assert!(message.contains(expected) && !message.contains('\n'), "{name}: {message}");
         }
     }
 
@@ -217,29 +157,15 @@ mod tests {
     fn a_pipe_is_refused_without_blocking() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe.csv");
-        assert!(
-            std::process::Command::new("mkfifo")
-                .arg(&pipe)
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert!(
-            error(pipe.to_str().unwrap(), dir.path())
-                .contains("is a pipe or device, not a regular file")
-        );
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(error(pipe.to_str().unwrap(), dir.path()).contains("is a pipe or device, not a regular file"));
     }
 
     #[test]
     fn a_file_too_large_is_refused_unread() {
         let dir = tempfile::tempdir().unwrap();
         // Sparse: takes no space.
-        File::create(dir.path().join("big.csv"))
-            .unwrap()
-            .set_len(SIZE_LIMIT + 1)
-            .unwrap();
-        assert!(
-            error("big.csv", dir.path()).contains("is 4294967297 bytes, more than the 4294967296")
-        );
+        File::create(dir.path().join("big.csv")).unwrap().set_len(SIZE_LIMIT + 1).unwrap();
+        assert!(error("big.csv", dir.path()).contains("is 4294967297 bytes, more than the 4294967296"));
     }
 }

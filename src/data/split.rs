@@ -31,11 +31,7 @@ pub struct Split {
 
 impl Default for Fractions {
     fn default() -> Self {
-        Self {
-            train: 0.8,
-            validation: 0.1,
-            test: 0.1,
-        }
+        Self { train: 0.8, validation: 0.1, test: 0.1 }
     }
 }
 
@@ -49,15 +45,8 @@ impl FromStr for Fractions {
     type Err = DataError;
 
     fn from_str(text: &str) -> Result<Self, DataError> {
-        let bad = |why: String| DataError::BadSplit {
-            text: text.to_owned(),
-            why,
-        };
-        let number = |part: &str| {
-            part.trim()
-                .parse::<f64>()
-                .map_err(|_| bad(format!("{part:?} is not a number")))
-        };
+        let bad = |why: String| DataError::BadSplit { text: text.to_owned(), why };
+        let number = |part: &str| part.trim().parse::<f64>().map_err(|_| bad(format!("{part:?} is not a number")));
         let shares = text.split('/').map(number).collect::<Result<Vec<_>, _>>()?;
         let [train, validation, test] = shares[..] else {
             return Err(bad(format!("{} shares, not 3", shares.len())));
@@ -72,11 +61,7 @@ impl FromStr for Fractions {
         if (sum - 1.0).abs() > 1e-6 {
             return Err(bad(format!("the shares add up to {sum}, not 1")));
         }
-        Ok(Self {
-            train,
-            validation,
-            test,
-        })
+        Ok(Self { train, validation, test })
     }
 }
 
@@ -93,13 +78,9 @@ pub fn stratified(labels: &[u32], classes: usize, fractions: Fractions, seed: u6
     let mut parts: [Vec<usize>; 3] = Default::default();
     let mut seen = 0;
     for (class, mut rows) in rows_by_class(labels, classes).into_iter().enumerate() {
-        shuffle(
-            &mut rows,
-            &mut stream(seed, Purpose::Split, 0, class as u64),
-        );
+        shuffle(&mut rows, &mut stream(seed, Purpose::Split, 0, class as u64));
         seen += rows.len();
-        let owed =
-            std::array::from_fn(|part| shares[part] * seen as f64 - parts[part].len() as f64);
+        let owed = std::array::from_fn(|part| shares[part] * seen as f64 - parts[part].len() as f64);
         let mut rest = rows.as_slice();
         for (part, count) in apportion(rows.len(), shares, owed).into_iter().enumerate() {
             let (taken, left) = rest.split_at(count);
@@ -109,11 +90,7 @@ pub fn stratified(labels: &[u32], classes: usize, fractions: Fractions, seed: u6
     }
     parts.iter_mut().for_each(|rows| rows.sort_unstable());
     let [train, validation, test] = parts;
-    Split {
-        train,
-        validation,
-        test,
-    }
+    Split { train, validation, test }
 }
 
 /// How many of a class's rows each part gets; `owed` is what the parts should have got so far, this class included,
@@ -129,8 +106,7 @@ fn apportion(rows: usize, shares: [f64; 3], owed: [f64; 3]) -> [usize; 3] {
         left -= count;
         count
     });
-    let mut may_have_more: [bool; 3] =
-        std::array::from_fn(|part| exact[part] - counts[part] as f64 > ROUNDING);
+    let mut may_have_more: [bool; 3] = std::array::from_fn(|part| exact[part] - counts[part] as f64 > ROUNDING);
     while left > 0 {
         let remainder = |part: &usize| owed[*part] - counts[*part] as f64;
         let largest = (0..3)
@@ -167,19 +143,13 @@ pub fn stratified_folds(
     repeat: u64,
 ) -> Result<Vec<Vec<usize>>, DataError> {
     if folds < 2 || folds > labels.len() {
-        return Err(DataError::BadFolds {
-            folds,
-            rows: labels.len(),
-        });
+        return Err(DataError::BadFolds { folds, rows: labels.len() });
     }
     let mut parts = vec![Vec::new(); folds];
     // Dealt like cards: a class goes on where the one before it ended.
     let mut dealt = 0;
     for (class, mut rows) in rows_by_class(labels, classes).into_iter().enumerate() {
-        shuffle(
-            &mut rows,
-            &mut stream(seed, Purpose::Folds, repeat, class as u64),
-        );
+        shuffle(&mut rows, &mut stream(seed, Purpose::Folds, repeat, class as u64));
         for row in rows {
             parts[dealt % folds].push(row);
             dealt += 1;
@@ -213,11 +183,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn labels_of(sizes: &[usize]) -> Vec<u32> {
-        sizes
-            .iter()
-            .enumerate()
-            .flat_map(|(class, &size)| std::iter::repeat_n(class as u32, size))
-            .collect()
+        sizes.iter().enumerate().flat_map(|(class, &size)| std::iter::repeat_n(class as u32, size)).collect()
     }
 
     fn sizes(split: &Split) -> [usize; 3] {
@@ -226,10 +192,7 @@ mod tests {
 
     #[test]
     fn fractions_are_read_or_explained() {
-        assert_eq!(
-            "0.8/0.1/0.1".parse::<Fractions>().unwrap(),
-            Fractions::default()
-        );
+        assert_eq!("0.8/0.1/0.1".parse::<Fractions>().unwrap(), Fractions::default());
         assert_eq!("1/0/0".parse::<Fractions>().unwrap().to_string(), "1/0/0");
         assert_eq!(" 0.7 / 0.1 / 0.2 ".parse::<Fractions>().unwrap().test, 0.2);
         for (text, expected) in [
@@ -242,36 +205,17 @@ mod tests {
             ("NaN/0/1", "NaN is not between 0 and 1"),
         ] {
             let message = text.parse::<Fractions>().unwrap_err().to_string();
-            assert!(
-                message.contains(expected) && message.contains("for example 0.8/0.1/0.1"),
-                "{text}: {message}"
-            );
+            assert!(message.contains(expected) && message.contains("for example 0.8/0.1/0.1"), "{text}: {message}");
         }
     }
 
     #[test]
     fn counts_come_out_as_asked() {
-        let whole = Fractions {
-            train: 1.0,
-            validation: 0.0,
-            test: 0.0,
-        };
+        let whole = Fractions { train: 1.0, validation: 0.0, test: 0.0 };
         // Within what the parser lets pass: a sum of 1.000001, and hardly anything to train on.
-        let above = Fractions {
-            train: 0.5000006,
-            validation: 0.5000003,
-            test: 0.0,
-        };
-        let nothing = Fractions {
-            train: 1e-12,
-            validation: 1.0,
-            test: 0.0,
-        };
-        let halves = Fractions {
-            train: 0.5,
-            validation: 0.25,
-            test: 0.25,
-        };
+        let above = Fractions { train: 0.5000006, validation: 0.5000003, test: 0.0 };
+        let nothing = Fractions { train: 1e-12, validation: 1.0, test: 0.0 };
+        let halves = Fractions { train: 0.5, validation: 0.25, test: 0.25 };
         for (classes, fractions, expected) in [
             (&[50, 50, 50][..], Fractions::default(), [120, 15, 15]),
             (&[50, 50, 50], whole, [150, 0, 0]),
@@ -303,13 +247,8 @@ mod tests {
     #[test]
     fn impossible_folds_are_refused() {
         for folds in [0, 1, 4] {
-            let message = stratified_folds(&[0, 1, 0], 2, folds, 1, 0)
-                .unwrap_err()
-                .to_string();
-            assert!(
-                message.starts_with(&format!("{folds} folds of 3 rows")),
-                "{message}"
-            );
+            let message = stratified_folds(&[0, 1, 0], 2, folds, 1, 0).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{folds} folds of 3 rows")), "{message}");
         }
         assert_eq!(stratified_folds(&[0, 1, 0], 2, 3, 1, 0).unwrap().len(), 3);
         assert_eq!(all_but(5, &[3, 0]), [1, 2, 4]);

@@ -24,9 +24,7 @@ impl Standardizer {
     /// # Panics
     /// If a row is not below the number of rows.
     pub fn fit(features: &Array2<f32>, rows: &[usize]) -> Self {
-        let moments = features
-            .axis_iter(Axis(1))
-            .map(|column| moments(|row| f64::from(column[row]), rows));
+        let moments = features.axis_iter(Axis(1)).map(|column| moments(|row| f64::from(column[row]), rows));
         let (means, deviations) = moments.unzip();
         Self { means, deviations }
     }
@@ -39,18 +37,12 @@ impl Standardizer {
     /// # Panics
     /// If D differs.
     pub fn apply(&self, features: &mut Array2<f32>) {
-        assert_eq!(
-            features.ncols(),
-            self.means.len(),
-            "columns of the features and of the standardizer"
-        );
-        for (mut column, (&mean, &deviation)) in features
-            .axis_iter_mut(Axis(1))
-            .zip(self.means.iter().zip(&self.deviations))
+        assert_eq!(features.ncols(), self.means.len(), "columns of the features and of the standardizer");
+        for (mut column, (&mean, &deviation)) in
+            features.axis_iter_mut(Axis(1)).zip(self.means.iter().zip(&self.deviations))
         {
             // In 64 bits: x - mean may overflow in 32 although the quotient does not.
-            column
-                .mapv_inplace(|x| ((f64::from(x) - f64::from(mean)) / f64::from(deviation)) as f32);
+            column.mapv_inplace(|x| ((f64::from(x) - f64::from(mean)) / f64::from(deviation)) as f32);
         }
     }
 }
@@ -63,11 +55,7 @@ fn moments(value: impl Fn(usize) -> f64, rows: &[usize]) -> (f32, f32) {
     };
     let (n, origin) = (rows.len() as f64, value(first));
     let mean = origin + rows.iter().map(|&row| value(row) - origin).sum::<f64>() / n;
-    let variance = rows
-        .iter()
-        .map(|&row| (value(row) - mean).powi(2))
-        .sum::<f64>()
-        / n;
+    let variance = rows.iter().map(|&row| (value(row) - mean).powi(2)).sum::<f64>() / n;
     let deviation = variance.sqrt() as f32;
     (mean as f32, if deviation > 0.0 { deviation } else { 1.0 })
 }
@@ -81,32 +69,18 @@ mod tests {
     fn only_the_given_rows_are_measured() {
         let mut features = array![[1., 10.], [3., 10.], [1000., 10.5]];
         let fitted = Standardizer::fit(&features, &[0, 1]);
-        assert_eq!(
-            fitted,
-            Standardizer {
-                means: vec![2., 10.],
-                deviations: vec![1., 1.]
-            }
-        );
+        assert_eq!(fitted, Standardizer { means: vec![2., 10.], deviations: vec![1., 1.] });
         fitted.apply(&mut features);
         assert_eq!(features, array![[-1., 0.], [1., 0.], [998., 0.5]]);
     }
 
     #[test]
     fn extremes_stay_finite() {
-        for column in [
-            [0.1f32; 3],
-            [3e38, -3e38, 3e38],
-            [1e-45, 0., 0.],
-            [1e8, 1e8, 1e8 + 8.],
-        ] {
+        for column in [[0.1f32; 3], [3e38, -3e38, 3e38], [1e-45, 0., 0.], [1e8, 1e8, 1e8 + 8.]] {
             let mut features = Array2::from_shape_fn((3, 1), |(row, _)| column[row]);
             let fitted = Standardizer::fit(&features, &[0, 1, 2]);
             fitted.apply(&mut features);
-            assert!(
-                features.iter().all(|x| x.abs() < 3.),
-                "{column:?}: {features:?} {fitted:?}"
-            );
+            assert!(features.iter().all(|x| x.abs() < 3.), "{column:?}: {features:?} {fitted:?}");
         }
         let unchanged = Standardizer::fit(&array![[5.]], &[]);
         assert_eq!((unchanged.means[0], unchanged.deviations[0]), (0., 1.));

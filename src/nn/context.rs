@@ -28,11 +28,6 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// The context of an evaluation, where nothing is drawn.
     pub fn eval(samples: &'a [u32]) -> Self {
-        Self {
-            phase: Phase::Eval,
-            seed: 0,
-            epoch: 0,
-            samples,
-        }
+        Self { phase: Phase::Eval, seed: 0, epoch: 0, samples }
     }
 }

@@ -22,12 +22,7 @@ impl Cost {
     /// An element-wise layer that does `per_element` operations in each direction.
     pub fn elementwise(elements: usize, per_element: u64) -> Self {
         let flops = Flops(elements as u64 * per_element);
-        Self {
-            forward: flops,
-            grad_input: flops,
-            activations: Bytes(4 * elements as u64),
-            ..Self::default()
-        }
+        Self { forward: flops, grad_input: flops, activations: Bytes(4 * elements as u64), ..Self::default() }
     }
 }
 

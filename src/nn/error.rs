@@ -7,7 +7,9 @@ use super::Shape;
 #[non_exhaustive]
 pub enum NetError {
     /// A node names an input that does not exist before it.
-    #[error("node '{node}' reads '{input}', which is no earlier node and not the input; nodes come in topological order")]
+    #[error(
+        "node '{node}' reads '{input}', which is no earlier node and not the input; nodes come in topological order"
+    )]
     UnknownInput {
         /// The reading node.
         node: String,

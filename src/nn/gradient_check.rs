@@ -18,12 +18,15 @@ fn cases() -> Vec<(&'static str, usize, usize, Spec)> {
     let (softmax, standardize) = (LayerKind::Softmax(Softmax {}), LayerKind::Standardize(Standardize {}));
     let ce = Loss::CrossEntropy;
     let mut cases = vec![];
-    for (i, o) in [(1, 2), (2, 2), (3, 5), (4, 3), (5, 4), (7, 8), (8, 7), (9, 17), (16, 16), (17, 2), (30, 20), (33, 31)] {
+    for (i, o) in
+        [(1, 2), (2, 2), (3, 5), (4, 3), (5, 4), (7, 8), (8, 7), (9, 17), (16, 16), (17, 2), (30, 20), (33, 31)]
+    {
         cases.push(("dense", i, o, chain(i, vec![dense(i, o)], ce)));
         cases.push(("dense sigmoid L2", i, o, chain(i, vec![dense(i, o), sigmoid.clone()], Loss::L2)));
     }
     for d in [1, 3, 4, 8, 11, 30] {
-        let deep = |act: &LayerKind| chain(d, vec![dense(d, 6), act.clone(), dense(6, 9), act.clone(), dense(9, 3)], ce);
+        let deep =
+            |act: &LayerKind| chain(d, vec![dense(d, 6), act.clone(), dense(6, 9), act.clone(), dense(9, 3)], ce);
         cases.push(("sigmoid net", d, 3, deep(&sigmoid)));
         cases.push(("tanh net", d, 3, deep(&tanh)));
         cases.push(("relu net", d, 3, deep(&relu)));
@@ -55,9 +58,7 @@ fn two_exits() -> Spec {
             node("d", LayerKind::Sigmoid(Sigmoid {}), "c"),
             node("exit2", dense(4, 3), "d"),
         ],
-        outputs: ["exit1", "exit2"]
-            .map(|n| OutputSpec { node: n.into(), loss: Loss::CrossEntropy })
-            .to_vec(),
+        outputs: ["exit1", "exit2"].map(|n| OutputSpec { node: n.into(), loss: Loss::CrossEntropy }).to_vec(),
     }
 }
 
@@ -95,7 +96,11 @@ fn gradients_equal_differences_for_every_layer_and_shape() {
                 let error = (f64::from(grad[i]) - expected).abs();
                 // A ReLU's kink inside the stencil spoils the difference, not the gradient.
                 let allowed = if name == "relu net" { 3e-2 } else { 2e-4 };
-                assert!(error < allowed, "{name} {dims}->{classes} batch {batch}: grad[{i}] = {} but {expected}", grad[i]);
+                assert!(
+                    error < allowed,
+                    "{name} {dims}->{classes} batch {batch}: grad[{i}] = {} but {expected}",
+                    grad[i]
+                );
             }
         }
     }

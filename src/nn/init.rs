@@ -72,11 +72,9 @@ mod tests {
     fn weights_have_the_spread_the_papers_ask_for() {
         let network = Network::build(zoo::mlp(100, &[200], 50, &zoo::MlpOptions::default())).unwrap();
         let weights = network.tensors().next().unwrap().span.range();
-        for (init, variance, bias_moves) in [
-            (Init::Glorot, 2.0 / 300.0, false),
-            (Init::He, 2.0 / 100.0, false),
-            (Init::Uniform, 1.0 / 300.0, true),
-        ] {
+        for (init, variance, bias_moves) in
+            [(Init::Glorot, 2.0 / 300.0, false), (Init::He, 2.0 / 100.0, false), (Init::Uniform, 1.0 / 300.0, true)]
+        {
             let theta = init.draw(&network, 7);
             let w = &theta[weights.clone()];
             let measured = w.iter().map(|x| f64::from(x * x)).sum::<f64>() / w.len() as f64;

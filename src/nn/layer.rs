@@ -96,11 +96,6 @@ pub trait Layer: Send + Sync {
 pub(super) fn one_input<'a>(node: &str, layer: &'static str, inputs: &'a [Shape]) -> Result<&'a Shape, NetError> {
     match inputs {
         [x] => Ok(x),
-        _ => Err(NetError::InputCount {
-            node: node.into(),
-            layer,
-            expected: 1,
-            got: inputs.len(),
-        }),
+        _ => Err(NetError::InputCount { node: node.into(), layer, expected: 1, got: inputs.len() }),
     }
 }

@@ -53,21 +53,14 @@ impl Loss {
     ///
     /// # Panics
     /// If the shapes differ or a label is no class.
-    pub fn evaluate(
-        self,
-        outputs: ArrayView2<f32>,
-        labels: &[u32],
-        mut gradient: Option<ArrayViewMut2<f32>>,
-    ) -> Tally {
+    pub fn evaluate(self, outputs: ArrayView2<f32>, labels: &[u32], mut gradient: Option<ArrayViewMut2<f32>>) -> Tally {
         assert_eq!(outputs.nrows(), labels.len(), "one label a row");
         let mut tally = Tally::default();
         for (b, label) in labels.iter().enumerate() {
             let row = outputs.row(b).to_slice().expect("rows are contiguous");
             let label = *label as usize;
             let mut gradient_row = gradient.as_mut().map(|g| g.row_mut(b));
-            let d = gradient_row
-                .as_mut()
-                .map(|g| g.as_slice_mut().expect("rows are contiguous"));
+            let d = gradient_row.as_mut().map(|g| g.as_slice_mut().expect("rows are contiguous"));
             let loss = match self {
                 Loss::CrossEntropy => cross_entropy(row, label, d),
                 Loss::L2 => l2(row, label, d),

@@ -84,10 +84,10 @@ impl Network {
                 .inputs
                 .iter()
                 .map(|input| {
-                    names.get(input).copied().ok_or_else(|| NetError::UnknownInput {
-                        node: node.name.clone(),
-                        input: input.clone(),
-                    })
+                    names
+                        .get(input)
+                        .copied()
+                        .ok_or_else(|| NetError::UnknownInput { node: node.name.clone(), input: input.clone() })
                 })
                 .collect::<Result<Vec<_>, _>>()?;
             let input_shapes: Vec<Shape> = ids.iter().map(|i| shapes[*i].clone()).collect();
@@ -177,10 +177,9 @@ fn place_tensors(node: &str, layer: &dyn Layer, inputs: &[Shape], start: usize) 
         let name = format!("{node}.{}", spec.name);
         let len = check_size(&name, &spec.shape)?;
         let span = Span { start, len };
-        start = start.checked_add(len).ok_or_else(|| NetError::Size {
-            node: name.clone(),
-            what: "the parameters overflow".into(),
-        })?;
+        start = start
+            .checked_add(len)
+            .ok_or_else(|| NetError::Size { node: name.clone(), what: "the parameters overflow".into() })?;
         tensors.push(Tensor {
             name,
             is_bias: spec.name == "bias",
@@ -198,10 +197,7 @@ fn check_size(node: &str, shape: &[usize]) -> Result<usize, NetError> {
     let product = shape.iter().try_fold(1usize, |product, d| product.checked_mul(*d));
     match product {
         Some(n) if n > 0 && n <= isize::MAX as usize / 16 => Ok(n),
-        _ => Err(NetError::Size {
-            node: node.into(),
-            what: format!("{shape:?}"),
-        }),
+        _ => Err(NetError::Size { node: node.into(), what: format!("{shape:?}") }),
     }
 }
 

@@ -48,12 +48,7 @@ impl<'a> BatchObjective<'a> {
         let batch = features.nrows();
         let mut workspace = program.workspace(batch);
         workspace.input(0, batch).assign(&features);
-        Self {
-            program,
-            workspace,
-            samples: (0..batch as u32).collect(),
-            labels,
-        }
+        Self { program, workspace, samples: (0..batch as u32).collect(), labels }
     }
 
     /// Sums of the loss and of right answers at θ.
@@ -74,9 +69,7 @@ impl Objective for BatchObjective<'_> {
 
     fn loss_and_grad(&mut self, theta: &[f32], grad: &mut [f32]) -> f64 {
         let context = Context::eval(&self.samples);
-        let tally = self
-            .program
-            .loss_and_grad(&context, theta, &mut self.workspace, self.labels, grad);
+        let tally = self.program.loss_and_grad(&context, theta, &mut self.workspace, self.labels, grad);
         let scale = 1.0 / tally.samples.max(1) as f32;
         grad.iter_mut().for_each(|g| *g *= scale);
         tally.mean_loss().unwrap_or(0.0)

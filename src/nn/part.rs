@@ -24,12 +24,8 @@ impl Network {
     pub fn part(&self, nodes: &[usize]) -> Result<Part, NetError> {
         let first = self.num_inputs();
         let inside = |value: ValueId| value >= first && nodes.binary_search(&(value - first)).is_ok();
-        let mut inputs: Vec<ValueId> = nodes
-            .iter()
-            .flat_map(|n| &self.nodes()[*n].inputs)
-            .copied()
-            .filter(|v| !inside(*v))
-            .collect();
+        let mut inputs: Vec<ValueId> =
+            nodes.iter().flat_map(|n| &self.nodes()[*n].inputs).copied().filter(|v| !inside(*v)).collect();
         inputs.sort_unstable();
         inputs.dedup();
         let mut outputs: Vec<ValueId> = (0..self.nodes().len())
@@ -40,10 +36,8 @@ impl Network {
             .collect();
         outputs.sort_unstable();
         outputs.dedup();
-        let named: Vec<(String, Shape)> = inputs
-            .iter()
-            .map(|v| (self.value_name(*v).to_string(), self.shapes()[*v].clone()))
-            .collect();
+        let named: Vec<(String, Shape)> =
+            inputs.iter().map(|v| (self.value_name(*v).to_string(), self.shapes()[*v].clone())).collect();
         let spec = Spec {
             name: self.spec().name.clone(),
             input: named.first().map_or(Shape(vec![]), |(_, shape)| shape.clone()),

@@ -159,7 +159,11 @@ impl Program {
             }
             let to = ws.places[*id];
             let shared = std::mem::replace(&mut ws.written[*id], true);
-            let target = if shared { &mut ws.scratch.as_mut_slice()[..batch * to.stride] } else { &mut before[to.offset..to.offset + batch * to.stride] };
+            let target = if shared {
+                &mut ws.scratch.as_mut_slice()[..batch * to.stride]
+            } else {
+                &mut before[to.offset..to.offset + batch * to.stride]
+            };
             match &step.op {
                 Op::Layer { node } => {
                     let at = At { x, y: place.view(values, batch), theta };

@@ -46,17 +46,8 @@ impl Spec {
         let mut previous = INPUT.to_string();
         let nodes: Vec<NodeSpec> = layers
             .into_iter()
-            .map(|(name, layer)| NodeSpec {
-                inputs: vec![std::mem::replace(&mut previous, name.clone())],
-                name,
-                layer,
-            })
+            .map(|(name, layer)| NodeSpec { inputs: vec![std::mem::replace(&mut previous, name.clone())], name, layer })
             .collect();
-        Self {
-            name: name.into(),
-            input,
-            nodes,
-            outputs: vec![OutputSpec { node: previous, loss }],
-        }
+        Self { name: name.into(), input, nodes, outputs: vec![OutputSpec { node: previous, loss }] }
     }
 }

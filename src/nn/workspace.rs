@@ -133,9 +133,6 @@ impl Workspace {
     pub fn output(&mut self, id: usize) -> (ArrayView2<'_, f32>, ArrayViewMut2<'_, f32>) {
         self.written[id] = true;
         let place = self.places[id];
-        (
-            place.view(self.values.as_slice(), self.batch),
-            place.view_mut(self.grads.as_mut_slice(), self.batch),
-        )
+        (place.view(self.values.as_slice(), self.batch), place.view_mut(self.grads.as_mut_slice(), self.batch))
     }
 }

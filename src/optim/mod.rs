@@ -15,6 +15,29 @@ pub use sgd::Sgd;
 
 use crate::nn::Span;
 
+/// Which rule, with its constants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// [`Sgd`].
+    Sgd,
+    /// [`Momentum`] with its μ.
+    Momentum(f64),
+    /// [`Adam`].
+    Adam,
+}
+
+impl Rule {
+    /// An optimizer for `len` parameters, with weight decay λ.
+    pub fn build(self, len: usize, weight_decay: f64) -> Box<dyn Optimizer> {
+        let decay = weight_decay as f32;
+        match self {
+            Rule::Sgd => Box::new(Sgd::new(decay)),
+            Rule::Momentum(mu) => Box::new(Momentum::new(len, mu as f32, decay)),
+            Rule::Adam => Box::new(Adam::new(len, decay)),
+        }
+    }
+}
+
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {

@@ -16,10 +16,8 @@ impl Axis {
     /// ticks are at least `least_step` apart.
     pub fn over(values: impl Iterator<Item = f64>, least_step: f64, from: f64, to: f64) -> Self {
         let values = values.filter(|value| value.is_finite());
-        let (mut low, mut high) = values
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-                (low.min(value), high.max(value))
-            });
+        let (mut low, mut high) =
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
             (low, high) = (0.0, 1.0);
         }
@@ -32,17 +30,8 @@ impl Axis {
         }
         let step = round_step((high - low) / 6.0).max(least_step);
         let (first, last) = ((low / step + 1e-6).floor(), (high / step - 1e-6).ceil());
-        let ticks = (0..=(last - first) as usize)
-            .map(|tick| (first + tick as f64) * step)
-            .collect();
-        Self {
-            low: first * step,
-            high: last * step,
-            step,
-            ticks,
-            from,
-            to,
-        }
+        let ticks = (0..=(last - first) as usize).map(|tick| (first + tick as f64) * step).collect();
+        Self { low: first * step, high: last * step, step, ticks, from, to }
     }
 
     /// Where a value stands; what is outside of the range stands at its end.
@@ -55,19 +44,11 @@ impl Axis {
     pub fn text(&self, tick: f64) -> String {
         let size = self.low.abs().max(self.high.abs());
         if !(1e-4..1e7).contains(&size) {
-            return if tick == 0.0 {
-                "0".to_owned()
-            } else {
-                short_exponent(tick)
-            };
+            return if tick == 0.0 { "0".to_owned() } else { short_exponent(tick) };
         }
         let decimals = (-self.step.log10().floor()).max(0.0) as usize;
         let text = format!("{tick:.decimals$}");
-        if text.trim_start_matches(['-', '0', '.']).is_empty() {
-            text.replace('-', "")
-        } else {
-            text
-        }
+        if text.trim_start_matches(['-', '0', '.']).is_empty() { text.replace('-', "") } else { text }
     }
 }
 
@@ -75,18 +56,13 @@ impl Axis {
 fn short_exponent(value: f64) -> String {
     let text = format!("{value:.4e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    format!(
-        "{}e{exponent}",
-        digits.trim_end_matches('0').trim_end_matches('.')
-    )
+    format!("{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// The next of 1, 2, 5 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
-    let factor = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|factor| step <= factor * power * (1.0 + 1e-9));
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| step <= factor * power * (1.0 + 1e-9));
     factor.unwrap_or(10.0) * power
 }
 
@@ -96,19 +72,9 @@ mod tests {
 
     #[test]
     fn steps_are_round() {
-        for (step, round) in [
-            (0.17, 0.2),
-            (1.0, 1.0),
-            (2.1, 5.0),
-            (6.0, 10.0),
-            (3e-9, 5e-9),
-            (0.05, 0.05),
-        ] {
+        for (step, round) in [(0.17, 0.2), (1.0, 1.0), (2.1, 5.0), (6.0, 10.0), (3e-9, 5e-9), (0.05, 0.05)] {
             let got = round_step(step);
-            assert!(
-                (got / round - 1.0).abs() < 1e-9,
-                "{step}: {got}, not {round}"
-            );
+            assert!((got / round - 1.0).abs() < 1e-9, "{step}: {got}, not {round}");
         }
     }
 
@@ -126,11 +92,7 @@ mod tests {
             let axis = Axis::over(values.iter().copied(), 0.0, 0.0, 1.0);
             let texts: Vec<_> = axis.ticks.iter().map(|&tick| axis.text(tick)).collect();
             assert_eq!(texts.join(" "), expected, "{values:?}");
-            assert!(
-                values
-                    .iter()
-                    .all(|value| (axis.low..=axis.high).contains(value))
-            );
+            assert!(values.iter().all(|value| (axis.low..=axis.high).contains(value)));
         }
     }
 

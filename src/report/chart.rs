@@ -9,13 +9,7 @@ pub fn loss(rows: &[Row]) -> Chart {
         title: "Loss".into(),
         x_label: "epoch".into(),
         y_label: "mean loss".into(),
-        series: lines(
-            rows,
-            [
-                ("training", |row| row.train_loss),
-                ("validation", |row| row.val_loss),
-            ],
-        ),
+        series: lines(rows, [("training", |row| row.train_loss), ("validation", |row| row.val_loss)]),
         y_includes: vec![0.0],
     }
 }
@@ -26,13 +20,7 @@ pub fn accuracy(rows: &[Row]) -> Chart {
         title: "Accuracy".into(),
         x_label: "epoch".into(),
         y_label: "share classified right".into(),
-        series: lines(
-            rows,
-            [
-                ("training", |row| row.train_acc),
-                ("validation", |row| row.val_acc),
-            ],
-        ),
+        series: lines(rows, [("training", |row| row.train_acc), ("validation", |row| row.val_acc)]),
         y_includes: vec![0.0, 1.0],
     }
 }
@@ -43,10 +31,7 @@ type Figure = fn(&Row) -> Option<f64>;
 fn lines(rows: &[Row], figures: [(&str, Figure); 2]) -> Vec<Series> {
     let line = |(name, figure): (&str, Figure)| Series {
         name: name.to_owned(),
-        points: rows
-            .iter()
-            .map(|row| (row.epoch as f64, figure(row)))
-            .collect(),
+        points: rows.iter().map(|row| (row.epoch as f64, figure(row))).collect(),
         reference: false,
     };
     let measured = |series: &Series| series.points.iter().any(|(_, y)| y.is_some());
@@ -70,11 +55,7 @@ mod tests {
         let chart = loss(&rows);
         assert_eq!(chart.series[0].points, [(1.0, Some(1.0)), (2.0, Some(0.5))]);
         assert_eq!(chart.series[1].points, [(1.0, None), (2.0, Some(0.7))]);
-        let names: Vec<_> = accuracy(&rows)
-            .series
-            .into_iter()
-            .map(|series| series.name)
-            .collect();
+        let names: Vec<_> = accuracy(&rows).series.into_iter().map(|series| series.name).collect();
         assert_eq!(names, ["training"]);
         assert!(loss(&[]).render().contains("no data"));
     }

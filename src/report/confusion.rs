@@ -38,10 +38,7 @@ impl Confusion {
     /// When one of them is no class.
     pub fn add(&mut self, truth: usize, guess: usize) {
         let classes = self.classes.len();
-        assert!(
-            truth < classes && guess < classes,
-            "class {truth} or {guess} of {classes}"
-        );
+        assert!(truth < classes && guess < classes, "class {truth} or {guess} of {classes}");
         self.counts[truth * classes + guess] += 1;
     }
 
@@ -57,9 +54,7 @@ impl Confusion {
 
     /// Share of all samples guessed right; `None` without samples.
     pub fn accuracy(&self) -> Option<f64> {
-        let right = (0..self.classes.len())
-            .map(|class| self.count(class, class))
-            .sum();
+        let right = (0..self.classes.len()).map(|class| self.count(class, class)).sum();
         share(right, self.total())
     }
 
@@ -83,18 +78,9 @@ impl Confusion {
     /// Everything as JSON; figures that do not exist are null.
     pub fn to_json(&self) -> Value {
         let all = 0..self.classes.len();
-        let row = |truth| {
-            all.clone()
-                .map(|guess| self.count(truth, guess))
-                .collect::<Vec<_>>()
-        };
+        let row = |truth| all.clone().map(|guess| self.count(truth, guess)).collect::<Vec<_>>();
         let figures = |class: usize| {
-            let ClassFigures {
-                precision,
-                recall,
-                f1,
-                support,
-            } = self.class(class);
+            let ClassFigures { precision, recall, f1, support } = self.class(class);
             let name = &self.classes[class];
             json!({"class": name, "precision": precision, "recall": recall, "f1": f1, "support": support})
         };
@@ -114,27 +100,12 @@ impl fmt::Display for Confusion {
         let mut matrix = vec![vec!["true \\ guess".to_owned()]];
         matrix[0].extend(self.classes.iter().cloned());
         for truth in all.clone() {
-            let counts = all
-                .clone()
-                .map(|guess| self.count(truth, guess).to_string());
-            matrix.push(
-                std::iter::once(self.classes[truth].clone())
-                    .chain(counts)
-                    .collect(),
-            );
+            let counts = all.clone().map(|guess| self.count(truth, guess).to_string());
+            matrix.push(std::iter::once(self.classes[truth].clone()).chain(counts).collect());
         }
-        let mut figures = vec![
-            ["class", "precision", "recall", "f1", "samples"]
-                .map(str::to_owned)
-                .to_vec(),
-        ];
+        let mut figures = vec![["class", "precision", "recall", "f1", "samples"].map(str::to_owned).to_vec()];
         for class in all {
-            let ClassFigures {
-                precision,
-                recall,
-                f1,
-                support,
-            } = self.class(class);
+            let ClassFigures { precision, recall, f1, support } = self.class(class);
             let mut line = vec![self.classes[class].clone()];
             line.extend([precision, recall, f1].map(figure));
             line.push(support.to_string());
@@ -173,16 +144,10 @@ mod tests {
         let confusion = example();
         assert_eq!((confusion.total(), confusion.accuracy()), (20, Some(0.85)));
         let cat = confusion.class(0);
-        assert_eq!(
-            (cat.precision, cat.recall, cat.support),
-            (Some(8.0 / 9.0), Some(0.8), 10)
-        );
+        assert_eq!((cat.precision, cat.recall, cat.support), (Some(8.0 / 9.0), Some(0.8), 10));
         assert_eq!(cat.f1, Some(16.0 / 19.0));
         let owl = confusion.class(2);
-        assert_eq!(
-            (owl.precision, owl.recall, owl.f1, owl.support),
-            (None, None, None, 0)
-        );
+        assert_eq!((owl.precision, owl.recall, owl.f1, owl.support), (None, None, None, 0));
         assert_eq!(Confusion::new(names(&["a"])).accuracy(), None);
     }
 

@@ -38,17 +38,11 @@ pub struct Head {
 /// The lines before training.
 pub(super) fn head_lines(head: &Head) -> Vec<String> {
     let ranks = count(head.hosts.len(), "rank");
-    let library = head
-        .mpi
-        .as_ref()
-        .map_or(String::new(), |mpi| format!(", {mpi}"));
+    let library = head.mpi.as_ref().map_or(String::new(), |mpi| format!(", {mpi}"));
     let [train, validation, test] = head.split;
     let exchange = match head.bytes_per_exchange {
         Bytes(0) => String::new(),
-        Bytes(bytes) => format!(
-            ", {} a rank and step to exchange",
-            with_unit(bytes as f64, "B")
-        ),
+        Bytes(bytes) => format!(", {} a rank and step to exchange", with_unit(bytes as f64, "B")),
     };
     vec![
         format!(
@@ -63,11 +57,7 @@ pub(super) fn head_lines(head: &Head) -> Vec<String> {
             head.dataset,
             unit = head.unit
         ),
-        format!(
-            "model  {}, {}{exchange}",
-            head.model,
-            count(head.parameters, "parameter")
-        ),
+        format!("model  {}, {}{exchange}", head.model, count(head.parameters, "parameter")),
     ]
 }
 
@@ -82,25 +72,16 @@ fn places(hosts: &[String]) -> String {
     }
     match counted.as_slice() {
         [(host, _)] => (*host).to_owned(),
-        few if few.len() <= 4 => few
-            .iter()
-            .map(|(host, ranks)| format!("{host} ({ranks})"))
-            .collect::<Vec<_>>()
-            .join(", "),
+        few if few.len() <= 4 => {
+            few.iter().map(|(host, ranks)| format!("{host} ({ranks})")).collect::<Vec<_>>().join(", ")
+        }
         many => count(many.len(), "host"),
     }
 }
 
 fn threads(threads: &[usize]) -> String {
-    let (least, most) = (
-        threads.iter().min().copied().unwrap_or(1),
-        threads.iter().max().copied().unwrap_or(1),
-    );
-    if least == most {
-        format!("{} each", count(most, "thread"))
-    } else {
-        format!("{least} to {most} threads each")
-    }
+    let (least, most) = (threads.iter().min().copied().unwrap_or(1), threads.iter().max().copied().unwrap_or(1));
+    if least == most { format!("{} each", count(most, "thread")) } else { format!("{least} to {most} threads each") }
 }
 
 /// The figures of an epoch, as far as they exist.
@@ -109,10 +90,7 @@ pub(super) fn figures(record: &EpochRecord) -> String {
     parts.extend(record.val_loss.map(|loss| format!("val loss {loss:.4}")));
     parts.extend(record.val_acc.map(|share| format!("val acc {share:.3}")));
     parts.push(format!("{} samples/s", short(record.samples_per_s)));
-    let (talk, all) = (
-        record.comm_s + record.wait_s,
-        record.compute_s + record.comm_s + record.wait_s,
-    );
+    let (talk, all) = (record.comm_s + record.wait_s, record.compute_s + record.comm_s + record.wait_s);
     if talk > 0.0 {
         parts.push(format!("comm {:.0} %", talk / all * 100.0));
     }
@@ -152,35 +130,18 @@ pub(super) fn end_lines(run: &RunJson, dir: &Path, unit: &str) -> Vec<String> {
 fn result_lines(figures: &Final, dataset: &str, unit: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut fit = Vec::new();
-    fit.extend(
-        figures
-            .train_loss
-            .map(|loss| format!("train loss {loss:.4}")),
-    );
-    fit.extend(
-        figures
-            .val_acc
-            .map(|share| format!("validation accuracy {share:.3}")),
-    );
+    fit.extend(figures.train_loss.map(|loss| format!("train loss {loss:.4}")));
+    fit.extend(figures.val_acc.map(|share| format!("validation accuracy {share:.3}")));
     lines.push(fit.join(", "));
-    lines.extend(figures.test_acc.map(|share| {
-        format!(
-            "test accuracy {share:.3} on {dataset} test, {} {unit}",
-            figures.test_size
-        )
-    }));
+    lines.extend(
+        figures
+            .test_acc
+            .map(|share| format!("test accuracy {share:.3} on {dataset} test, {} {unit}", figures.test_size)),
+    );
     let mut cost = Vec::new();
     cost.extend(figures.elapsed_s.map(|seconds| format!("{seconds:.2} s")));
-    cost.extend(
-        figures
-            .samples_per_s
-            .map(|speed| format!("{} samples/s", short(speed))),
-    );
-    cost.extend(
-        figures
-            .comm_share
-            .map(|share| format!("{:.0} % of the time in communication", share * 100.0)),
-    );
+    cost.extend(figures.samples_per_s.map(|speed| format!("{} samples/s", short(speed))));
+    cost.extend(figures.comm_share.map(|share| format!("{:.0} % of the time in communication", share * 100.0)));
     cost.extend(figures.energy_j.map(|joules| with_unit(joules, "J")));
     lines.push(cost.join(", "));
     if !figures.weights_hash.is_empty() {
@@ -221,18 +182,10 @@ data   iris: 120 rows for training, 15 for validation, 15 for testing
 model  iris_mlp, 833 parameters, 3.3 kB a rank and step to exchange
 ";
         assert_eq!(head_lines(&head(20)).join("\n") + "\n", expected);
-        let mut other = Head {
-            mpi: None,
-            bytes_per_exchange: Bytes(0),
-            threads: vec![2, 4, 2],
-            ..head(3)
-        };
+        let mut other = Head { mpi: None, bytes_per_exchange: Bytes(0), threads: vec![2, 4, 2], ..head(3) };
         other.hosts[1] = "b".into();
         let lines = head_lines(&other);
-        assert!(
-            lines[0].ends_with("3 ranks on vm (2), b (1), 2 to 4 threads each"),
-            "{lines:?}"
-        );
+        assert!(lines[0].ends_with("3 ranks on vm (2), b (1), 2 to 4 threads each"), "{lines:?}");
         assert!(lines[2].ends_with("833 parameters"), "{lines:?}");
     }
 
@@ -246,19 +199,12 @@ model  iris_mlp, 833 parameters, 3.3 kB a rank and step to exchange
             ..EpochRecord::default()
         };
         (record.compute_s, record.comm_s, record.wait_s) = (0.6, 0.1, 0.3);
-        assert_eq!(
-            figures(&record),
-            "loss 0.5000  val loss NaN  val acc 0.934  15.7 k samples/s  comm 40 %"
-        );
+        assert_eq!(figures(&record), "loss 0.5000  val loss NaN  val acc 0.934  15.7 k samples/s  comm 40 %");
     }
 
     #[test]
     fn the_end_says_what_came_out_and_what_to_do_next() {
-        let mut run = RunJson {
-            dataset: "iris".into(),
-            state: State::Complete,
-            ..RunJson::default()
-        };
+        let mut run = RunJson { dataset: "iris".into(), state: State::Complete, ..RunJson::default() };
         run.final_figures = Some(Final {
             train_loss: Some(0.04234),
             val_acc: Some(14.0 / 15.0),
@@ -284,45 +230,16 @@ next: ./goai-rs eval 'runs/a b'
 
     #[test]
     fn other_ends_have_their_own_next_command() {
-        let run = |state| RunJson {
-            state,
-            ..RunJson::default()
-        };
+        let run = |state| RunJson { state, ..RunJson::default() };
         for (state, last) in [
             (State::Diverged, "next: ./goai-rs state r"),
-            (
-                State::Checkpointed,
-                "next: the same command with --run-dir r --resume auto",
-            ),
+            (State::Checkpointed, "next: the same command with --run-dir r --resume auto"),
         ] {
             let lines = end_lines(&run(state), Path::new("r"), "rows");
-            assert_eq!(
-                lines,
-                [
-                    format!("the run is {state}"),
-                    "results in r".into(),
-                    last.into()
-                ]
-            );
+            assert_eq!(lines, [format!("the run is {state}"), "results in r".into(), last.into()]);
         }
-        let cv = Some(Cv {
-            mean: 0.9666,
-            sd: 0.0211,
-            folds: 10,
-            repeats: 5,
-        });
-        let lines = end_lines(
-            &RunJson {
-                cv,
-                dataset: "iris".into(),
-                ..run(State::Complete)
-            },
-            Path::new("r"),
-            "rows",
-        );
-        assert_eq!(
-            lines[0],
-            "accuracy 0.967 ± 0.021 on iris, 5 x stratified 10-fold"
-        );
+        let cv = Some(Cv { mean: 0.9666, sd: 0.0211, folds: 10, repeats: 5 });
+        let lines = end_lines(&RunJson { cv, dataset: "iris".into(), ..run(State::Complete) }, Path::new("r"), "rows");
+        assert_eq!(lines[0], "accuracy 0.967 ± 0.021 on iris, 5 x stratified 10-fold");
     }
 }

@@ -40,10 +40,7 @@ impl Speedup {
         let mut speedup = Self::default();
         let mut kinds: BTreeMap<String, Vec<SpeedupRow>> = BTreeMap::new();
         for run in runs {
-            match read_state(run)
-                .map_err(|why| why.to_string())
-                .and_then(|json| usable(&json))
-            {
+            match read_state(run).map_err(|why| why.to_string()).and_then(|json| usable(&json)) {
                 Ok(row) => kinds.entry(row.what.clone()).or_default().push(row),
                 Err(why) => speedup.left_out.push((run.clone(), why)),
             }
@@ -63,31 +60,15 @@ impl Speedup {
         let mut ideals = BTreeMap::new(); // fewest ranks of a kind -> most
         for rows in self.rows.chunk_by(|a, b| a.what == b.what) {
             // A legend is narrow: data and model are left away where all runs share them.
-            let name = if alike {
-                rows[0].what.split(' ').next()
-            } else {
-                Some(&*rows[0].what)
-            };
-            let points = rows
-                .iter()
-                .map(|row| (row.ranks as f64, Some(row.speedup)))
-                .collect();
-            series.push(Series {
-                name: name.unwrap_or("").to_owned(),
-                points,
-                reference: false,
-            });
+            let name = if alike { rows[0].what.split(' ').next() } else { Some(&*rows[0].what) };
+            let points = rows.iter().map(|row| (row.ranks as f64, Some(row.speedup))).collect();
+            series.push(Series { name: name.unwrap_or("").to_owned(), points, reference: false });
             let most = ideals.entry(rows[0].ranks).or_insert(0);
             *most = rows.iter().map(|row| row.ranks).fold(*most, usize::max);
         }
         for (fewest, most) in ideals {
-            let ideal =
-                [fewest, most].map(|ranks| (ranks as f64, Some(ranks as f64 / fewest as f64)));
-            series.push(Series {
-                name: "ideal".into(),
-                points: ideal.to_vec(),
-                reference: true,
-            });
+            let ideal = [fewest, most].map(|ranks| (ranks as f64, Some(ranks as f64 / fewest as f64)));
+            series.push(Series { name: "ideal".into(), points: ideal.to_vec(), reference: true });
         }
         Chart {
             title: "Speed-up".into(),
@@ -104,13 +85,8 @@ fn usable(run: &RunJson) -> Result<SpeedupRow, String> {
     if run.state != State::Complete {
         return Err(format!("the run is {}, not complete", run.state));
     }
-    let figures = run
-        .final_figures
-        .as_ref()
-        .ok_or("it has no final figures (a cross-validation?)")?;
-    let speed = figures
-        .samples_per_s
-        .filter(|&speed| speed.is_finite() && speed > 0.0);
+    let figures = run.final_figures.as_ref().ok_or("it has no final figures (a cross-validation?)")?;
+    let speed = figures.samples_per_s.filter(|&speed| speed.is_finite() && speed > 0.0);
     if run.ranks == 0 {
         return Err("it has no ranks".into());
     }
@@ -126,11 +102,7 @@ fn usable(run: &RunJson) -> Result<SpeedupRow, String> {
 
 /// Sorts the runs of one kind and compares them with the fewest ranks.
 fn compare(rows: &mut [SpeedupRow]) {
-    rows.sort_by(|a, b| {
-        a.ranks
-            .cmp(&b.ranks)
-            .then(b.samples_per_s.total_cmp(&a.samples_per_s))
-    });
+    rows.sort_by(|a, b| a.ranks.cmp(&b.ranks).then(b.samples_per_s.total_cmp(&a.samples_per_s)));
     let (fewest, base) = (rows[0].ranks, rows[0].samples_per_s);
     for row in rows {
         row.speedup = row.samples_per_s / base;
@@ -141,22 +113,14 @@ fn compare(rows: &mut [SpeedupRow]) {
 /// The table, then a line for each run left out.
 impl fmt::Display for Speedup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = [
-            "mode, data, model",
-            "ranks",
-            "samples/s",
-            "seconds",
-            "speed-up",
-            "efficiency",
-        ];
+        let head = ["mode, data, model", "ranks", "samples/s", "seconds", "speed-up", "efficiency"];
         let mut lines = vec![head.map(str::to_owned).to_vec()];
         lines.extend(self.rows.iter().map(|row| {
             vec![
                 row.what.clone(),
                 row.ranks.to_string(),
                 short(row.samples_per_s),
-                row.elapsed_s
-                    .map_or("-".into(), |seconds| format!("{seconds:.2}")),
+                row.elapsed_s.map_or("-".into(), |seconds| format!("{seconds:.2}")),
                 format!("{:.2}", row.speedup),
                 format!("{:.0} %", row.efficiency * 100.0),
             ]
@@ -175,29 +139,11 @@ mod tests {
     use crate::run::RunDir;
     use crate::run::state::Final;
 
-    fn run(
-        root: &tempfile::TempDir,
-        name: &str,
-        mode: &str,
-        ranks: usize,
-        speed: f64,
-        code: i32,
-    ) -> PathBuf {
+    fn run(root: &tempfile::TempDir, name: &str, mode: &str, ranks: usize, speed: f64, code: i32) -> PathBuf {
         let dir = RunDir::create(Some(&root.path().join(name)), "").unwrap();
-        let final_figures = Some(Final {
-            samples_per_s: Some(speed),
-            elapsed_s: Some(2.0),
-            ..Final::default()
-        });
+        let final_figures = Some(Final { samples_per_s: Some(speed), elapsed_s: Some(2.0), ..Final::default() });
         let (mode, dataset, model) = (mode.to_owned(), "iris".to_owned(), "iris_mlp".to_owned());
-        let mut json = RunJson {
-            mode,
-            dataset,
-            model,
-            ranks,
-            final_figures,
-            ..RunJson::default()
-        };
+        let mut json = RunJson { mode, dataset, model, ranks, final_figures, ..RunJson::default() };
         json.finish(code, None);
         json.write(&dir).unwrap();
         dir.path().to_owned()
@@ -217,21 +163,8 @@ mod tests {
             root.path().join("none"),
         ];
         let speedup = Speedup::of_runs(&runs);
-        let figures: Vec<_> = speedup
-            .rows
-            .iter()
-            .map(|row| (row.ranks, row.speedup, row.efficiency))
-            .collect();
-        assert_eq!(
-            figures,
-            [
-                (1, 1.0, 1.0),
-                (1, 0.8, 0.8),
-                (4, 3.0, 0.75),
-                (2, 1.0, 1.0),
-                (4, 1.5, 0.75)
-            ]
-        );
+        let figures: Vec<_> = speedup.rows.iter().map(|row| (row.ranks, row.speedup, row.efficiency)).collect();
+        assert_eq!(figures, [(1, 1.0, 1.0), (1, 0.8, 0.8), (4, 3.0, 0.75), (2, 1.0, 1.0), (4, 1.5, 0.75)]);
         let text = speedup.to_string();
         let expected = "\
 mode, data, model        ranks  samples/s  seconds  speed-up  efficiency
@@ -243,14 +176,8 @@ sendrecv iris iris_mlp       4        300     2.00      1.50        75 %
 ";
         assert!(text.starts_with(expected), "{text}");
         let left: Vec<_> = text.lines().skip(6).collect();
-        assert!(
-            left[0].ends_with("f: the run is diverged, not complete"),
-            "{text}"
-        );
-        assert!(
-            left[1].ends_with("g: it has no samples per second"),
-            "{text}"
-        );
+        assert!(left[0].ends_with("f: the run is diverged, not complete"), "{text}");
+        assert!(left[1].ends_with("g: it has no samples per second"), "{text}");
         assert!(left[2].contains("none/run.json: cannot read"), "{text}");
         assert_eq!(left.len(), 3);
     }
@@ -258,10 +185,7 @@ sendrecv iris iris_mlp       4        300     2.00      1.50        75 %
     #[test]
     fn the_chart_has_a_line_a_kind_and_its_ideal() {
         let root = tempfile::tempdir().unwrap();
-        let runs = [
-            run(&root, "a", "allreduce", 2, 10.0, 0),
-            run(&root, "b", "allreduce", 4, 15.0, 0),
-        ];
+        let runs = [run(&root, "a", "allreduce", 2, 10.0, 0), run(&root, "b", "allreduce", 4, 15.0, 0)];
         let chart = Speedup::of_runs(&runs).chart();
         assert_eq!(chart.series[0].name, "allreduce");
         assert_eq!(chart.series[0].points, [(2.0, Some(1.0)), (4.0, Some(1.5))]);

@@ -35,46 +35,25 @@ const LEFT: f64 = 72.0;
 const RIGHT: f64 = 610.0; // the legend stands to the right of it
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 444.0;
-const COLOURS: [&str; 10] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#7b3294", "#404040",
-    "#a50026", "#5aae61",
-];
+const COLOURS: [&str; 10] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#7b3294", "#404040", "#a50026", "#5aae61"];
 /// A second and third round through the colours is told apart by its dashes.
 const DASHES: [&str; 3] = ["", "7 3", "2 3"];
 
 impl Chart {
     /// The SVG text. It is valid for any data, also for none.
     pub fn render(&self) -> String {
-        let points = || {
-            self.series
-                .iter()
-                .flat_map(|series| &series.points)
-                .filter_map(|&(x, y)| finite(x, y))
-        };
+        let points = || self.series.iter().flat_map(|series| &series.points).filter_map(|&(x, y)| finite(x, y));
         // Epochs and ranks are counted: no tick between two of them.
-        let whole = if points().all(|(x, _)| x.fract() == 0.0) {
-            1.0
-        } else {
-            0.0
-        };
+        let whole = if points().all(|(x, _)| x.fract() == 0.0) { 1.0 } else { 0.0 };
         let x_axis = Axis::over(points().map(|(x, _)| x), whole, LEFT, RIGHT);
-        let y_axis = Axis::over(
-            points()
-                .map(|(_, y)| y)
-                .chain(self.y_includes.iter().copied()),
-            0.0,
-            BOTTOM,
-            TOP,
-        );
+        let y_axis = Axis::over(points().map(|(_, y)| y).chain(self.y_includes.iter().copied()), 0.0, BOTTOM, TOP);
         let mut out = String::new();
         let _ = writeln!(
             out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\" fill=\"#222\">"
         );
-        let _ = writeln!(
-            out,
-            "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>"
-        );
+        let _ = writeln!(out, "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>");
         self.frame(&mut out, &x_axis, &y_axis);
         let mut coloured = 0;
         for (place, series) in self.series.iter().enumerate() {
@@ -91,13 +70,7 @@ impl Chart {
             legend(&mut out, place, self.series.len(), &series.name);
         }
         if points().next().is_none() {
-            label(
-                &mut out,
-                (LEFT + RIGHT) / 2.0,
-                (TOP + BOTTOM) / 2.0,
-                "middle",
-                "no data",
-            );
+            label(&mut out, (LEFT + RIGHT) / 2.0, (TOP + BOTTOM) / 2.0, "middle", "no data");
         }
         out.push_str("</svg>\n");
         out
@@ -120,27 +93,12 @@ impl Chart {
             let y = y_axis.pixel(*tick);
             let _ = writeln!(out, "<path d=\"M{LEFT} {y:.1}H{RIGHT}\"/>");
         }
-        let _ = writeln!(
-            out,
-            "</g>\n<path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" fill=\"none\" stroke=\"#444\"/>"
-        );
+        let _ = writeln!(out, "</g>\n<path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" fill=\"none\" stroke=\"#444\"/>");
         for tick in &x_axis.ticks {
-            label(
-                out,
-                x_axis.pixel(*tick),
-                BOTTOM + 18.0,
-                "middle",
-                &x_axis.text(*tick),
-            );
+            label(out, x_axis.pixel(*tick), BOTTOM + 18.0, "middle", &x_axis.text(*tick));
         }
         for tick in &y_axis.ticks {
-            label(
-                out,
-                LEFT - 8.0,
-                y_axis.pixel(*tick) + 4.0,
-                "end",
-                &y_axis.text(*tick),
-            );
+            label(out, LEFT - 8.0, y_axis.pixel(*tick) + 4.0, "end", &y_axis.text(*tick));
         }
         label(out, centre, BOTTOM + 42.0, "middle", &self.x_label);
         let middle = (TOP + BOTTOM) / 2.0;
@@ -159,35 +117,20 @@ fn finite(x: f64, y: Option<f64>) -> Option<(f64, f64)> {
 /// The points between two gaps, for each such stretch.
 fn runs(points: &[(f64, Option<f64>)]) -> Vec<Vec<(f64, f64)>> {
     let whole: Vec<_> = points.iter().map(|&(x, y)| finite(x, y)).collect();
-    let stretches = whole
-        .split(Option::is_none)
-        .filter(|stretch| !stretch.is_empty());
-    stretches
-        .map(|stretch| stretch.iter().flatten().copied().collect())
-        .collect()
+    let stretches = whole.split(Option::is_none).filter(|stretch| !stretch.is_empty());
+    stretches.map(|stretch| stretch.iter().flatten().copied().collect()).collect()
 }
 
 /// To pixels; of points that share a column half a pixel wide only first, lowest, highest and last
 /// are kept, which draws the same picture: a million epochs stay a small file.
 fn thinned(run: &[(f64, f64)], x_axis: &Axis, y_axis: &Axis) -> Vec<(f64, f64)> {
-    let pixels: Vec<_> = run
-        .iter()
-        .map(|&(x, y)| (x_axis.pixel(x), y_axis.pixel(y)))
-        .collect();
+    let pixels: Vec<_> = run.iter().map(|&(x, y)| (x_axis.pixel(x), y_axis.pixel(y))).collect();
     let column = |point: &(f64, f64)| (point.0 * 2.0).round();
     let mut kept = Vec::new();
     for group in pixels.chunk_by(|a, b| column(a) == column(b)) {
         let by_height = |&a: &usize, &b: &usize| group[a].1.total_cmp(&group[b].1);
-        let (lowest, highest) = (
-            (0..group.len()).min_by(by_height),
-            (0..group.len()).max_by(by_height),
-        );
-        let mut places = vec![
-            0,
-            lowest.unwrap_or(0),
-            highest.unwrap_or(0),
-            group.len() - 1,
-        ];
+        let (lowest, highest) = ((0..group.len()).min_by(by_height), (0..group.len()).max_by(by_height));
+        let mut places = vec![0, lowest.unwrap_or(0), highest.unwrap_or(0), group.len() - 1];
         places.sort_unstable();
         places.dedup();
         kept.extend(places.into_iter().map(|place| group[place]));
@@ -197,29 +140,20 @@ fn thinned(run: &[(f64, f64)], x_axis: &Axis, y_axis: &Axis) -> Vec<(f64, f64)> 
 
 /// A line through the points, with dots where they are few: a single point is seen, too.
 fn draw(out: &mut String, points: &[(f64, f64)]) {
-    let coordinates: Vec<_> = points
-        .iter()
-        .map(|(x, y)| format!("{x:.1},{y:.1}"))
-        .collect();
+    let coordinates: Vec<_> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     if points.len() > 1 {
         let _ = writeln!(out, "<polyline points=\"{}\"/>", coordinates.join(" "));
     }
     if points.len() <= 24 {
         for (x, y) in points {
-            let _ = writeln!(
-                out,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"1.4\" stroke-dasharray=\"none\"/>"
-            );
+            let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"1.4\" stroke-dasharray=\"none\"/>");
         }
     }
 }
 
 fn style(place: usize) -> String {
     let dash = DASHES[place / COLOURS.len() % DASHES.len()];
-    format!(
-        "stroke=\"{}\" stroke-width=\"1.8\" stroke-dasharray=\"{dash}\"",
-        COLOURS[place % COLOURS.len()]
-    )
+    format!("stroke=\"{}\" stroke-width=\"1.8\" stroke-dasharray=\"{dash}\"", COLOURS[place % COLOURS.len()])
 }
 
 /// The legend's line for one series; it closes the group that the series opened, to share its style.
@@ -235,11 +169,7 @@ fn legend(out: &mut String, place: usize, of: usize, name: &str) {
 }
 
 fn label(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
-    let _ = writeln!(
-        out,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
-        escape(text)
-    );
+    let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escape(text));
 }
 
 /// Text for XML; control characters, which XML does not allow at all, become spaces.
@@ -265,17 +195,10 @@ mod tests {
     fn chart(series: &[&[Option<f64>]]) -> Chart {
         let line = |values: &&[Option<f64>]| Series {
             name: "a".into(),
-            points: values
-                .iter()
-                .enumerate()
-                .map(|(x, &y)| (x as f64, y))
-                .collect(),
+            points: values.iter().enumerate().map(|(x, &y)| (x as f64, y)).collect(),
             reference: false,
         };
-        Chart {
-            series: series.iter().map(line).collect(),
-            ..Chart::default()
-        }
+        Chart { series: series.iter().map(line).collect(), ..Chart::default() }
     }
 
     fn count(text: &str, part: &str) -> usize {
@@ -295,10 +218,7 @@ mod tests {
         ];
         for values in table {
             let text = chart(&[values]).render();
-            assert!(
-                !text.contains("NaN") && !text.contains("inf"),
-                "{values:?}: {text}"
-            );
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{values:?}: {text}");
             assert!(count(&text, "<path") < 40, "{values:?}");
         }
         assert_eq!(count(&chart(&[&[]]).render(), "no data"), 1);
@@ -306,16 +226,7 @@ mod tests {
 
     #[test]
     fn gaps_split_the_line_and_a_single_point_is_seen() {
-        let text = chart(&[&[
-            Some(1.0),
-            Some(2.0),
-            None,
-            Some(4.0),
-            Some(f64::NAN),
-            Some(1.0),
-            Some(2.0),
-        ]])
-        .render();
+        let text = chart(&[&[Some(1.0), Some(2.0), None, Some(4.0), Some(f64::NAN), Some(1.0), Some(2.0)]]).render();
         assert_eq!((count(&text, "<polyline"), count(&text, "<circle")), (2, 5));
         assert_eq!(count(&chart(&[&[Some(7.0)]]).render(), "<circle"), 1);
     }
@@ -326,15 +237,8 @@ mod tests {
         let text = chart(&vec![values; 30]).render();
         let styles: std::collections::HashSet<_> = (0..30).map(style).collect();
         assert_eq!((styles.len(), count(&text, "<polyline")), (30, 30));
-        let lowest = text
-            .lines()
-            .filter(|line| line.starts_with("<text"))
-            .filter(|line| line.ends_with(">a</text>"));
-        let y = |line: &str| {
-            line.split("y=\"")
-                .nth(1)
-                .and_then(|rest| rest.split('"').next()?.parse::<f64>().ok())
-        };
+        let lowest = text.lines().filter(|line| line.starts_with("<text")).filter(|line| line.ends_with(">a</text>"));
+        let y = |line: &str| line.split("y=\"").nth(1).and_then(|rest| rest.split('"').next()?.parse::<f64>().ok());
         assert!(lowest.filter_map(y).fold(0.0, f64::max) < BOTTOM);
     }
 
@@ -350,14 +254,7 @@ mod tests {
 
     #[test]
     fn text_is_escaped() {
-        let chart = Chart {
-            title: "a<b> & \"c\"\u{1b}".into(),
-            ..Chart::default()
-        };
-        assert!(
-            chart
-                .render()
-                .contains(">a&lt;b&gt; &amp; &quot;c&quot; </text>")
-        );
+        let chart = Chart { title: "a<b> & \"c\"\u{1b}".into(), ..Chart::default() };
+        assert!(chart.render().contains(">a&lt;b&gt; &amp; &quot;c&quot; </text>"));
     }
 }

@@ -57,13 +57,7 @@ pub struct Terminal {
 impl Terminal {
     /// A terminal that writes to `out`; the bar alone goes to stderr.
     pub fn new(progress: Progress, out: Box<dyn Write + Send>) -> Self {
-        Self {
-            out,
-            progress,
-            bar: ProgressBar::hidden(),
-            epochs: 0,
-            last_line: None,
-        }
+        Self { out, progress, bar: ProgressBar::hidden(), epochs: 0, last_line: None }
     }
 
     /// Says what is going to run.
@@ -74,8 +68,7 @@ impl Terminal {
         }
         if self.progress == Progress::Bar {
             let style = ProgressStyle::with_template("{bar:30} epoch {pos}/{len} {elapsed} {msg}");
-            self.bar = ProgressBar::new(head.epochs)
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.bar = ProgressBar::new(head.epochs).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         }
     }
 
@@ -86,9 +79,7 @@ impl Terminal {
         let last = *self.last_line.get_or_insert(now);
         if self.progress == Progress::Lines && (now - last) >= LONGEST {
             let (epoch, of) = (padded(epoch, self.epochs), self.epochs);
-            self.line(&format!(
-                "epoch {epoch}/{of}  step {step} of {steps_per_epoch}"
-            ));
+            self.line(&format!("epoch {epoch}/{of}  step {step} of {steps_per_epoch}"));
             self.last_line = Some(now);
         }
     }
@@ -165,12 +156,7 @@ mod tests {
     }
 
     fn epoch(epoch: u64) -> EpochRecord {
-        EpochRecord {
-            epoch,
-            train_loss: 0.5,
-            samples_per_s: 15_700.0,
-            ..EpochRecord::default()
-        }
+        EpochRecord { epoch, train_loss: 0.5, samples_per_s: 15_700.0, ..EpochRecord::default() }
     }
 
     fn terminal(progress: Progress) -> (Terminal, Page) {
@@ -189,11 +175,7 @@ mod tests {
             ("lines", false, true, Progress::Lines),
             ("none", false, true, Progress::None),
         ] {
-            assert_eq!(
-                choose(flag, launcher, tty),
-                expected,
-                "{flag} {launcher} {tty}"
-            );
+            assert_eq!(choose(flag, launcher, tty), expected, "{flag} {launcher} {tty}");
         }
     }
 
@@ -204,19 +186,10 @@ mod tests {
         for done in 1..=100 {
             terminal.epoch(&epoch(done), Seconds(done as f64 * 0.25));
         }
-        let shown: Vec<u64> = page
-            .text()
-            .lines()
-            .map(|line| line[6..9].trim().parse().unwrap())
-            .collect();
+        let shown: Vec<u64> = page.text().lines().map(|line| line[6..9].trim().parse().unwrap()).collect();
         let expected: Vec<u64> = (0..25).map(|line| 1 + 4 * line).chain([100]).collect();
         assert_eq!(shown, expected);
-        assert!(
-            page.text()
-                .starts_with("epoch   1/100  loss 0.5000  15.7 k samples/s\n"),
-            "{}",
-            page.text()
-        );
+        assert!(page.text().starts_with("epoch   1/100  loss 0.5000  15.7 k samples/s\n"), "{}", page.text());
     }
 
     #[test]
@@ -226,10 +199,7 @@ mod tests {
         for step in 1..=70 {
             terminal.step(1, step, 500, Seconds(100.0 + step as f64));
         }
-        assert_eq!(
-            page.text(),
-            "epoch 1/9  step 31 of 500\nepoch 1/9  step 61 of 500\n"
-        );
+        assert_eq!(page.text(), "epoch 1/9  step 31 of 500\nepoch 1/9  step 61 of 500\n");
     }
 
     #[test]

@@ -14,14 +14,10 @@ pub fn table(lines: &[Vec<String>]) -> String {
     }
     let mut text = String::new();
     for line in &cells {
-        let padded = line
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
+        let padded = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
         text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
@@ -41,11 +37,7 @@ pub fn with_unit(value: f64, symbol: &str) -> String {
         size if size >= 999.95 => (value / 1e3, "k"),
         _ => (value, ""),
     };
-    let digits = if prefix.is_empty() && value.fract() == 0.0 {
-        0
-    } else {
-        1
-    };
+    let digits = if prefix.is_empty() && value.fract() == 0.0 { 0 } else { 1 };
     format!("{scaled:.digits$} {prefix}{symbol}")
 }
 
@@ -84,14 +76,8 @@ mod tests {
         ] {
             assert_eq!(short(value), text);
         }
-        assert_eq!(
-            (with_unit(3332.0, "B"), with_unit(12.0, "J")),
-            ("3.3 kB".into(), "12 J".into())
-        );
-        assert_eq!(
-            (count(1, "rank"), count(20, "rank")),
-            ("1 rank".into(), "20 ranks".into())
-        );
+        assert_eq!((with_unit(3332.0, "B"), with_unit(12.0, "J")), ("3.3 kB".into(), "12 J".into()));
+        assert_eq!((count(1, "rank"), count(20, "rank")), ("1 rank".into(), "20 ranks".into()));
     }
 
     #[test]
@@ -109,11 +95,7 @@ mod tests {
 
     #[test]
     fn tables_hold_ragged_lines_and_strange_cells() {
-        let lines = [
-            vec!["a".to_owned()],
-            vec!["bcd".into(), "é\n".into()],
-            vec![],
-        ];
+        let lines = [vec!["a".to_owned()], vec!["bcd".into(), "é\n".into()], vec![]];
         assert_eq!(table(&lines), "a\nbcd  é\\n\n\n");
     }
 }

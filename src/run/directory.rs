@@ -18,18 +18,10 @@ pub struct RunDir {
 ///
 /// A data set given as a path counts by its last part; what a shell would need quotes for becomes `-`.
 pub fn run_name(now: SystemTime, mode: &str, dataset: &str, ranks: usize) -> String {
-    let time = humantime::format_rfc3339_seconds(now)
-        .to_string()
-        .replace(['-', ':'], "");
-    let last = Path::new(dataset)
-        .file_stem()
-        .map_or(dataset.into(), |stem| stem.to_string_lossy());
+    let time = humantime::format_rfc3339_seconds(now).to_string().replace(['-', ':'], "");
+    let last = Path::new(dataset).file_stem().map_or(dataset.into(), |stem| stem.to_string_lossy());
     let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || "._".contains(c) {
-            c
-        } else {
-            '-'
-        }
+        if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' }
     };
     let dataset: String = last.chars().take(40).map(plain).collect();
     format!("{time}_{mode}_{dataset}_n{ranks}")
@@ -56,14 +48,10 @@ impl RunDir {
             return Err(RunError::EmptyPath);
         }
         fs::create_dir_all(path).map_err(RunError::io(path, "make the run directory"))?;
-        let dir = Self {
-            path: path.to_owned(),
-        };
+        let dir = Self { path: path.to_owned() };
         // symlink_metadata: a run.json that is a dangling link still means that somebody was here.
         if fs::symlink_metadata(dir.file("run.json")).is_ok() {
-            return Err(RunError::HoldsRun {
-                path: path.to_owned(),
-            });
+            return Err(RunError::HoldsRun { path: path.to_owned() });
         }
         dir.try_out()?;
         Ok(dir)
@@ -73,11 +61,7 @@ impl RunDir {
         fs::create_dir_all(root).map_err(RunError::io(root, "make the directory of runs"))?;
         let mut number = 1;
         loop {
-            let name = if number == 1 {
-                name.to_owned()
-            } else {
-                format!("{name}-{number}")
-            };
+            let name = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
             let path = root.join(&name);
             // create_dir decides who owns a name when two jobs start in the same second.
             match fs::create_dir(&path) {
@@ -127,8 +111,7 @@ impl RunDir {
 fn point_latest_at(root: &Path, name: &str) {
     let latest = root.join("latest");
     let fresh = beside(&latest);
-    let turned =
-        std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, &latest));
+    let turned = std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, &latest));
     if turned.is_err() {
         let _ = fs::remove_file(&fresh);
     }
@@ -145,10 +128,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_238_580);
         for (dataset, expected) in [
             ("iris", "20261121T052300Z_allreduce_iris_n20"),
-            (
-                "/data/my flowers.csv",
-                "20261121T052300Z_allreduce_my-flowers_n20",
-            ),
+            ("/data/my flowers.csv", "20261121T052300Z_allreduce_my-flowers_n20"),
             ("..", "20261121T052300Z_allreduce_.._n20"),
         ] {
             assert_eq!(run_name(now, "allreduce", dataset, 20), expected);
@@ -162,21 +142,10 @@ mod tests {
         for expected in ["a", "a-2", "a-3"] {
             let dir = RunDir::numbered(&runs, "a").unwrap();
             assert_eq!(dir.path(), runs.join(expected));
-            assert_eq!(
-                fs::read_link(runs.join("latest")).unwrap(),
-                Path::new(expected)
-            );
-            assert_eq!(
-                fs::read_dir(dir.path()).unwrap().count(),
-                0,
-                "the trial is gone"
-            );
+            assert_eq!(fs::read_link(runs.join("latest")).unwrap(), Path::new(expected));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the trial is gone");
         }
-        assert_eq!(
-            fs::read_dir(&runs).unwrap().count(),
-            4,
-            "no temporary link is left"
-        );
+        assert_eq!(fs::read_dir(&runs).unwrap().count(), 4, "no temporary link is left");
     }
 
     #[test]
@@ -198,26 +167,12 @@ mod tests {
         dir.write("run.json", b"{}").unwrap();
         let error = RunDir::create(Some(&path), "unused").unwrap_err();
         assert_eq!(error.exit_code(), 3);
-        assert!(
-            error
-                .to_string()
-                .contains("deep/er: this directory already holds a run"),
-            "{error}"
-        );
-        assert_eq!(
-            fs::read(dir.file("run.json")).unwrap(),
-            b"{}",
-            "and it is not touched"
-        );
+        assert!(error.to_string().contains("deep/er: this directory already holds a run"), "{error}");
+        assert_eq!(fs::read(dir.file("run.json")).unwrap(), b"{}", "and it is not touched");
         let link = root.path().join("link");
         fs::create_dir(&link).unwrap();
         std::os::unix::fs::symlink("nowhere", link.join("run.json")).unwrap();
-        assert_eq!(
-            RunDir::create(Some(&link), "unused")
-                .unwrap_err()
-                .exit_code(),
-            3
-        );
+        assert_eq!(RunDir::create(Some(&link), "unused").unwrap_err().exit_code(), 3);
     }
 
     #[test]
@@ -228,11 +183,7 @@ mod tests {
         let closed = root.path().join("closed");
         fs::create_dir(&closed).unwrap();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
-        let mut places = vec![
-            file.clone(),
-            file.join("below"),
-            PathBuf::from("/proc/no-such-run"),
-        ];
+        let mut places = vec![file.clone(), file.join("below"), PathBuf::from("/proc/no-such-run")];
         // root may write anywhere: there the closed directory proves nothing
         if File::create(closed.join("probe")).is_err() {
             places.extend([closed.clone(), closed.join("below")]);
@@ -240,20 +191,11 @@ mod tests {
         for place in places {
             let error = RunDir::create(Some(&place), "unused").unwrap_err();
             assert_eq!(error.exit_code(), 4, "{error}");
-            assert!(
-                error.to_string().starts_with(place.to_str().unwrap()),
-                "{error}"
-            );
+            assert!(error.to_string().starts_with(place.to_str().unwrap()), "{error}");
         }
-        assert!(matches!(
-            RunDir::create(Some(Path::new("")), "x"),
-            Err(RunError::EmptyPath)
-        ));
+        assert!(matches!(RunDir::create(Some(Path::new("")), "x"), Err(RunError::EmptyPath)));
         let error = RunDir::numbered(&file, "a").unwrap_err();
-        assert!(
-            error.to_string().starts_with(file.to_str().unwrap()),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with(file.to_str().unwrap()), "{error}");
         assert_eq!(fs::read(&file).unwrap(), b"x");
     }
 }

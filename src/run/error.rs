@@ -17,9 +17,7 @@ pub enum RunError {
         path: PathBuf,
     },
     /// `--run-dir ""`, often an unset variable in a job script.
-    #[error(
-        "--run-dir is empty (an unset variable?); name a directory, or leave it out for one under runs/"
-    )]
+    #[error("--run-dir is empty (an unset variable?); name a directory, or leave it out for one under runs/")]
     EmptyPath,
     /// The operating system refused.
     #[error("{}: cannot {action}: {why}; {}", show(.path), cure(.why))]
@@ -78,11 +76,7 @@ impl RunError {
 
     /// For `map_err`: the system refused `action` on `path`.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |why| Self::Io {
-            path: path.to_owned(),
-            action,
-            why,
-        }
+        move |why| Self::Io { path: path.to_owned(), action, why }
     }
 }
 
@@ -97,13 +91,7 @@ pub(crate) fn one_line(text: &str) -> String {
     let mut line: String = text
         .chars()
         .take(LIMIT)
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
         .collect();
     if text.chars().nth(LIMIT).is_some() {
         line.push('…');
@@ -115,16 +103,10 @@ pub(crate) fn one_line(text: &str) -> String {
 fn cure(why: &io::Error) -> &'static str {
     use io::ErrorKind as Kind;
     match why.kind() {
-        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
-            "use a directory that you may write to (--run-dir)"
-        }
-        Kind::AlreadyExists | Kind::NotADirectory => {
-            "a file is in the way: choose another directory"
-        }
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => "use a directory that you may write to (--run-dir)",
+        Kind::AlreadyExists | Kind::NotADirectory => "a file is in the way: choose another directory",
         Kind::IsADirectory => "a directory is in the way: choose another name",
-        Kind::StorageFull | Kind::QuotaExceeded => {
-            "free some space, or use another disk (--run-dir)"
-        }
+        Kind::StorageFull | Kind::QuotaExceeded => "free some space, or use another disk (--run-dir)",
         Kind::NotFound => "check the path",
         _ => "check the disk, or use another one (--run-dir)",
     }
@@ -140,32 +122,11 @@ mod tests {
         let io = |kind| io::Error::new(kind, "refused");
         let table = [
             (RunError::HoldsRun { path: path.clone() }, 3, "--run-dir"),
+            (RunError::io(&path, "create it")(io(io::ErrorKind::StorageFull)), 4, "free some space"),
+            (RunError::io(&path, "create it")(io(io::ErrorKind::PermissionDenied)), 4, "may write"),
+            (RunError::Log { path: path.clone(), why: io(io::ErrorKind::Other) }, 4, "training goes on"),
             (
-                RunError::io(&path, "create it")(io(io::ErrorKind::StorageFull)),
-                4,
-                "free some space",
-            ),
-            (
-                RunError::io(&path, "create it")(io(io::ErrorKind::PermissionDenied)),
-                4,
-                "may write",
-            ),
-            (
-                RunError::Log {
-                    path: path.clone(),
-                    why: io(io::ErrorKind::Other),
-                },
-                4,
-                "training goes on",
-            ),
-            (
-                RunError::Damaged {
-                    path: path.clone(),
-                    line: 2,
-                    column: 7,
-                    why: "torn".into(),
-                    cure: "run again",
-                },
+                RunError::Damaged { path: path.clone(), line: 2, column: 7, why: "torn".into(), cure: "run again" },
                 4,
                 ":2:7: torn; run again",
             ),

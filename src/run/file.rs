@@ -36,14 +36,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::
 /// Makes a rename durable. File systems that cannot do it for directories say so and are forgiven.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory).and_then(|handle| handle.sync_all()) {
-        Err(why)
-            if !matches!(
-                why.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Err(why)
-        }
+        Err(why) if !matches!(why.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Err(why),
         _ => Ok(()),
     }
 }
@@ -70,9 +63,7 @@ mod tests {
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -106,10 +97,7 @@ mod tests {
         for name in ["taken", "missing/a.txt"] {
             let path = dir.path().join(name);
             let error = write_atomic(&path, b"x").unwrap_err();
-            assert!(
-                error.to_string().starts_with(path.to_str().unwrap()),
-                "{error}"
-            );
+            assert!(error.to_string().starts_with(path.to_str().unwrap()), "{error}");
             assert_eq!(error.exit_code(), 4);
         }
         assert_eq!(names(dir.path()), ["taken"]);

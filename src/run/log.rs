@@ -21,12 +21,7 @@ impl Writer {
     /// [`RunError::Io`] with the path.
     pub fn create(path: &Path) -> Result<Self, RunError> {
         let file = File::create(path).map_err(RunError::io(path, "make the log"))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            length: 0,
-            failed: false,
-        })
+        Ok(Self { path: path.to_owned(), file, length: 0, failed: false })
     }
 
     /// Adds whole lines. After a failure it does nothing and says `Ok`.
@@ -50,10 +45,7 @@ impl Writer {
     fn fail(&mut self, why: io::Error) -> RunError {
         self.failed = true;
         let _ = self.file.set_len(self.length);
-        RunError::Log {
-            path: self.path.clone(),
-            why,
-        }
+        RunError::Log { path: self.path.clone(), why }
     }
 
     /// Whether it has failed, and is quiet since.
@@ -85,10 +77,7 @@ mod tests {
         }
         let mut log = Writer::create(Path::new("/dev/full")).unwrap();
         let error = log.append(b"a\n").unwrap_err();
-        assert!(
-            error.to_string().starts_with("/dev/full: cannot write on"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("/dev/full: cannot write on"), "{error}");
         assert!(error.to_string().contains("free some space"), "{error}");
         assert!(log.failed());
         log.append(b"b\n").unwrap();

@@ -13,8 +13,7 @@ use std::path::Path;
 /// The header of metrics.csv.
 pub const METRICS_HEADER: &str = "epoch,step,samples,train_loss,train_acc,val_loss,val_acc,test_acc,lr,epoch_s,samples_per_s,compute_s,comm_s,wait_s,bytes_sent,energy_j";
 /// The header of ranks.csv.
-pub const RANKS_HEADER: &str =
-    "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb";
+pub const RANKS_HEADER: &str = "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb";
 
 /// metrics.csv: one row an epoch.
 #[derive(Debug)]
@@ -56,10 +55,7 @@ impl RanksLog {
     /// # Errors
     /// [`RunError::Io`] or [`RunError::Log`].
     pub fn create(path: &Path, hosts: Vec<String>) -> Result<Self, RunError> {
-        Ok(Self {
-            writer: with_header(path, RANKS_HEADER)?,
-            hosts,
-        })
+        Ok(Self { writer: with_header(path, RANKS_HEADER)?, hosts })
     }
 
     /// Adds the rows of one epoch. A rank without a known host gets an empty cell.
@@ -114,10 +110,7 @@ impl EventsLog {
             #[serde(flatten)]
             event: &'a Event,
         }
-        let line = Line {
-            t: (t.0 * 1e6).round() / 1e6,
-            event,
-        };
+        let line = Line { t: (t.0 * 1e6).round() / 1e6, event };
         let mut bytes = serde_json::to_vec(&line).expect("strings and numbers always serialise");
         bytes.push(b'\n');
         self.0.append(&bytes)
@@ -242,15 +235,9 @@ impl From<&EpochRecord> for Row {
 /// [`RunError::Io`], or [`RunError::Damaged`] with line and field.
 pub fn read_metrics(path: &Path) -> Result<Vec<Row>, RunError> {
     let text = std::fs::read(path).map_err(RunError::io(path, "read the metrics"))?;
-    let whole = text
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |end| end + 1);
+    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let mut reader = csv::Reader::from_reader(&text[..whole]);
-    reader
-        .deserialize()
-        .map(|row| row.map_err(|why| damaged(path, &why)))
-        .collect()
+    reader.deserialize().map(|row| row.map_err(|why| damaged(path, &why))).collect()
 }
 
 fn damaged(path: &Path, why: &csv::Error) -> RunError {
@@ -262,9 +249,7 @@ fn damaged(path: &Path, why: &csv::Error) -> RunError {
     }
     RunError::Damaged {
         path: path.to_owned(),
-        line: why
-            .position()
-            .map_or(1, |position| position.line() as usize),
+        line: why.position().map_or(1, |position| position.line() as usize),
         column,
         why: one_line(&text),
         cure: "give the metrics.csv of a run, unedited",
@@ -290,19 +275,8 @@ mod tests {
             samples_per_s: 97_200.26,
             bytes_sent: u64::MAX,
             ranks: vec![
-                RankRecord {
-                    rank: 0,
-                    samples: 60,
-                    compute_s: 0.25,
-                    rss_mb: 12.34,
-                    ..RankRecord::default()
-                },
-                RankRecord {
-                    rank: 1,
-                    samples: 60,
-                    bytes_recv: 9,
-                    ..RankRecord::default()
-                },
+                RankRecord { rank: 0, samples: 60, compute_s: 0.25, rss_mb: 12.34, ..RankRecord::default() },
+                RankRecord { rank: 1, samples: 60, bytes_recv: 9, ..RankRecord::default() },
             ],
             ..EpochRecord::default()
         }
@@ -315,16 +289,10 @@ mod tests {
         let mut log = MetricsLog::create(&path).unwrap();
         log.epoch(&record()).unwrap();
         let row = "1,30,120,0.30000000000000004,0.5,NaN,,,0.0000001,0.001235,97200.3,0.000000,0.000000,0.000000,18446744073709551615,\n";
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            format!("{METRICS_HEADER}\n{row}")
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{METRICS_HEADER}\n{row}"));
         let rows = read_metrics(&path).unwrap();
         assert_eq!(rows.len(), 1);
-        assert_eq!(
-            (rows[0].train_loss, rows[0].val_acc),
-            (Some(0.1 + 0.2), None)
-        );
+        assert_eq!((rows[0].train_loss, rows[0].val_acc), (Some(0.1 + 0.2), None));
         assert!(rows[0].val_loss.unwrap().is_nan());
         assert_eq!(rows[0].bytes_sent, Some(u64::MAX));
     }
@@ -336,10 +304,7 @@ mod tests {
         let mut log = RanksLog::create(&path, vec!["a,b".into()]).unwrap();
         log.epoch(&record()).unwrap();
         let rows = "1,0,\"a,b\",60,0.250000,0.000000,0.000000,0,0,12.3\n1,1,,60,0.000000,0.000000,0.000000,0,9,0.0\n";
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            format!("{RANKS_HEADER}\n{rows}")
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{RANKS_HEADER}\n{rows}"));
     }
 
     #[test]
@@ -347,23 +312,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
         let mut log = EventsLog::create(&path).unwrap();
-        log.event(
-            Seconds(0.5),
-            &Event::Note {
-                text: "a\nb".into(),
-            },
-        )
-        .unwrap();
-        log.event(Seconds(1.0 / 3.0), &Event::Epoch(record()))
-            .unwrap();
+        log.event(Seconds(0.5), &Event::Note { text: "a\nb".into() }).unwrap();
+        log.event(Seconds(1.0 / 3.0), &Event::Epoch(record())).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], r#"{"t":0.5,"event":"note","text":"a\nb"}"#);
-        assert!(
-            lines[1].starts_with(r#"{"t":0.333333,"event":"epoch","epoch":1,"step":30,"#),
-            "{}",
-            lines[1]
-        );
+        assert!(lines[1].starts_with(r#"{"t":0.333333,"event":"epoch","epoch":1,"step":30,"#), "{}", lines[1]);
         let value: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
         assert!(value["val_loss"].is_null(), "NaN is no JSON");
         assert_eq!(value["ranks"][1]["bytes_recv"], 9);
@@ -373,26 +327,15 @@ mod tests {
     #[test]
     fn a_full_disk_is_said_once_and_an_unwritable_place_at_the_start() {
         let missing = Path::new("/no/such/place/metrics.csv");
-        assert!(matches!(
-            MetricsLog::create(missing),
-            Err(RunError::Io { .. })
-        ));
+        assert!(matches!(MetricsLog::create(missing), Err(RunError::Io { .. })));
         if !Path::new("/dev/full").exists() {
             return;
         }
         let full = Path::new("/dev/full");
-        assert!(matches!(
-            RanksLog::create(full, Vec::new()),
-            Err(RunError::Log { .. })
-        ));
+        assert!(matches!(RanksLog::create(full, Vec::new()), Err(RunError::Log { .. })));
         let mut log = EventsLog::create(full).unwrap();
-        let note = Event::Note {
-            text: String::new(),
-        };
-        assert!(matches!(
-            log.event(Seconds(0.0), &note),
-            Err(RunError::Log { .. })
-        ));
+        let note = Event::Note { text: String::new() };
+        assert!(matches!(log.event(Seconds(0.0), &note), Err(RunError::Log { .. })));
         assert!(log.failed());
         log.event(Seconds(0.0), &note).unwrap();
     }
@@ -401,18 +344,9 @@ mod tests {
     fn reading_takes_appended_columns_and_leaves_out_a_torn_last_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.csv");
-        fs::write(
-            &path,
-            "epoch,new,step,samples,train_loss\n1,x,2,3,0.5\n2,x,4,6,0.2\n3,x,",
-        )
-        .unwrap();
+        fs::write(&path, "epoch,new,step,samples,train_loss\n1,x,2,3,0.5\n2,x,4,6,0.2\n3,x,").unwrap();
         let rows = read_metrics(&path).unwrap();
-        assert_eq!(
-            rows.iter()
-                .map(|row| row.train_loss.unwrap())
-                .collect::<Vec<_>>(),
-            [0.5, 0.2]
-        );
+        assert_eq!(rows.iter().map(|row| row.train_loss.unwrap()).collect::<Vec<_>>(), [0.5, 0.2]);
         for (text, place) in [
             ("epoch,step,samples\n1,2,3\n1,two,3\n", "metrics.csv:3:2: "),
             ("epoch,step,samples\n1,2,3\n1,2\n", "metrics.csv:3:1: "),

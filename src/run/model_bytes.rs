@@ -11,21 +11,13 @@ use std::collections::{HashMap, HashSet};
 const HEADER_LIMIT: u64 = 16 << 20;
 
 /// The file of these tensors; what is wrong with them otherwise.
-pub(super) fn to_bytes(
-    tensors: &[(String, Vec<usize>, &[f32])],
-    meta: &ModelMeta,
-) -> Result<Vec<u8>, String> {
+pub(super) fn to_bytes(tensors: &[(String, Vec<usize>, &[f32])], meta: &ModelMeta) -> Result<Vec<u8>, String> {
     let mut names = HashSet::new();
     let mut views = Vec::with_capacity(tensors.len());
     for (name, shape, values) in tensors {
-        let size = shape
-            .iter()
-            .try_fold(1, |size: usize, &side| size.checked_mul(side));
+        let size = shape.iter().try_fold(1, |size: usize, &side| size.checked_mul(side));
         if size != Some(values.len()) {
-            return Err(format!(
-                "tensor {name}: {} values for shape {shape:?}",
-                values.len()
-            ));
+            return Err(format!("tensor {name}: {} values for shape {shape:?}", values.len()));
         }
         if name == "__metadata__" || !names.insert(name) {
             return Err(format!("tensor name {name:?} is taken"));
@@ -35,18 +27,12 @@ pub(super) fn to_bytes(
     }
     check_finite("means", &meta.means)?;
     check_finite("deviations", &meta.deviations)?;
-    let meta = ModelMeta {
-        format: FORMAT,
-        ..meta.clone()
-    };
+    let meta = ModelMeta { format: FORMAT, ..meta.clone() };
     let text = serde_json::to_string(&meta).map_err(|why| why.to_string())?;
     let mut borrowed = Vec::with_capacity(views.len());
     for (name, shape, bytes) in &views {
         let view = TensorView::new(Dtype::F32, (*shape).clone(), bytes);
-        borrowed.push((
-            name.as_str(),
-            view.map_err(|why| format!("tensor {name}: {why}"))?,
-        ));
+        borrowed.push((name.as_str(), view.map_err(|why| format!("tensor {name}: {why}"))?));
     }
     // One metadata key: a HashMap of several would be written in an order that changes.
     let info = HashMap::from([("goai".to_owned(), text)]);
@@ -55,18 +41,12 @@ pub(super) fn to_bytes(
 
 /// Little-endian, as the format asks, on any machine.
 fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn check_finite(name: &str, values: &[f32]) -> Result<(), String> {
     match values.iter().position(|value| !value.is_finite()) {
-        Some(at) => Err(format!(
-            "{name}[{at}] is {}, not a finite number",
-            values[at]
-        )),
+        Some(at) => Err(format!("{name}[{at}] is {}, not a finite number", values[at])),
         None => Ok(()),
     }
 }
@@ -79,40 +59,19 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Model, (String, &'static str)> 
     let damaged = |why: String| (format!("not a whole safetensors file: {why}"), RETRAIN);
     let (header, data) = header_and_data(bytes).map_err(damaged)?;
     let text = header.metadata().as_ref().and_then(|info| info.get("goai"));
-    let text = text.ok_or_else(|| {
-        (
-            "it has weights but no \"goai\" metadata: another program wrote it".into(),
-            RETRAIN,
-        )
-    })?;
+    let text =
+        text.ok_or_else(|| ("it has weights but no \"goai\" metadata: another program wrote it".into(), RETRAIN))?;
     let meta = read_meta(text)?;
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
-        let info = header
-            .info(&name)
-            .ok_or_else(|| damaged(format!("tensor {name} is lost")))?;
+        let info = header.info(&name).ok_or_else(|| damaged(format!("tensor {name} is lost")))?;
         if info.dtype != Dtype::F32 {
-            return Err((
-                format!("tensor {name} is {:?}, not F32", info.dtype),
-                "convert the file to 32-bit floats",
-            ));
+            return Err((format!("tensor {name} is {:?}, not F32", info.dtype), "convert the file to 32-bit floats"));
         }
         let (start, end) = info.data_offsets;
-        let content = data
-            .get(start..end)
-            .ok_or_else(|| damaged(format!("tensor {name} ends outside of it")))?;
-        let values: Vec<f32> = content
-            .as_chunks()
-            .0
-            .iter()
-            .map(|four| f32::from_le_bytes(*four))
-            .collect();
-        check_finite(&name, &values).map_err(|why| {
-            (
-                why,
-                "the training diverged: train again with a smaller --lr",
-            )
-        })?;
+        let content = data.get(start..end).ok_or_else(|| damaged(format!("tensor {name} ends outside of it")))?;
+        let values: Vec<f32> = content.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
+        check_finite(&name, &values).map_err(|why| (why, "the training diverged: train again with a smaller --lr"))?;
         tensors.push((name, info.shape.clone(), values));
     }
     Ok(Model { tensors, meta })
@@ -121,26 +80,15 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Model, (String, &'static str)> 
 /// Splits the file. The header's tensors are checked against each other by the crate, and here
 /// against the file's own length, without the crate's sum that overflows.
 fn header_and_data(bytes: &[u8]) -> Result<(Metadata, &[u8]), String> {
-    let (length, rest) = bytes
-        .split_first_chunk::<8>()
-        .ok_or("shorter than its first number")?;
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or("shorter than its first number")?;
     let length = u64::from_le_bytes(*length);
     if length > HEADER_LIMIT {
-        return Err(format!(
-            "a header of {length} bytes (at most {HEADER_LIMIT})"
-        ));
+        return Err(format!("a header of {length} bytes (at most {HEADER_LIMIT})"));
     }
-    let (header, data) = rest
-        .split_at_checked(length as usize)
-        .ok_or("it ends inside the header")?;
-    let header: Metadata =
-        serde_json::from_slice(header).map_err(|why| format!("header: {why}"))?;
+    let (header, data) = rest.split_at_checked(length as usize).ok_or("it ends inside the header")?;
+    let header: Metadata = serde_json::from_slice(header).map_err(|why| format!("header: {why}"))?;
     if header.data_len() != data.len() {
-        return Err(format!(
-            "{} bytes of weights, {} announced",
-            data.len(),
-            header.data_len()
-        ));
+        return Err(format!("{} bytes of weights, {} announced", data.len(), header.data_len()));
     }
     Ok((header, data))
 }
@@ -154,10 +102,7 @@ fn read_meta(text: &str) -> Result<ModelMeta, (String, &'static str)> {
     let bad = |why: serde_json::Error| (format!("\"goai\" metadata: {why}"), RETRAIN);
     let version: Version = serde_json::from_str(text).map_err(bad)?;
     if version.format > FORMAT {
-        let why = format!(
-            "model format {}, this goai-rs reads up to {FORMAT}",
-            version.format
-        );
+        let why = format!("model format {}, this goai-rs reads up to {FORMAT}", version.format);
         return Err((why, "use the goai-rs that wrote it, or a newer one"));
     }
     serde_json::from_str(text).map_err(bad)
@@ -166,10 +111,7 @@ fn read_meta(text: &str) -> Result<ModelMeta, (String, &'static str)> {
 /// What a file is that was taken for a model, by its first bytes.
 fn other_kind(bytes: &[u8]) -> Option<&'static str> {
     let kinds: [(&[u8], &str); 8] = [
-        (
-            b"PK\x03\x04",
-            "a zip archive (PyTorch .pt/.pth, Keras .keras and NumPy .npz are zip)",
-        ),
+        (b"PK\x03\x04", "a zip archive (PyTorch .pt/.pth, Keras .keras and NumPy .npz are zip)"),
         (b"\x80\x02", "a Python pickle"),
         (b"\x80\x03", "a Python pickle"),
         (b"\x80\x04", "a Python pickle"),
@@ -183,20 +125,11 @@ fn other_kind(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(8) == Some(&b'{') {
         return None;
     }
-    let kind = kinds
-        .iter()
-        .find(|(magic, _)| bytes.starts_with(magic))
-        .map(|(_, kind)| *kind);
+    let kind = kinds.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, kind)| *kind);
     let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e);
     match bytes {
         [] => Some("an empty file"),
-        _ => kind.or_else(|| {
-            bytes
-                .iter()
-                .take(64)
-                .all(printable)
-                .then_some("a text file")
-        }),
+        _ => kind.or_else(|| bytes.iter().take(64).all(printable).then_some("a text file")),
     }
 }
 
@@ -209,14 +142,7 @@ mod tests {
     const WEIGHT: [f32; 6] = [1.0, -2.5, 0.0, f32::MIN_POSITIVE, f32::MAX, -0.0];
 
     fn bytes() -> Vec<u8> {
-        to_bytes(
-            &[
-                ("b.bias".into(), vec![], &[7.0]),
-                ("a.weight".into(), vec![2, 3], &WEIGHT),
-            ],
-            &meta(),
-        )
-        .unwrap()
+        to_bytes(&[("b.bias".into(), vec![], &[7.0]), ("a.weight".into(), vec![2, 3], &WEIGHT)], &meta()).unwrap()
     }
 
     /// A file with this header and `data` bytes of zeros.
@@ -230,18 +156,12 @@ mod tests {
     /// A file of our own whose metadata is `goai` and whose only tensor is `tensor`.
     fn with(goai: &str, tensor: &str, data: usize) -> Vec<u8> {
         let goai = serde_json::to_string(goai).unwrap();
-        file(
-            &format!(r#"{{"__metadata__":{{"goai":{goai}}},"w":{tensor}}}"#),
-            data,
-        )
+        file(&format!(r#"{{"__metadata__":{{"goai":{goai}}},"w":{tensor}}}"#), data)
     }
 
     #[test]
     fn the_same_model_gives_the_same_bytes_in_any_order() {
-        let reversed = [
-            ("a.weight".into(), vec![2, 3], &WEIGHT[..]),
-            ("b.bias".into(), vec![], &[7.0][..]),
-        ];
+        let reversed = [("a.weight".into(), vec![2, 3], &WEIGHT[..]), ("b.bias".into(), vec![], &[7.0][..])];
         for _ in 0..8 {
             assert_eq!(to_bytes(&reversed, &meta()).unwrap(), bytes());
         }
@@ -252,16 +172,10 @@ mod tests {
     fn other_files_are_refused_by_name() {
         let goai = serde_json::to_string(&meta()).unwrap();
         let scalar = r#"{"dtype":"F32","shape":[],"data_offsets":[0,4]}"#;
-        assert!(
-            from_bytes(&with(&goai, scalar, 4)).is_ok(),
-            "the cases below differ from this one"
-        );
+        assert!(from_bytes(&with(&goai, scalar, 4)).is_ok(), "the cases below differ from this one");
         let mut nan = with(&goai, scalar, 0);
         nan.extend(f32::NAN.to_le_bytes());
-        let huge = format!(
-            r#"{{"dtype":"U8","shape":[{0}],"data_offsets":[0,{0}]}}"#,
-            usize::MAX / 8
-        );
+        let huge = format!(r#"{{"dtype":"U8","shape":[{0}],"data_offsets":[0,{0}]}}"#, usize::MAX / 8);
         let overflow = r#"{"dtype":"F32","shape":[9223372036854775807,9223372036854775807],"data_offsets":[0,4]}"#;
         let deep = format!("{{\"a\":{}", "[".repeat(100_000));
         for (bytes, part) in [
@@ -269,48 +183,19 @@ mod tests {
             (b"PK\x03\x04 and so on".to_vec(), "a zip archive"),
             (b"\x80\x04\x95 and so on".to_vec(), "a Python pickle"),
             (b"\x89HDF\r\n\x1a\n and so on".to_vec(), "an HDF5 file"),
-            (
-                b"version https://git-lfs.github.com/spec/v1\n".to_vec(),
-                "a text file",
-            ),
+            (b"version https://git-lfs.github.com/spec/v1\n".to_vec(), "a text file"),
             (b"\x01\x02".to_vec(), "shorter than its first number"),
-            (
-                u64::MAX.to_le_bytes().to_vec(),
-                "a header of 18446744073709551615 bytes",
-            ),
+            (u64::MAX.to_le_bytes().to_vec(), "a header of 18446744073709551615 bytes"),
             (file(&deep, 0), "header"),
             (b"\x02\0\0\0\0\0\0\0{\xc3".to_vec(), "header"),
-            (
-                file(
-                    r#"{"w":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#,
-                    4,
-                ),
-                "no \"goai\" metadata",
-            ),
+            (file(r#"{"w":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#, 4), "no \"goai\" metadata"),
             (with("{}", scalar, 4), "missing field `format`"),
             (with("[\n", scalar, 4), "\"goai\" metadata"),
-            (
-                with(r#"{"format": 2}"#, scalar, 4),
-                "model format 2, this goai-rs reads up to 1",
-            ),
+            (with(r#"{"format": 2}"#, scalar, 4), "model format 2, this goai-rs reads up to 1"),
             (with(&goai, scalar, 3), "3 bytes of weights, 4 announced"),
             (with(&goai, scalar, 5), "5 bytes of weights, 4 announced"),
-            (
-                with(
-                    &goai,
-                    r#"{"dtype":"F16","shape":[2],"data_offsets":[0,4]}"#,
-                    4,
-                ),
-                "F16, not F32",
-            ),
-            (
-                with(
-                    &goai,
-                    r#"{"dtype":"F32","shape":[3],"data_offsets":[0,4]}"#,
-                    4,
-                ),
-                "header",
-            ),
+            (with(&goai, r#"{"dtype":"F16","shape":[2],"data_offsets":[0,4]}"#, 4), "F16, not F32"),
+            (with(&goai, r#"{"dtype":"F32","shape":[3],"data_offsets":[0,4]}"#, 4), "header"),
             (with(&goai, overflow, 4), "header"),
             (with(&goai, &huge, 4), "announced"),
             (nan, "w[0] is NaN"),
@@ -324,11 +209,7 @@ mod tests {
     fn every_truncation_is_refused() {
         let whole = bytes();
         for length in 0..whole.len() {
-            assert!(
-                from_bytes(&whole[..length]).is_err(),
-                "{length} of {} bytes",
-                whole.len()
-            );
+            assert!(from_bytes(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
         }
     }
 

@@ -69,15 +69,10 @@ pub struct Model {
 /// # Errors
 /// [`RunError::Model`] for what could not be read back (a wrong length, a name used twice, values
 /// that are not finite), [`RunError::Io`].
-pub fn save(
-    path: &Path,
-    tensors: &[(String, Vec<usize>, &[f32])],
-    meta: &ModelMeta,
-) -> Result<(), RunError> {
+pub fn save(path: &Path, tensors: &[(String, Vec<usize>, &[f32])], meta: &ModelMeta) -> Result<(), RunError> {
     write_atomic(
         path,
-        &to_bytes(tensors, meta)
-            .map_err(|why| refuse(path, why, "this is a fault of goai-rs: report it"))?,
+        &to_bytes(tensors, meta).map_err(|why| refuse(path, why, "this is a fault of goai-rs: report it"))?,
     )
 }
 
@@ -86,20 +81,12 @@ pub fn save(
 /// # Errors
 /// [`RunError::Io`], and [`RunError::Model`] for a file that is something else, damaged, or from a newer version.
 pub fn load(path: &Path) -> Result<Model, RunError> {
-    let path = if path.is_dir() {
-        path.join("model.safetensors")
-    } else {
-        path.to_owned()
-    };
+    let path = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
     from_bytes(&read(&path)?).map_err(|(why, cure)| refuse(&path, why, cure))
 }
 
 fn refuse(path: &Path, why: String, cure: &'static str) -> RunError {
-    RunError::Model {
-        path: path.to_owned(),
-        why: one_line(&why),
-        cure,
-    }
+    RunError::Model { path: path.to_owned(), why: one_line(&why), cure }
 }
 
 /// The whole of a regular file; a pipe or a device could go on for ever.
@@ -110,9 +97,7 @@ fn read(path: &Path) -> Result<Vec<u8>, RunError> {
         return Err(refuse(path, "this is no ordinary file".into(), RETRAIN));
     }
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(about.len()).read_to_end(&mut bytes))
-        .map_err(io())?;
+    File::open(path).and_then(|file| file.take(about.len()).read_to_end(&mut bytes)).map_err(io())?;
     Ok(bytes)
 }
 
@@ -145,25 +130,11 @@ pub(super) mod tests {
     fn the_round_trip_is_exact_and_sorted_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model.safetensors");
-        let tensors = [
-            ("b.bias".into(), vec![], &[7.0][..]),
-            ("a.weight".into(), vec![2, 3], &WEIGHT[..]),
-        ];
-        save(
-            &path,
-            &tensors,
-            &ModelMeta {
-                format: 0,
-                ..meta()
-            },
-        )
-        .unwrap();
+        let tensors = [("b.bias".into(), vec![], &[7.0][..]), ("a.weight".into(), vec![2, 3], &WEIGHT[..])];
+        save(&path, &tensors, &ModelMeta { format: 0, ..meta() }).unwrap();
         let model = load(dir.path()).unwrap();
         assert_eq!(model.meta, meta());
-        assert_eq!(
-            model.tensors[0],
-            ("a.weight".into(), vec![2, 3], WEIGHT.to_vec())
-        );
+        assert_eq!(model.tensors[0], ("a.weight".into(), vec![2, 3], WEIGHT.to_vec()));
         assert!(model.tensors[0].2[5].is_sign_negative());
         assert_eq!(model.tensors[1], ("b.bias".into(), vec![], vec![7.0]));
         assert_eq!(load(&path).unwrap(), model);
@@ -171,26 +142,13 @@ pub(super) mod tests {
 
     #[test]
     fn what_could_not_be_read_back_is_not_written() {
-        let one = |name: &str, shape: &[usize], values: &'static [f32]| {
-            (name.to_owned(), shape.to_vec(), values)
-        };
-        let nan = ModelMeta {
-            means: vec![f32::NAN],
-            ..meta()
-        };
+        let one = |name: &str, shape: &[usize], values: &'static [f32]| (name.to_owned(), shape.to_vec(), values);
+        let nan = ModelMeta { means: vec![f32::NAN], ..meta() };
         for (tensors, meta, part) in [
             (vec![one("a", &[2], &[1.0])], meta(), "tensor a"),
-            (
-                vec![one("a", &[], &[1.0]), one("a", &[], &[1.0])],
-                meta(),
-                "taken",
-            ),
+            (vec![one("a", &[], &[1.0]), one("a", &[], &[1.0])], meta(), "taken"),
             (vec![one("__metadata__", &[], &[1.0])], meta(), "taken"),
-            (
-                vec![one("a", &[2], &[1.0, f32::NAN])],
-                meta(),
-                "a[1] is NaN",
-            ),
+            (vec![one("a", &[2], &[1.0, f32::NAN])], meta(), "a[1] is NaN"),
             (vec![one("a", &[usize::MAX, 3], &[1.0])], meta(), "tensor a"),
             (vec![], nan, "means[0] is NaN"),
         ] {
@@ -205,10 +163,7 @@ pub(super) mod tests {
     fn what_is_no_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let error = load(dir.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("model.safetensors: cannot read the model"),
-            "{error}"
-        );
+        assert!(error.contains("model.safetensors: cannot read the model"), "{error}");
         if Path::new("/dev/zero").exists() {
             let error = load(Path::new("/dev/zero")).unwrap_err().to_string();
             assert!(error.contains("no ordinary file"), "{error}");

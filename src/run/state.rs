@@ -163,8 +163,7 @@ impl RunJson {
 
     /// The text of run.json, also what `--json` prints. Numbers that are not finite become null.
     pub fn to_text(&self) -> String {
-        let mut text =
-            serde_json::to_string_pretty(self).expect("strings and numbers always serialise");
+        let mut text = serde_json::to_string_pretty(self).expect("strings and numbers always serialise");
         text.push('\n');
         text
     }
@@ -186,11 +185,7 @@ pub fn hex_hash(hash: u64) -> String {
 /// [`RunError::Io`] when there is none, [`RunError::Damaged`] when it is torn or no run.json.
 pub fn read_state(run: &Path) -> Result<RunJson, RunError> {
     const LIMIT: u64 = 64 << 20; // 100,000 ranks take 10 MB
-    let path = if run.is_file() {
-        run.to_owned()
-    } else {
-        run.join("run.json")
-    };
+    let path = if run.is_file() { run.to_owned() } else { run.join("run.json") };
     let damaged = |line, column, why| RunError::Damaged {
         path: path.clone(),
         line,
@@ -204,11 +199,7 @@ pub fn read_state(run: &Path) -> Result<RunJson, RunError> {
         .map_err(RunError::io(&path, "read the state of a run"))?;
     serde_json::from_slice(&bytes).map_err(|why| {
         let (line, column) = (why.line().max(1), why.column().max(1));
-        damaged(
-            line,
-            column,
-            format!("not a whole run.json: {}", one_line(&why.to_string())),
-        )
+        damaged(line, column, format!("not a whole run.json: {}", one_line(&why.to_string())))
     })
 }
 
@@ -222,13 +213,7 @@ mod tests {
             mpi: Some("Open MPI 4.1.4".into()),
             mode: "allreduce".into(),
             ranks: 2,
-            placement: vec![Placement {
-                rank: 0,
-                host: "vm".into(),
-                pid: 7,
-                cores: "0-1".into(),
-                threads: 2,
-            }],
+            placement: vec![Placement { rank: 0, host: "vm".into(), pid: 7, cores: "0-1".into(), threads: 2 }],
             seed: u64::MAX,
             final_figures: Some(Final {
                 train_loss: Some(0.25),
@@ -236,12 +221,7 @@ mod tests {
                 weights_hash: hex_hash(0xab),
                 ..Final::default()
             }),
-            cv: Some(Cv {
-                mean: 0.96,
-                sd: 0.02,
-                folds: 10,
-                repeats: 5,
-            }),
+            cv: Some(Cv { mean: 0.96, sd: 0.02, folds: 10, repeats: 5 }),
             ..RunJson::default()
         }
     }
@@ -259,10 +239,7 @@ mod tests {
         run.finish(75, Some("stopped by SIGTERM".into()));
         run.write(&dir).unwrap();
         let read = read_state(dir.path()).unwrap();
-        assert_eq!(
-            (read.state, read.exit_code),
-            (State::Checkpointed, Some(75))
-        );
+        assert_eq!((read.state, read.exit_code), (State::Checkpointed, Some(75)));
         humantime::parse_rfc3339(&read.ended.unwrap()).unwrap();
     }
 
@@ -272,21 +249,11 @@ mod tests {
         assert_eq!(value["state"], "running");
         assert_eq!(value["final"]["weights_hash"], "00000000000000ab");
         assert_eq!(value["placement"][0]["cores"], "0-1");
-        let mut keys: Vec<_> = value
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let mut keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         let design = "argv cv dataset ended error exit_code final mode model mpi parameters placement ranks seed started state version";
         assert_eq!(keys.join(" "), design);
-        let mut keys: Vec<_> = value["final"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let mut keys: Vec<_> = value["final"].as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         let design = "comm_share elapsed_s energy_j samples_per_s test_acc test_size train_loss val_acc weights_hash";
         assert_eq!(keys.join(" "), design);
@@ -304,13 +271,7 @@ mod tests {
 
     #[test]
     fn exit_codes_have_their_state() {
-        for (code, state) in [
-            (0, "complete"),
-            (6, "diverged"),
-            (75, "checkpointed"),
-            (7, "failed"),
-            (101, "failed"),
-        ] {
+        for (code, state) in [(0, "complete"), (6, "diverged"), (75, "checkpointed"), (7, "failed"), (101, "failed")] {
             assert_eq!(State::of_exit(code).to_string(), state);
         }
     }
@@ -319,29 +280,18 @@ mod tests {
     fn missing_and_torn_files_are_errors_with_a_place() {
         let dir = tempfile::tempdir().unwrap();
         let error = read_state(dir.path()).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("run.json: cannot read the state of a run"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("run.json: cannot read the state of a run"), "{error}");
         let whole = example().to_text();
         for length in 0..whole.len() - 2 {
             std::fs::write(dir.path().join("run.json"), &whole[..length]).unwrap();
             let error = read_state(dir.path()).unwrap_err();
             assert_eq!(error.exit_code(), 4);
-            assert!(
-                error.to_string().contains("not a whole run.json"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("not a whole run.json"), "{error}");
             assert_eq!(error.to_string().lines().count(), 1);
         }
         for other in ["[]", "null", "{}", "{\"state\": \"splendid\"}"] {
             std::fs::write(dir.path().join("run.json"), other).unwrap();
-            assert!(
-                matches!(read_state(dir.path()), Err(RunError::Damaged { .. })),
-                "{other}"
-            );
+            assert!(matches!(read_state(dir.path()), Err(RunError::Damaged { .. })), "{other}");
         }
     }
 }

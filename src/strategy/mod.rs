@@ -1,1 +1,93 @@
-//! (under construction)
+//! The strategies: ways to train one network on several ranks, behind one door.
+//!
+//! [`fit`] is the door. A strategy gets a [`Task`] (what to train), a communicator (with whom) and
+//! a [`Job`], its only way out: events, and once a step a turn in which the outside may ask all
+//! ranks to save or stop.
+
+mod all_reduce;
+mod error;
+mod evaluate;
+mod fit;
+mod job;
+mod learner;
+mod send_recv;
+mod single;
+mod stepper;
+mod task;
+
+pub use error::TrainError;
+pub use evaluate::evaluate;
+pub use fit::{Ending, Fit};
+pub use job::{Cursor, Job, JobError, State, Turn};
+pub use task::{Hyper, Task};
+
+use crate::comm::{Communicator, Metered, Reduce, Values};
+
+/// A way to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// One rank, no communication.
+    Single,
+    /// Rank 0 serves, the others train: a synchronous parameter server.
+    SendRecv,
+    /// Every rank trains; gradients are reduced over all of them.
+    AllReduce,
+}
+
+impl Strategy {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::Single => "single",
+            Strategy::SendRecv => "sendrecv",
+            Strategy::AllReduce => "allreduce",
+        }
+    }
+
+    /// How many of `ranks` compute gradients.
+    ///
+    /// # Errors
+    /// When there are too few or too many ranks: what is wrong, and the cure.
+    pub fn trainers(self, ranks: usize) -> Result<usize, String> {
+        match self {
+            Strategy::Single if ranks > 1 => Err(format!(
+                "single is for one rank, but there are {ranks}; leave --single out, or start without mpirun"
+            )),
+            Strategy::SendRecv if ranks < 2 => Err(
+                "sendrecv needs a server and at least one worker, but there is 1 rank; start with `mpirun -n 4 ./goai-rs --mode sendrecv`, or add `--ranks 4`"
+                    .into(),
+            ),
+            Strategy::SendRecv => Ok(ranks - 1),
+            Strategy::Single | Strategy::AllReduce => Ok(ranks),
+        }
+    }
+}
+
+/// How the parts of a sum get together: what the data-parallel strategies differ in.
+trait Exchange {
+    /// Which part of each step's global batch this rank computes; a server computes none.
+    fn part(&self) -> Option<usize>;
+
+    /// Into how many parts the global batch is cut.
+    fn parts(&self) -> usize;
+
+    /// Combines the values of all ranks and leaves the same bits on all of them.
+    fn combine(&mut self, values: Values, op: Reduce) -> Result<(), TrainError>;
+}
+
+/// Trains.
+///
+/// # Collective
+/// Every rank of `comm` must call it with an equal task.
+///
+/// # Errors
+/// Divergence is found by all ranks at the same step. Communication errors and a [`JobError`] are
+/// this rank's own: the caller must end the job.
+pub fn fit(strategy: Strategy, task: &Task, comm: &dyn Communicator, job: &mut dyn Job) -> Result<Fit, TrainError> {
+    let comm = Metered::new(comm);
+    match strategy {
+        Strategy::Single => fit::train(task, &comm, &mut single::Alone, job),
+        Strategy::SendRecv => fit::train(task, &comm, &mut send_recv::ParameterServer::new(&comm), job),
+        Strategy::AllReduce => fit::train(task, &comm, &mut all_reduce::AllReduce::new(&comm), job),
+    }
+}

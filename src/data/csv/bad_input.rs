@@ -6,17 +6,9 @@ const IRIS: &str = include_str!("../../../datasets/iris.csv");
 
 /// Iris with one line (counted from 1) written anew.
 fn with_line(number: usize, edit: impl Fn(&str) -> String) -> Vec<u8> {
-    let lines = IRIS.lines().enumerate().map(|(index, line)| {
-        if index + 1 == number {
-            edit(line)
-        } else {
-            line.to_owned()
-        }
-    });
-    lines
-        .map(|line| line + "\n")
-        .collect::<String>()
-        .into_bytes()
+    let lines =
+        IRIS.lines().enumerate().map(|(index, line)| if index + 1 == number { edit(line) } else { line.to_owned() });
+    lines.map(|line| line + "\n").collect::<String>().into_bytes()
 }
 
 /// Iris with one cell of line 78 written anew.
@@ -30,10 +22,7 @@ fn with_cell(cell: usize, text: &str) -> Vec<u8> {
 
 fn utf16(text: &str, mark: bool) -> Vec<u8> {
     let mark = mark.then_some(0xfeff);
-    mark.into_iter()
-        .chain(text.encode_utf16())
-        .flat_map(u16::to_le_bytes)
-        .collect()
+    mark.into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
 }
 
 /// What is wrong, the file, `--label`, where it must be reported, and words of why and cure.
@@ -41,13 +30,8 @@ type Case<'a> = (&'a str, Vec<u8>, Option<&'a str>, &'a str, &'a [&'a str]);
 
 fn check(cases: Vec<Case>) {
     for (what, bytes, label, place, words) in cases {
-        let message = parse("iris.csv", &bytes, label)
-            .expect_err(what)
-            .to_string();
-        assert!(
-            message.starts_with(&format!("iris.csv:{place}: ")),
-            "{what}: {message}"
-        );
+        let message = parse("iris.csv", &bytes, label).expect_err(what).to_string();
+        assert!(message.starts_with(&format!("iris.csv:{place}: ")), "{what}: {message}");
         assert!(!message.contains(['\n', '\r', '\0']), "{what}: {message}");
         assert!(message.len() < 700, "{what}: {message}");
         for word in words {
@@ -88,8 +72,7 @@ fn bad_cells_are_placed_and_explained() {
 #[test]
 fn bad_files_are_placed_and_explained() {
     let header = |header: &'static str| with_line(1, |_| header.to_owned());
-    const COLUMNS: &str =
-        "\"sepal.length\", \"sepal.width\", \"petal.length\", \"petal.width\", \"variety\"";
+    const COLUMNS: &str = "\"sepal.length\", \"sepal.width\", \"petal.length\", \"petal.width\", \"variety\"";
     let uci = IRIS.split_once('\n').unwrap().1.replace("Set", "Iris-set");
     #[rustfmt::skip]
     let cases: Vec<Case> = vec![
@@ -130,48 +113,23 @@ fn lines_are_counted_with_any_line_end_and_blank_lines() {
     for (what, text, place) in [
         ("CRLF", text.replace('\n', "\r\n"), "78:3"),
         ("CR", text.replace('\n', "\r"), "78:3"),
-        (
-            "two lines above",
-            format!("\u{feff}\r\n \r\n{text}"),
-            "80:3",
-        ),
-        (
-            "blank lines between",
-            text.replace('\n', "\r\n\r\n"),
-            "155:3",
-        ),
+        ("two lines above", format!("\u{feff}\r\n \r\n{text}"), "80:3"),
+        ("blank lines between", text.replace('\n', "\r\n\r\n"), "155:3"),
         ("quotes", text.replace(",3.0,", ",\"3.0\","), "78:3"),
     ] {
-        let message = parse("iris.csv", text.as_bytes(), None)
-            .expect_err(what)
-            .to_string();
-        assert!(
-            message.starts_with(&format!("iris.csv:{place}: not a finite")),
-            "{what}: {message}"
-        );
+        let message = parse("iris.csv", text.as_bytes(), None).expect_err(what).to_string();
+        assert!(message.starts_with(&format!("iris.csv:{place}: not a finite")), "{what}: {message}");
     }
 }
 
 #[test]
 fn many_columns_make_no_long_message() {
-    let names = (0..1000)
-        .map(|index| format!("column{index}"))
-        .collect::<Vec<_>>();
-    let message = parse("wide.csv", (names.join(",") + "\n").as_bytes(), None)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("… (1000 in all)") && message.len() < 500,
-        "{message}"
-    );
+    let names = (0..1000).map(|index| format!("column{index}")).collect::<Vec<_>>();
+    let message = parse("wide.csv", (names.join(",") + "\n").as_bytes(), None).unwrap_err().to_string();
+    assert!(message.contains("… (1000 in all)") && message.len() < 500, "{message}");
     let row = vec!["1.5"; 1000].join(",");
-    let message = parse("wide.csv", row.as_bytes(), None)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("… (1000 names)") && message.len() < 500,
-        "{message}"
-    );
+    let message = parse("wide.csv", row.as_bytes(), None).unwrap_err().to_string();
+    assert!(message.contains("… (1000 names)") && message.len() < 500, "{message}");
 }
 
 #[test]
@@ -182,31 +140,17 @@ fn features_that_a_model_lacks_are_named() {
             "x,label\n1,a\n",
             "t.csv:1:1: column \"petal.width\", which the model needs, is missing; the columns are \"x\", \"label\"",
         ),
-        (
-            "x,petal.widht\n1,a\n",
-            "is missing; did you mean \"petal.widht\"?",
-        ),
+        ("x,petal.widht\n1,a\n", "is missing; did you mean \"petal.widht\"?"),
         (
             "1,2\n3,4\n",
             "t.csv:1:1: the first line holds numbers, not column names; add a header line on top, for example: x,petal.width",
         ),
-        (
-            "x,petal.width,x\n1,2,3\n",
-            "t.csv:1:3: duplicate column \"x\"",
-        ),
+        ("x,petal.width,x\n1,2,3\n", "t.csv:1:3: duplicate column \"x\""),
         ("x,petal.width\n", "t.csv:1:1: no rows below the header"),
-        (
-            "petal.width,label,x\n1,a,2\n1,a,nan\n",
-            "t.csv:3:3: not a finite number: \"nan\" in column \"x\"",
-        ),
-        (
-            "x;petal.width\n1;2\n",
-            "t.csv:1:1: cells are separated by ';'",
-        ),
+        ("petal.width,label,x\n1,a,2\n1,a,nan\n", "t.csv:3:3: not a finite number: \"nan\" in column \"x\""),
+        ("x;petal.width\n1;2\n", "t.csv:1:1: cells are separated by ';'"),
     ] {
-        let message = parse_features("t.csv", text.as_bytes(), &columns)
-            .expect_err(text)
-            .to_string();
+        let message = parse_features("t.csv", text.as_bytes(), &columns).expect_err(text).to_string();
         assert!(message.contains(expected), "{message}");
     }
 }

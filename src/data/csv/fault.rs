@@ -18,27 +18,19 @@ pub enum CsvFault {
         cure: &'static str,
     },
     /// Two bytes a character, as spreadsheets save "Unicode text".
-    #[error(
-        "the text is UTF-16, UTF-8 is needed; convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW.csv"
-    )]
+    #[error("the text is UTF-16, UTF-8 is needed; convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW.csv")]
     Utf16,
     /// A zero byte.
-    #[error(
-        "NUL byte: the file is damaged or no text; copy it again, or remove them: tr -d '\\000' < FILE > NEW.csv"
-    )]
+    #[error("NUL byte: the file is damaged or no text; copy it again, or remove them: tr -d '\\000' < FILE > NEW.csv")]
     Nul,
     /// Another encoding, or a damaged file.
-    #[error(
-        "byte 0x{byte:02x} is not UTF-8 text; convert the file: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.csv"
-    )]
+    #[error("byte 0x{byte:02x} is not UTF-8 text; convert the file: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.csv")]
     NotUtf8 {
         /// The first byte that does not fit.
         byte: u8,
     },
     /// Most likely no table at all.
-    #[error(
-        "the line has {bytes} bytes, more than {limit}; check that this is a table with one line a row"
-    )]
+    #[error("the line has {bytes} bytes, more than {limit}; check that this is a table with one line a row")]
     LongLine {
         /// Its length.
         bytes: usize,
@@ -46,9 +38,7 @@ pub enum CsvFault {
         limit: usize,
     },
     /// A cell that starts with a quote and has no closing one on its line.
-    #[error(
-        "a quote is opened in this cell and not closed on the line; close or remove it (a cell cannot span lines)"
-    )]
+    #[error("a quote is opened in this cell and not closed on the line; close or remove it (a cell cannot span lines)")]
     UnclosedQuote,
     /// Another separator than the comma.
     #[error(
@@ -61,9 +51,7 @@ pub enum CsvFault {
         pattern: &'static str,
     },
     /// The first line holds data.
-    #[error(
-        "the first line holds numbers, not column names; add a header line on top, for example: {example}"
-    )]
+    #[error("the first line holds numbers, not column names; add a header line on top, for example: {example}")]
     NoHeader {
         /// A header that fits.
         example: String,
@@ -123,9 +111,7 @@ pub enum CsvFault {
     #[error("no rows below the header; add data, one line a row")]
     NoRows,
     /// A row that is too short.
-    #[error(
-        "the row ends after {found} of {expected} cells; add the missing ones, or remove the line"
-    )]
+    #[error("the row ends after {found} of {expected} cells; add the missing ones, or remove the line")]
     MissingCells {
         /// Cells in the row.
         found: usize,

@@ -6,8 +6,7 @@ use super::{CsvFault, fault_at};
 use ::csv::{Reader, ReaderBuilder, StringRecord};
 
 /// Separators that are common and not the comma: the character, its name, sed's name for it.
-const OTHER_SEPARATORS: [(char, &str, &str); 3] =
-    [(';', "';'", ";"), ('\t', "tabs", "\\t"), ('|', "'|'", "|")];
+const OTHER_SEPARATORS: [(char, &str, &str); 3] = [(';', "';'", ";"), ('\t', "tabs", "\\t"), ('|', "'|'", "|")];
 
 /// A CSV file at one of its rows; the header has been read.
 pub(super) struct Table<'a> {
@@ -27,25 +26,10 @@ impl<'a> Table<'a> {
     pub(super) fn open(file: &'a str, bytes: &'a [u8]) -> Result<Self, DataError> {
         let text = decode(file, bytes)?.as_bytes();
         // Rows of the wrong length are reported here, with their place and cure, not by the reader.
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(text);
-        let records = Records {
-            text,
-            reader,
-            counted: 0,
-            line: 1,
-        };
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
+        let records = Records { text, reader, counted: 0, line: 1 };
         let (names, header_line) = (Vec::new(), 1);
-        let mut table = Self {
-            file,
-            names,
-            header_line,
-            records,
-            record: StringRecord::new(),
-            line: 1,
-        };
+        let mut table = Self { file, names, header_line, records, record: StringRecord::new(), line: 1 };
         if !table.advance()? {
             return Err(table.fault(0, CsvFault::EmptyFile));
         }
@@ -53,11 +37,7 @@ impl<'a> Table<'a> {
         if let Some(fault) = other_separator(&table.record) {
             return Err(table.fault(0, fault));
         }
-        table.names = table
-            .record
-            .iter()
-            .map(|cell| trimmed(cell).to_owned())
-            .collect();
+        table.names = table.record.iter().map(|cell| trimmed(cell).to_owned()).collect();
         Ok(table)
     }
 
@@ -69,10 +49,7 @@ impl<'a> Table<'a> {
                 return Err(self.fault(index, CsvFault::UnnamedColumn));
             }
             if let Some(first) = seen.insert(name, index) {
-                let fault = CsvFault::DuplicateColumn {
-                    name: name.clone(),
-                    first: first + 1,
-                };
+                let fault = CsvFault::DuplicateColumn { name: name.clone(), first: first + 1 };
                 return Err(self.fault(index, fault));
             }
         }
@@ -81,17 +58,9 @@ impl<'a> Table<'a> {
 
     /// The fault that the first line holds data, if it does: every cell, or every cell but one, is a number.
     pub(super) fn no_header(&self, example: impl FnOnce(&[String]) -> String) -> Option<DataError> {
-        let numbers = self
-            .names
-            .iter()
-            .filter(|name| name.parse::<f64>().is_ok())
-            .count();
+        let numbers = self.names.iter().filter(|name| name.parse::<f64>().is_ok()).count();
         let is_data = numbers > 0 && numbers + 1 >= self.names.len();
-        is_data.then(|| {
-            self.header_fault(CsvFault::NoHeader {
-                example: example(&self.names),
-            })
-        })
+        is_data.then(|| self.header_fault(CsvFault::NoHeader { example: example(&self.names) }))
     }
 
     /// Reads the next row and checks the number of its cells; false at the end of the file.
@@ -157,12 +126,7 @@ impl<'a> Table<'a> {
                 Ok(None) => return Ok(false),
                 Ok(Some(line)) => self.line = line,
                 Err(error) => {
-                    return Err(self.fault(
-                        0,
-                        CsvFault::Unreadable {
-                            why: error.to_string(),
-                        },
-                    ));
+                    return Err(self.fault(0, CsvFault::Unreadable { why: error.to_string() }));
                 }
             }
             let blank = self.record.len() == 1 && trimmed(&self.record[0]).is_empty();
@@ -190,18 +154,10 @@ impl Records<'_> {
         if !self.reader.read_record(record)? {
             return Ok(None);
         }
-        let from = record
-            .position()
-            .map_or(0, |position| position.byte() as usize);
-        let skipped = self.text[from..]
-            .iter()
-            .take_while(|byte| matches!(byte, b'\n' | b'\r'))
-            .count();
+        let from = record.position().map_or(0, |position| position.byte() as usize);
+        let skipped = self.text[from..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
         let start = from + skipped;
-        self.line += line_ends(
-            &self.text[self.counted..start],
-            self.text.get(start).copied(),
-        );
+        self.line += line_ends(&self.text[self.counted..start], self.text.get(start).copied());
         self.counted = start;
         Ok(Some(self.line))
     }
@@ -210,9 +166,7 @@ impl Records<'_> {
 /// A cell without the spaces around it, and without quotes that spaces kept the reader from seeing.
 fn trimmed(cell: &str) -> &str {
     let cell = cell.trim();
-    let inside = cell
-        .strip_prefix('"')
-        .and_then(|cell| cell.strip_suffix('"'));
+    let inside = cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"'));
     inside.map_or(cell, str::trim)
 }
 
@@ -229,8 +183,6 @@ fn shortened(text: &str) -> String {
 fn other_separator(record: &StringRecord) -> Option<CsvFault> {
     // With decimal commas a row of a ';' table has several cells, so the header is what tells; it has no such commas.
     let all = record.len() == 1 || record.iter().all(|cell| cell.contains(';'));
-    let (_, name, pattern) = OTHER_SEPARATORS
-        .into_iter()
-        .find(|separator| record[0].contains(separator.0))?;
+    let (_, name, pattern) = OTHER_SEPARATORS.into_iter().find(|separator| record[0].contains(separator.0))?;
     all.then_some(CsvFault::Separator { name, pattern })
 }

@@ -11,21 +11,9 @@ pub(super) const LINE_LIMIT: usize = 8 << 20;
 
 /// Formats that are often named .csv: first bytes, what it is, cure.
 const PACKED: [(&[u8], &str, &str); 4] = [
-    (
-        b"\x1f\x8b",
-        "a gzip file",
-        "unpack it: gunzip < FILE > NEW.csv",
-    ),
-    (
-        b"PK\x03\x04",
-        "a zip file or a spreadsheet",
-        "unpack it, or save the sheet as CSV (comma, UTF-8)",
-    ),
-    (
-        b"\x28\xb5\x2f\xfd",
-        "a zstd file",
-        "unpack it: zstd -d FILE",
-    ),
+    (b"\x1f\x8b", "a gzip file", "unpack it: gunzip < FILE > NEW.csv"),
+    (b"PK\x03\x04", "a zip file or a spreadsheet", "unpack it, or save the sheet as CSV (comma, UTF-8)"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it: zstd -d FILE"),
     (b"PAR1", "a Parquet file", "convert it to CSV"),
 ];
 
@@ -45,22 +33,12 @@ pub(super) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, DataErr
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let offset = error.valid_up_to();
         let (line, cell) = place(bytes, offset);
-        fault_at(
-            file,
-            line,
-            cell,
-            CsvFault::NotUtf8 {
-                byte: bytes[offset],
-            },
-        )
+        fault_at(file, line, cell, CsvFault::NotUtf8 { byte: bytes[offset] })
     })?;
     for (index, line) in lines(text).enumerate() {
         let number = index as u64 + 1;
         if line.len() > LINE_LIMIT {
-            let fault = CsvFault::LongLine {
-                bytes: line.len(),
-                limit: LINE_LIMIT,
-            };
+            let fault = CsvFault::LongLine { bytes: line.len(), limit: LINE_LIMIT };
             return Err(fault_at(file, number, 1, fault));
         }
         if let Some(cell) = unclosed_quote(line) {
@@ -74,9 +52,7 @@ pub(super) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, DataErr
 fn is_utf16(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(4096)];
     let zeros = head.iter().filter(|&&byte| byte == 0).count();
-    bytes.starts_with(b"\xff\xfe")
-        || bytes.starts_with(b"\xfe\xff")
-        || (head.len() >= 8 && 4 * zeros >= head.len())
+    bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || (head.len() >= 8 && 4 * zeros >= head.len())
 }
 
 /// The lines, whether they end with LF, CRLF or CR; an empty piece after the last end is a line too.
@@ -88,11 +64,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
             rest = None;
             return Some(text);
         };
-        let after = if text[end..].starts_with("\r\n") {
-            end + 2
-        } else {
-            end + 1
-        };
+        let after = if text[end..].starts_with("\r\n") { end + 2 } else { end + 1 };
         rest = Some(&text[after..]);
         Some(&text[..end])
     })
@@ -101,24 +73,16 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 /// How many lines end in these bytes. `next` is the byte after them, to count a CRLF once.
 pub(super) fn line_ends(bytes: &[u8], next: Option<u8>) -> u64 {
     let following = |index: usize| bytes.get(index + 1).copied().or(next);
-    let ends = |index: &usize| {
-        bytes[*index] == b'\n' || (bytes[*index] == b'\r' && following(*index) != Some(b'\n'))
-    };
+    let ends = |index: &usize| bytes[*index] == b'\n' || (bytes[*index] == b'\r' && following(*index) != Some(b'\n'));
     (0..bytes.len()).filter(ends).count() as u64
 }
 
 /// Line and cell of an offset, quotes not considered.
 fn place(bytes: &[u8], offset: usize) -> (u64, usize) {
     let before = &bytes[..offset];
-    let start = before
-        .iter()
-        .rposition(|byte| matches!(byte, b'\n' | b'\r'))
-        .map_or(0, |end| end + 1);
+    let start = before.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |end| end + 1);
     let commas = before[start..].iter().filter(|&&byte| byte == b',').count();
-    (
-        1 + line_ends(before, bytes.get(offset).copied()),
-        1 + commas,
-    )
+    (1 + line_ends(before, bytes.get(offset).copied()), 1 + commas)
 }
 
 /// The cell whose quote is still open at the end of the line, by the CSV reader's own rules: a quote opens at the start
@@ -154,16 +118,11 @@ mod tests {
 
     #[test]
     fn lines_end_in_three_ways() {
-        assert_eq!(
-            lines("a\nb\r\nc\rd").collect::<Vec<_>>(),
-            ["a", "b", "c", "d"]
-        );
+        assert_eq!(lines("a\nb\r\nc\rd").collect::<Vec<_>>(), ["a", "b", "c", "d"]);
         assert_eq!(lines("a\n\r\n").collect::<Vec<_>>(), ["a", "", ""]);
-        for (bytes, next, expected) in [
-            (&b"a\nb\r\nc\rd"[..], None, 3),
-            (b"a\r", Some(b'\n'), 0),
-            (b"a\r", Some(b'x'), 1),
-        ] {
+        for (bytes, next, expected) in
+            [(&b"a\nb\r\nc\rd"[..], None, 3), (b"a\r", Some(b'\n'), 0), (b"a\r", Some(b'x'), 1)]
+        {
             assert_eq!(line_ends(bytes, next), expected);
         }
     }

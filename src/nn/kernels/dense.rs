@@ -140,7 +140,14 @@ fn forward_narrow_body<const FMA: bool>(dims: Dims, f: Activation, packed: &[f32
 }
 
 #[inline(always)]
-fn narrow_rows<const FMA: bool, const R: usize>(d: Dims, b: usize, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) {
+fn narrow_rows<const FMA: bool, const R: usize>(
+    d: Dims,
+    b: usize,
+    f: Activation,
+    packed: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+) {
     let mut o = 0;
     while o + 2 * LANE <= d.ldy {
         narrow_tile::<FMA, R, 2>(d, b, o, f, packed, x, y);
@@ -189,7 +196,14 @@ fn forward_wide_body<const FMA: bool>(dims: Dims, f: Activation, theta: &[f32], 
 
 /// `R` rows against each output: dot products over the input, `R` by 2 at a time.
 #[inline(always)]
-fn wide_rows<const FMA: bool, const R: usize>(d: Dims, b: usize, f: Activation, theta: &[f32], x: &[f32], y: &mut [f32]) {
+fn wide_rows<const FMA: bool, const R: usize>(
+    d: Dims,
+    b: usize,
+    f: Activation,
+    theta: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+) {
     let (weights, bias) = theta.split_at(d.inputs * d.outputs);
     let rows: [&[f32]; R] = std::array::from_fn(|r| &x[(b + r) * d.ldx..][..d.inputs]);
     let whole = d.inputs - d.inputs % LANE;
@@ -234,7 +248,13 @@ fn grad_input_body<const FMA: bool, const L: usize>(dims: Dims, theta: &[f32], d
 
 /// `dx[b, i] = Σ_o dz[b, o] W[o, i]` for `R` rows and each register of inputs.
 #[inline(always)]
-fn grad_input_rows<const FMA: bool, const L: usize, const R: usize>(d: Dims, b: usize, theta: &[f32], dz: &[f32], dx: &mut [f32]) {
+fn grad_input_rows<const FMA: bool, const L: usize, const R: usize>(
+    d: Dims,
+    b: usize,
+    theta: &[f32],
+    dz: &[f32],
+    dx: &mut [f32],
+) {
     let rows: [&[f32]; R] = std::array::from_fn(|r| &dz[(b + r) * d.ldy..][..d.outputs]);
     for i in lane_starts::<L>(d.inputs) {
         let mut sums = [[0.0f32; L]; R];
@@ -267,7 +287,13 @@ fn grad_weights_body<const FMA: bool, const L: usize>(d: Dims, x: &[f32], dz: &[
 
 /// `dW[o, i] = Σ_b dz[b, o] x[b, i]` for `R` outputs and each register of inputs.
 #[inline(always)]
-fn grad_weights_rows<const FMA: bool, const L: usize, const R: usize>(d: Dims, o: usize, x: &[f32], dz: &[f32], dw: &mut [f32]) {
+fn grad_weights_rows<const FMA: bool, const L: usize, const R: usize>(
+    d: Dims,
+    o: usize,
+    x: &[f32],
+    dz: &[f32],
+    dw: &mut [f32],
+) {
     for i in lane_starts::<L>(d.inputs) {
         let mut sums = [[0.0f32; L]; R];
         for (x, dz) in x.chunks_exact(d.ldx).zip(dz.chunks_exact(d.ldy)).take(d.batch) {

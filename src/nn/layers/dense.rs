@@ -77,8 +77,8 @@ impl Layer for Dense {
 
     fn grad_params(&self, _: &Context, at: At, dy: ArrayView2<f32>, dtheta: &mut [f32]) {
         let (dw, db) = dtheta.split_at_mut(self.outputs * self.inputs);
-        let mut dw = ArrayViewMut2::from_shape((self.outputs, self.inputs), dw)
-            .expect("the span was computed from these sizes");
+        let mut dw =
+            ArrayViewMut2::from_shape((self.outputs, self.inputs), dw).expect("the span was computed from these sizes");
         general_mat_mul(1.0, &dy.t(), &at.x.get(0), 0.0, &mut dw);
         ArrayViewMut1::from(db).assign(&dy.sum_axis(Axis(0)));
     }

@@ -27,11 +27,7 @@ pub struct MlpOptions {
 
 impl Default for MlpOptions {
     fn default() -> Self {
-        Self {
-            hidden: Hidden::Sigmoid,
-            loss: Loss::CrossEntropy,
-            standardize: false,
-        }
+        Self { hidden: Hidden::Sigmoid, loss: Loss::CrossEntropy, standardize: false }
     }
 }
 

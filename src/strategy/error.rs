@@ -1,0 +1,59 @@
+//! How training can fail.
+
+use super::JobError;
+use crate::comm::CommError;
+
+/// Training that did not end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A message was lost or wrong.
+    #[error(transparent)]
+    Comm(#[from] CommError),
+    /// The loss is no number any more. All ranks find it at the same step.
+    #[error(
+        "diverged: the loss is not finite at step {step} (epoch {epoch}, learning rate {rate:.3e}); lower --lr, or check the data for extreme values"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The step, from 1.
+        step: u64,
+        /// The learning rate.
+        rate: f64,
+    },
+    /// Two ranks hold different weights. All ranks find it after the same epoch.
+    #[error(
+        "after epoch {epoch} rank {rank} holds other weights ({other:016x}) than rank 0 ({expected:016x}); ranks with different processors or binaries, or a bug of ours"
+    )]
+    Replicas {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The rank that differs.
+        rank: usize,
+        /// Its hash.
+        other: u64,
+        /// Rank 0's.
+        expected: u64,
+    },
+    /// A message of another step.
+    #[error("rank {from} sent exchange {got} where {expected} was due; the ranks run different programs")]
+    OutOfStep {
+        /// The sender.
+        from: usize,
+        /// The number it wrote.
+        got: u32,
+        /// The number that was due.
+        expected: u32,
+    },
+    /// The outside could not do what was asked of it.
+    #[error(transparent)]
+    Job(#[from] JobError),
+}
+
+impl TrainError {
+    /// Whether every rank has this error at the same point, so that all can end in order.
+    pub fn is_agreed(&self) -> bool {
+        matches!(self, TrainError::Diverged { .. } | TrainError::Replicas { .. })
+    }
+}

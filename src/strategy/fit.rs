@@ -1,0 +1,279 @@
+//! The loop that the data-parallel strategies share: epochs of synchronous steps.
+//!
+//! A strategy differs only in how a step's sum comes together (its [`Exchange`]). The sum is the same
+//! bits on every rank, every rank applies the same update, and so all replicas stay equal; that is
+//! checked after every epoch.
+
+use super::learner::Learner;
+use super::stepper::Stepper;
+use super::{Cursor, Exchange, Job, State, Task, TrainError, Turn, evaluate};
+use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
+use crate::data::order::{StepPlan, balanced, epoch_order};
+use crate::event::{EpochRecord, Event, RankRecord};
+use crate::nn::kernels::{Isa, vector};
+use crate::nn::{Flavor, Program, Tally};
+use crate::optim::{Optimizer, Step};
+use std::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// After its last epoch.
+    Finished,
+    /// Because a rank wished to.
+    Stopped,
+}
+
+/// A trained network, equal on all ranks.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// The parameters.
+    pub theta: Vec<f32>,
+    /// Where training ended.
+    pub cursor: Cursor,
+    /// Why it ended there.
+    pub ending: Ending,
+    /// The last epoch's record, absent when none was finished.
+    pub last: Option<EpochRecord>,
+    /// Loss and right answers on the test part, measured with the final weights.
+    pub test: Tally,
+    /// Seconds in the training loops, without start-up and evaluation: the slowest rank's, measured.
+    pub loop_s: f64,
+    /// Share of those seconds spent in communication and waiting, mean over the ranks, measured.
+    pub comm_share: f64,
+}
+
+/// What the epochs carry along.
+struct Training<'a> {
+    task: &'a Task<'a>,
+    comm: &'a Metered<'a>,
+    program: &'a Program,
+    theta: Vec<f32>,
+    optimizer: Box<dyn Optimizer>,
+    cursor: Cursor,
+    order: Vec<u32>,
+    rate: f64,
+}
+
+pub(super) fn train(
+    task: &Task,
+    comm: &Metered,
+    exchange: &mut dyn Exchange,
+    job: &mut dyn Job,
+) -> Result<Fit, TrainError> {
+    let program = Program::compile(task.network, Flavor::Fused);
+    let plan = StepPlan::new(task.train.len(), task.hyper.global_batch);
+    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk);
+    let global = task.hyper.global_batch.min(task.train.len());
+    let mut learner = Learner::new(task, &program, stepper.local_batch(global, exchange.parts()));
+    let mut training = Training {
+        task,
+        comm,
+        program: &program,
+        theta: initial_weights(task, comm)?,
+        optimizer: task.hyper.rule.build(task.network.theta_len(), task.hyper.weight_decay),
+        cursor: Cursor::default(),
+        order: Vec::with_capacity(task.train.len()),
+        rate: 0.0,
+    };
+    job.emit(Event::Started {
+        parameters: task.network.theta_len(),
+        train_samples: task.train.len(),
+        global_batch: global,
+        steps_per_epoch: plan.steps() as u64,
+        bytes_per_exchange: stepper.bytes(),
+    });
+    let (mut ending, mut last) = (Ending::Finished, None);
+    let (mut loop_s, mut talk_s) = (0.0, 0.0);
+    while training.cursor.epoch < task.hyper.epochs {
+        let (start, before) = (Instant::now(), comm.traffic());
+        let (tally, turn) = training.epoch(plan, &mut stepper, &mut learner, exchange, job)?;
+        let seconds = start.elapsed().as_secs_f64();
+        if turn == Turn::Stop && training.cursor.step_in_epoch < plan.steps() as u64 {
+            ending = Ending::Stopped;
+            break;
+        }
+        training.cursor.epoch += 1;
+        training.cursor.step_in_epoch = 0;
+        let record = training.record(tally, seconds, comm.traffic() - before, exchange, job.memory_mb())?;
+        loop_s += record.epoch_s;
+        talk_s += record.comm_s + record.wait_s;
+        job.emit(Event::Epoch(record.clone()));
+        last = Some(record);
+        if turn == Turn::Stop && training.cursor.epoch < task.hyper.epochs {
+            ending = Ending::Stopped;
+            break;
+        }
+    }
+    let test = training.measure_everywhere(task.test)?;
+    Ok(Fit {
+        cursor: training.cursor,
+        ending,
+        last,
+        test,
+        loop_s,
+        comm_share: if loop_s > 0.0 { talk_s / loop_s } else { 0.0 },
+        theta: training.theta,
+    })
+}
+
+/// Rank 0 draws, everybody gets the same bits.
+fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Vec<f32>, TrainError> {
+    let mut theta = match comm.rank() {
+        0 => task.hyper.init.draw(task.network, task.hyper.seed),
+        _ => vec![0.0; task.network.theta_len()],
+    };
+    comm.broadcast(0, Values::F32(&mut theta))?;
+    Ok(theta)
+}
+
+impl Training<'_> {
+    fn state(&self) -> State<'_> {
+        State { cursor: self.cursor, theta: &self.theta, sigma: &[], optimizer: self.optimizer.as_ref() }
+    }
+
+    /// Runs the steps of one epoch, or fewer when a rank wishes to stop.
+    fn epoch(
+        &mut self,
+        plan: StepPlan,
+        stepper: &mut Stepper,
+        learner: &mut Learner,
+        exchange: &mut dyn Exchange,
+        job: &mut dyn Job,
+    ) -> Result<(Tally, Turn), TrainError> {
+        let hyper = &self.task.hyper;
+        let isa = Isa::detect();
+        epoch_order(self.task.train.len(), hyper.seed, self.cursor.epoch, &mut self.order);
+        let mut tally = Tally::default();
+        let mut turn = Turn::GoOn;
+        for s in 0..plan.steps() {
+            let wish = job.turn(&self.state())?;
+            let run = &self.order[plan.run(s)];
+            let sum = stepper.sum(learner, exchange, &self.theta, self.cursor.epoch, run, wish)?;
+            let span = 1.0 / plan.steps() as f64;
+            self.rate = hyper.schedule.at(self.cursor.epoch as f64 + s as f64 * span, span);
+            self.cursor.step += 1;
+            if !sum.loss.is_finite() {
+                let (epoch, step) = (self.cursor.epoch + 1, self.cursor.step);
+                return Err(TrainError::Diverged { epoch, step, rate: self.rate });
+            }
+            vector::scale(isa, 1.0 / run.len() as f32, stepper.grad());
+            let step = Step { number: self.cursor.step, rate: self.rate };
+            self.optimizer.step(step, stepper.grad(), &mut self.theta);
+            self.cursor.step_in_epoch += 1;
+            self.cursor.samples += run.len() as u64;
+            tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: run.len() as u64 };
+            turn = sum.turn;
+            if turn != Turn::GoOn {
+                job.save(&self.state())?;
+            }
+            if turn == Turn::Stop {
+                break;
+            }
+        }
+        Ok((tally, turn))
+    }
+
+    /// This rank's share of a part of the data.
+    fn measure(&self, samples: &dyn crate::data::Samples) -> Tally {
+        let mine = balanced(samples.len(), self.comm.size(), self.comm.rank());
+        evaluate(self.program, &self.theta, samples, mine)
+    }
+
+    /// All of a part, shared out over the ranks.
+    fn measure_everywhere(&self, samples: &dyn crate::data::Samples) -> Result<Tally, TrainError> {
+        let mine = self.measure(samples);
+        let mut sums = [mine.loss, mine.correct as f64, mine.samples as f64];
+        self.comm.all_reduce(Values::F64(&mut sums), Reduce::Sum)?;
+        Ok(Tally { loss: sums[0], correct: sums[1] as u64, samples: sums[2] as u64 })
+    }
+
+    /// Measures the validation part, gathers what every rank spent and compares the replicas.
+    fn record(
+        &self,
+        tally: Tally,
+        seconds: f64,
+        traffic: Traffic,
+        exchange: &dyn Exchange,
+        memory_mb: f64,
+    ) -> Result<EpochRecord, TrainError> {
+        let validation = self.measure(self.task.validation);
+        let hash = xxh3_64(bytemuck::cast_slice(&self.theta));
+        let parts = exchange.parts();
+        let trained = |part: usize| -> usize {
+            let plan = StepPlan::new(self.task.train.len(), self.task.hyper.global_batch);
+            (0..plan.steps()).map(|s| plan.slice(s, parts, part).len()).sum()
+        };
+        let mine = [
+            (hash >> 32) as f64,
+            (hash & 0xffff_ffff) as f64,
+            validation.loss,
+            validation.correct as f64,
+            validation.samples as f64,
+            exchange.part().map_or(0, trained) as f64,
+            seconds,
+            traffic.talked.0,
+            traffic.waited.0,
+            traffic.sent.0 as f64,
+            traffic.received.0 as f64,
+            memory_mb,
+        ];
+        let mut all = vec![0.0; mine.len() * self.comm.size()];
+        self.comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut all))?;
+        let rows: Vec<&[f64]> = all.chunks_exact(mine.len()).collect();
+        self.check_replicas(&rows)?;
+        let sum = |column: usize| rows.iter().map(|row| row[column]).sum::<f64>();
+        let mean = |column: usize| sum(column) / rows.len() as f64;
+        let epoch_s = rows.iter().map(|row| row[6]).fold(0.0, f64::max);
+        let validation = Tally { loss: sum(2), correct: sum(3) as u64, samples: sum(4) as u64 };
+        let ranks: Vec<RankRecord> = rows.iter().enumerate().map(|(rank, row)| rank_record(rank, row)).collect();
+        let trainers = ranks.iter().filter(|r| r.samples > 0).count().max(1);
+        Ok(EpochRecord {
+            epoch: self.cursor.epoch,
+            step: self.cursor.step,
+            samples: self.cursor.samples,
+            train_loss: tally.mean_loss().unwrap_or(0.0),
+            train_acc: tally.accuracy().unwrap_or(0.0),
+            val_loss: validation.mean_loss(),
+            val_acc: validation.accuracy(),
+            test_acc: None,
+            lr: self.rate,
+            epoch_s,
+            samples_per_s: tally.samples as f64 / epoch_s.max(1e-9),
+            compute_s: ranks.iter().filter(|r| r.samples > 0).map(|r| r.compute_s).sum::<f64>() / trainers as f64,
+            comm_s: mean(7),
+            wait_s: mean(8),
+            bytes_sent: sum(9) as u64,
+            energy_j: None,
+            weights_hash: hash,
+            ranks,
+        })
+    }
+
+    fn check_replicas(&self, rows: &[&[f64]]) -> Result<(), TrainError> {
+        let hash = |row: &[f64]| ((row[0] as u64) << 32) | row[1] as u64;
+        match rows.iter().position(|row| hash(row) != hash(rows[0])) {
+            None => Ok(()),
+            Some(rank) => Err(TrainError::Replicas {
+                epoch: self.cursor.epoch,
+                rank,
+                other: hash(rows[rank]),
+                expected: hash(rows[0]),
+            }),
+        }
+    }
+}
+
+fn rank_record(rank: usize, row: &[f64]) -> RankRecord {
+    RankRecord {
+        rank,
+        samples: row[5] as u64,
+        compute_s: (row[6] - row[7] - row[8]).max(0.0),
+        comm_s: row[7],
+        wait_s: row[8],
+        bytes_sent: row[9] as u64,
+        bytes_recv: row[10] as u64,
+        rss_mb: row[11],
+    }
+}

@@ -1,0 +1,59 @@
+//! Computes the summed gradient of given samples: the same on a trainer of any strategy.
+
+use super::Task;
+use crate::nn::kernels::{Isa, vector};
+use crate::nn::{Context, Phase, Program, Tally, Workspace};
+
+/// The most rows that go through the network at once; larger batches are summed in pieces.
+const MOST_ROWS: usize = 256;
+
+/// A program with the memory to train it.
+pub(super) struct Learner<'a> {
+    task: &'a Task<'a>,
+    program: &'a Program,
+    workspace: Workspace,
+    labels: Vec<u32>,
+    piece: Vec<f32>,
+}
+
+impl<'a> Learner<'a> {
+    /// A learner for batches of up to `batch` samples.
+    pub fn new(task: &'a Task, program: &'a Program, batch: usize) -> Self {
+        let rows = batch.clamp(1, MOST_ROWS);
+        Self {
+            task,
+            program,
+            workspace: program.workspace(rows),
+            labels: Vec::with_capacity(rows),
+            piece: if batch > rows { vec![0.0; program.theta_len()] } else { Vec::new() },
+        }
+    }
+
+    /// Writes the gradient of the summed loss over `samples` and returns the sums.
+    pub fn sum_gradient(&mut self, theta: &[f32], epoch: u64, samples: &[u32], grad: &mut [f32]) -> Tally {
+        let mut pieces = samples.chunks(self.workspace.capacity());
+        let Some(first) = pieces.next() else {
+            grad.fill(0.0);
+            return Tally::default();
+        };
+        let mut total = self.run(theta, epoch, first, grad);
+        for samples in pieces {
+            let mut piece = std::mem::take(&mut self.piece);
+            total += self.run(theta, epoch, samples, &mut piece);
+            vector::axpy(Isa::detect(), 1.0, &piece, grad);
+            self.piece = piece;
+        }
+        total
+    }
+
+    fn run(&mut self, theta: &[f32], epoch: u64, samples: &[u32], grad: &mut [f32]) -> Tally {
+        self.labels.clear();
+        let mut rows = self.workspace.input(0, samples.len());
+        for (mut row, sample) in rows.rows_mut().into_iter().zip(samples) {
+            self.task.train.load(*sample as usize, row.as_slice_mut().expect("rows are contiguous"));
+            self.labels.push(self.task.train.label(*sample as usize));
+        }
+        let context = Context { phase: Phase::Train, seed: self.task.hyper.seed, epoch, samples };
+        self.program.loss_and_grad(&context, theta, &mut self.workspace, &self.labels, grad)
+    }
+}

@@ -1,0 +1,159 @@
+//! One step's sum: the plain one, and the order-free one that gives the same bits at any rank count.
+
+use super::learner::Learner;
+use super::{Exchange, TrainError, Turn};
+use crate::comm::fixed_point::{Fit, OrderFreeSum};
+use crate::comm::{Reduce, Values};
+use crate::data::order::balanced;
+use crate::nn::{Network, Span};
+
+/// What rides behind the gradient in a step's reduction: loss, right answers, wishes to save and to stop.
+const TAIL: usize = 4;
+
+/// A step's sums over all ranks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepSum {
+    pub loss: f32,
+    pub correct: f32,
+    pub turn: Turn,
+}
+
+/// Makes the sum over a global batch, the same bits on every rank.
+pub(super) struct Stepper {
+    /// `[∇ | tail]`: one packed vector, one exchange.
+    packed: Vec<f32>,
+    order_free: Option<OrderFree>,
+}
+
+struct OrderFree {
+    micro_chunk: usize,
+    chunk: Vec<f32>,
+    sum: OrderFreeSum,
+}
+
+impl Stepper {
+    /// A stepper for a network; with a micro-chunk the sum is order-free.
+    pub fn new(network: &Network, micro_chunk: Option<usize>) -> Self {
+        let len = network.theta_len();
+        let tail = (0..TAIL).map(|i| Span { start: len + i, len: 1 });
+        let spans = network.tensors().map(|tensor| tensor.span).chain(tail).collect();
+        Self {
+            packed: vec![0.0; len + TAIL],
+            order_free: micro_chunk.map(|micro_chunk| OrderFree {
+                micro_chunk,
+                chunk: vec![0.0; len + TAIL],
+                sum: OrderFreeSum::new(spans),
+            }),
+        }
+    }
+
+    /// Payload bytes of one exchange.
+    pub fn bytes(&self) -> u64 {
+        let size = if self.order_free.is_some() { 8 } else { 4 };
+        self.packed.len() as u64 * size
+    }
+
+    /// The most samples that this rank passes to its learner at once.
+    pub fn local_batch(&self, global_batch: usize, parts: usize) -> usize {
+        match &self.order_free {
+            Some(order_free) => order_free.micro_chunk.min(global_batch),
+            None => global_batch.div_ceil(parts),
+        }
+    }
+
+    /// The summed gradient after [`Stepper::sum`].
+    pub fn grad(&mut self) -> &mut [f32] {
+        let len = self.packed.len() - TAIL;
+        &mut self.packed[..len]
+    }
+
+    /// Sums gradient, loss and wishes over the global batch `run`.
+    ///
+    /// # Collective
+    /// Every rank must call it with the same `run`.
+    pub fn sum(
+        &mut self,
+        learner: &mut Learner,
+        exchange: &mut dyn Exchange,
+        theta: &[f32],
+        epoch: u64,
+        run: &[u32],
+        wish: Turn,
+    ) -> Result<StepSum, TrainError> {
+        match &mut self.order_free {
+            None => {
+                let mine = exchange.part().map_or(0..0, |part| balanced(run.len(), exchange.parts(), part));
+                compute(learner, theta, epoch, &run[mine], &mut self.packed);
+                self.packed_wishes(wish);
+                exchange.combine(Values::F32(&mut self.packed), Reduce::Sum)?;
+            }
+            Some(order_free) => order_free.sum(learner, exchange, theta, epoch, run, wish, &mut self.packed)?,
+        }
+        let tail = &self.packed[self.packed.len() - TAIL..];
+        let turn = match (tail[2] > 0.0, tail[3] > 0.0) {
+            (_, true) => Turn::Stop,
+            (true, _) => Turn::Save,
+            _ => Turn::GoOn,
+        };
+        Ok(StepSum { loss: tail[0], correct: tail[1], turn })
+    }
+
+    fn packed_wishes(&mut self, wish: Turn) {
+        write_wishes(&mut self.packed, wish);
+    }
+}
+
+/// Writes `[∇ | loss, correct, 0, 0]` of some samples.
+fn compute(learner: &mut Learner, theta: &[f32], epoch: u64, samples: &[u32], packed: &mut [f32]) {
+    let (grad, tail) = packed.split_at_mut(packed.len() - TAIL);
+    let tally = learner.sum_gradient(theta, epoch, samples, grad);
+    tail.copy_from_slice(&[tally.loss as f32, tally.correct as f32, 0.0, 0.0]);
+}
+
+fn write_wishes(packed: &mut [f32], wish: Turn) {
+    let at = packed.len() - 2;
+    packed[at] = f32::from(u8::from(wish == Turn::Save));
+    packed[at + 1] = f32::from(u8::from(wish == Turn::Stop));
+}
+
+impl OrderFree {
+    /// The global batch is cut into chunks that do not depend on the ranks; each chunk is computed whole, on
+    /// one rank, and the chunks' integers may then be added in any order.
+    #[allow(clippy::too_many_arguments)]
+    fn sum(
+        &mut self,
+        learner: &mut Learner,
+        exchange: &mut dyn Exchange,
+        theta: &[f32],
+        epoch: u64,
+        run: &[u32],
+        wish: Turn,
+        packed: &mut [f32],
+    ) -> Result<(), TrainError> {
+        let chunks = run.len().div_ceil(self.micro_chunk);
+        let mine = exchange.part().map_or(0..0, |part| balanced(chunks, exchange.parts(), part));
+        loop {
+            self.sum.clear();
+            for chunk in mine.clone() {
+                let end = run.len().min((chunk + 1) * self.micro_chunk);
+                compute(learner, theta, epoch, &run[chunk * self.micro_chunk..end], &mut self.chunk);
+                self.sum.add(&self.chunk);
+            }
+            self.chunk.fill(0.0);
+            write_wishes(&mut self.chunk, wish);
+            self.sum.add(&self.chunk);
+            exchange.combine(Values::I64(&mut self.sum.seen), Reduce::Max)?;
+            match self.sum.judge() {
+                Fit::Again => {}
+                Fit::Good => break,
+                Fit::NotFinite => {
+                    packed.fill(f32::NAN);
+                    return Ok(());
+                }
+            }
+        }
+        exchange.combine(Values::I64(&mut self.sum.sum), Reduce::Sum)?;
+        self.sum.finish(packed);
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! What is trained: equal on all ranks.
+
+use crate::data::Samples;
+use crate::nn::{Init, Network};
+use crate::optim::{Rule, Schedule};
+
+/// The numbers of a training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hyper {
+    /// Passes over the training part.
+    pub epochs: u64,
+    /// Samples whose gradients make one step.
+    pub global_batch: usize,
+    /// The update rule.
+    pub rule: Rule,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// The learning rate over training.
+    pub schedule: Schedule,
+    /// The seed of every draw.
+    pub seed: u64,
+    /// The initial weights.
+    pub init: Init,
+    /// Samples in one micro-chunk when the bits must not depend on the number of ranks.
+    pub micro_chunk: Option<usize>,
+}
+
+/// A network, its data and its numbers.
+pub struct Task<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// The samples that are trained on.
+    pub train: &'a dyn Samples,
+    /// The samples that are measured after every epoch; may be empty.
+    pub validation: &'a dyn Samples,
+    /// The samples that are measured after the last epoch; may be empty.
+    pub test: &'a dyn Samples,
+    /// The numbers.
+    pub hyper: Hyper,
+}
