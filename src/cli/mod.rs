@@ -1,5 +1,6 @@
 //! (under construction)
 pub mod args;
+pub mod failure;
 mod usage;
 
 #[cfg(test)]
