@@ -266,6 +266,31 @@ fn what_is_no_model_file_is_refused() {
     assert!(failure.message.contains("empty/model.safetensors: cannot read"), "{failure}");
 }
 
+#[test]
+fn no_byte_of_a_file_can_make_it_panic() {
+    let root = tempfile::tempdir().unwrap();
+    let file = Handmade::new(Loss::CrossEntropy).save(root.path());
+    let whole = std::fs::read(&file).unwrap();
+    let weights = whole.len() - 4 * 43;
+    let (mut loaded, mut refused) = (0, 0);
+    for (at, other) in (0..weights).step_by(3).flat_map(|at| [b'9', b'-', b'e'].map(|other| (at, other))) {
+        let mut bytes = whole.clone();
+        bytes[at] = other;
+        std::fs::write(&file, bytes).unwrap();
+        match LoadedModel::load(&file) {
+            Ok(model) => {
+                let _ = model.forward(&array![[5.1, 3.5, 1.4, 0.2]], Some(&[2]), |_, _, _| loaded += 1);
+            }
+            Err(failure) => {
+                assert!(failure.code == 4 && !failure.message.contains('\n'), "byte {at}: {failure}");
+                refused += 1;
+            }
+        }
+    }
+    // A changed name does no harm; a changed size, layer or tensor is found.
+    assert!(loaded > 50 && refused > 500, "{loaded} {refused}");
+}
+
 /// Loading this file fails with exit code 4 and one line that names the file, the fault and a cure.
 fn refused(file: &Path, part: &str) {
     let failure = LoadedModel::load(file).unwrap_err();
