@@ -1,2 +1,5 @@
-//! The program: everything is in the library.
-fn main() {}
+//! The program. Everything is in the library; `goai::cli` is where it begins.
+
+fn main() {
+    std::process::exit(goai::cli::main())
+}

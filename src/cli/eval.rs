@@ -6,7 +6,7 @@
 use super::args::EvalArgs;
 use super::failure::{DATA, Failure};
 use super::model::LoadedModel;
-use super::output::printed;
+use super::printed::printed;
 use crate::config::EvalPart;
 use crate::data::split::{Fractions, Split, stratified};
 use crate::data::standardize::Standardizer;
@@ -175,7 +175,7 @@ fn write_json(
 #[cfg(test)]
 mod tests {
     use super::super::model_tests::Handmade;
-    use super::super::output::Refusing;
+    use super::super::printed::Refusing;
     use super::*;
     use crate::nn::Loss;
     use serde_json::Value;

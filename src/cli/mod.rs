@@ -1,16 +1,75 @@
-//! (under construction)
+//! The command line: what was typed, what it starts, how it ends.
+//!
+//! One file a command. Under a launcher every command but training and `doctor` acts on rank 0 only.
+
 pub mod args;
+mod crossval;
+mod doctor;
 pub mod eval;
 pub mod failure;
+mod host;
 pub mod model;
+mod observer;
 mod output;
 pub mod predict;
+mod prepare;
+mod printed;
+mod ranks;
 pub mod report;
 pub mod show;
 pub mod state;
+mod task;
+mod train;
 mod usage;
 
 #[cfg(test)]
 mod args_tests;
 #[cfg(test)]
 mod model_tests;
+
+use crate::comm::launcher::Launcher;
+use args::Command;
+use failure::Failure;
+use std::io::Write;
+
+/// Runs the program and returns its exit code.
+pub fn main() -> i32 {
+    let launcher = Launcher::detect();
+    let command = match args::parse(std::env::args_os().collect()) {
+        Ok(Command::Train(args)) => return train::train(Ok(*args), &launcher),
+        Ok(Command::Doctor(args)) => return doctor::doctor(&args, &launcher),
+        Ok(command) => command,
+        // On several ranks the mistake is agreed on and told once, by way of MPI.
+        Err(error) if launcher.size.unwrap_or(1) > 1 => return train::train(Err(error.into()), &launcher),
+        Err(error) => return report(&error.into()),
+    };
+    if launcher.rank.unwrap_or(0) > 0 {
+        return 0;
+    }
+    match alone(command, &mut std::io::stdout().lock()) {
+        Ok(()) => 0,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// The commands that need no other ranks.
+fn alone(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
+    let notes = &mut std::io::stderr();
+    match command {
+        Command::Eval(args) => eval::eval(&args, out),
+        Command::Predict(args) => predict::predict(&args, out),
+        Command::ConfigShow(args) => show::show(&args, out, notes),
+        Command::ConfigKeys => show::keys(out),
+        Command::State { run } => state::state(&run, out),
+        Command::Report(args) => report::report(&args, out, notes),
+        Command::Print(text) => printed::printed(out.write_all(text.as_bytes()).and_then(|()| out.flush())),
+        // These two have ranks of their own: `main` has started them.
+        Command::Train(_) | Command::Doctor(_) => Ok(()),
+    }
+}
+
+/// Prints a failure as one line and returns its exit code.
+fn report(failure: &Failure) -> i32 {
+    let _ = writeln!(std::io::stderr(), "error: {failure}");
+    i32::from(failure.code)
+}

@@ -1,50 +1,152 @@
-//! What becomes of a command when nobody, or a full disk, takes what it prints.
+//! What rank 0 writes while a run goes on: its directory, logs and terminal.
 
-use super::failure::{DATA, Failure};
-use std::io::{self, ErrorKind};
+use super::args::TrainArgs;
+use super::failure::Failure;
+use crate::comm::launcher::Launcher;
+use crate::event::Event;
+use crate::report::terminal::{Head, Progress, Terminal, choose};
+use crate::report::{chart, svg};
+use crate::run::metrics::{EventsLog, MetricsLog, RanksLog, Row};
+use crate::run::state::RunJson;
+use crate::run::{RunDir, RunError};
+use crate::strategy::Cursor;
+use crate::units::{Bytes, Seconds};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
 
-/// The end of a command whose printing went like this.
-///
-/// A reader that has left, as `head` does, has seen all that it wanted: no failure.
-///
-/// # Errors
-/// Any other refusal of the system, exit code 4.
-pub(super) fn printed(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(why) if why.kind() != ErrorKind::BrokenPipe => {
-            let text = format!("standard output: cannot write on: {why}; free some space, or write it somewhere else");
-            Err(Failure::new(DATA, text))
-        }
-        _ => Ok(()),
-    }
+/// The outputs of a run.
+pub struct Output {
+    /// The run directory.
+    pub dir: RunDir,
+    /// What run.json will say.
+    pub run: RunJson,
+    json: bool,
+    terminal: Terminal,
+    head: Head,
+    metrics: MetricsLog,
+    ranks: RanksLog,
+    events: EventsLog,
+    rows: Vec<Row>,
+    started: Instant,
+    looked: Instant,
+    calls: u32,
+    stride: u32,
 }
 
-/// A writer for tests that refuses everything.
-#[cfg(test)]
-pub(super) struct Refusing(pub ErrorKind);
-
-#[cfg(test)]
-impl io::Write for Refusing {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(self.0.into())
+impl Output {
+    /// Creates the run directory with `state: running`, the resolved configuration and the empty logs.
+    ///
+    /// # Errors
+    /// When the directory holds a run already or cannot be written.
+    pub fn open(
+        args: &TrainArgs,
+        launcher: &Launcher,
+        name: &str,
+        run: RunJson,
+        config: &str,
+        head: Head,
+        started: Instant,
+    ) -> Result<Self, Failure> {
+        let dir = RunDir::create(args.run_dir.as_deref(), name)?;
+        dir.write("config.toml", config.as_bytes())?;
+        run.write(&dir)?;
+        let hosts = run.placement.iter().map(|place| place.host.clone()).collect();
+        let stderr = std::io::stderr();
+        let (progress, out): (Progress, Box<dyn Write + Send>) = match args.quiet || args.json {
+            true => (Progress::None, Box::new(std::io::sink())),
+            false => (
+                choose(args.progress().word(), launcher.name.is_some(), stderr.is_terminal()),
+                Box::new(std::io::stdout()),
+            ),
+        };
+        Ok(Self {
+            metrics: MetricsLog::create(&dir.file("metrics.csv"))?,
+            ranks: RanksLog::create(&dir.file("ranks.csv"), hosts)?,
+            events: EventsLog::create(&dir.file("events.jsonl"))?,
+            dir,
+            run,
+            json: args.json,
+            terminal: Terminal::new(progress, out),
+            head,
+            rows: Vec::new(),
+            started,
+            looked: started,
+            calls: 0,
+            stride: 1,
+        })
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Err(self.0.into())
+    /// Seconds since the program began.
+    pub fn now(&self) -> Seconds {
+        Seconds::since(self.started)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    #[test]
-    fn only_a_reader_that_left_is_forgiven() {
-        for (kind, code) in [(ErrorKind::BrokenPipe, None), (ErrorKind::StorageFull, Some(4))] {
-            let end = printed(writeln!(Refusing(kind), "text"));
-            assert_eq!(end.err().map(|failure| failure.code), code, "{kind}");
+    /// Writes an event down.
+    pub fn hear(&mut self, event: &Event) {
+        let now = self.now();
+        let mut troubles = vec![self.events.event(now, event)];
+        match event {
+            Event::Started { parameters, bytes_per_exchange, .. } => {
+                self.run.parameters = *parameters;
+                self.head.parameters = *parameters;
+                self.head.bytes_per_exchange = Bytes(if self.head.hosts.len() > 1 { *bytes_per_exchange } else { 0 });
+                self.terminal.head(&self.head);
+            }
+            Event::Epoch(record) => {
+                troubles.push(self.metrics.epoch(record));
+                troubles.push(self.ranks.epoch(record));
+                self.rows.push(Row::from(record));
+                self.terminal.epoch(record, now);
+            }
+            Event::Note { text } => self.terminal.note(text),
         }
-        assert_eq!(printed(Ok(())), Ok(()));
+        self.warn(troubles);
+    }
+
+    /// A sign of life within a long epoch. Called at every step, it asks the clock about a hundred times a second.
+    pub fn step(&mut self, cursor: &Cursor, steps_per_epoch: u64) {
+        self.calls += 1;
+        if self.calls < self.stride {
+            return;
+        }
+        self.calls = 0;
+        let elapsed = self.looked.elapsed();
+        self.looked += elapsed;
+        self.stride = match elapsed < Duration::from_millis(10) {
+            true => (self.stride * 2).min(4096),
+            false => (self.stride / 2).max(1),
+        };
+        self.terminal.step(cursor.epoch + 1, cursor.step_in_epoch, steps_per_epoch, self.now());
+    }
+
+    /// A log that cannot be written is told once; training goes on.
+    fn warn(&mut self, troubles: Vec<Result<(), RunError>>) {
+        for trouble in troubles.into_iter().filter_map(Result::err) {
+            self.terminal.note(&trouble.to_string());
+        }
+    }
+
+    /// Draws loss.svg and accuracy.svg.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn draw(&self) -> Result<(), RunError> {
+        let charts: [(&str, svg::Chart); 2] =
+            [("loss.svg", chart::loss(&self.rows)), ("accuracy.svg", chart::accuracy(&self.rows))];
+        charts.iter().try_for_each(|(name, chart)| self.dir.write(name, chart.render().as_bytes()))
+    }
+
+    /// Writes the final state, last of all, and says how it ended.
+    ///
+    /// # Errors
+    /// When run.json cannot be written: the run has not succeeded then.
+    pub fn close(mut self, exit_code: i32, error: Option<String>) -> Result<(), RunError> {
+        self.run.finish(exit_code, error);
+        self.run.write(&self.dir)?;
+        self.terminal.end(&self.run, self.dir.path(), &self.head.unit);
+        if self.json {
+            let _ = std::io::stdout().write_all(self.run.to_text().as_bytes());
+        }
+        Ok(())
     }
 }

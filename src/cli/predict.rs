@@ -8,7 +8,7 @@
 use super::args::PredictArgs;
 use super::failure::{DATA, Failure};
 use super::model::LoadedModel;
-use super::output::printed;
+use super::printed::printed;
 use crate::config::PredictFormat;
 use crate::data::{DataError, csv as table, source};
 use crate::run::error::{one_line, show};
@@ -153,7 +153,7 @@ impl Serialize for Shares<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::model_tests::Handmade;
-    use super::super::output::Refusing;
+    use super::super::printed::Refusing;
     use super::*;
     use crate::nn::Loss;
     use serde_json::{Value, json};

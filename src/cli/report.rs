@@ -2,7 +2,7 @@
 
 use super::args::ReportArgs;
 use super::failure::{DATA, Failure};
-use super::output::printed;
+use super::printed::printed;
 use crate::report::speedup::Speedup;
 use crate::run::error::show;
 use crate::run::write_atomic;

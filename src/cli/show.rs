@@ -2,7 +2,7 @@
 
 use super::args::TrainArgs;
 use super::failure::Failure;
-use super::output::printed;
+use super::printed::printed;
 use crate::config::{Sources, show as pages};
 use std::io::Write;
 
@@ -35,7 +35,7 @@ fn page(sources: &Sources, out: &mut dyn Write, notes: &mut dyn Write) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::Refusing;
+    use super::super::printed::Refusing;
     use super::*;
     use crate::config::keys::KEYS;
     use std::io::ErrorKind;

@@ -1,7 +1,7 @@
 //! `goai-rs state RUN`: one word, for scripts.
 
 use super::failure::Failure;
-use super::output::printed;
+use super::printed::printed;
 use crate::run::state::read_state;
 use std::io::Write;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub fn state(run: &Path, out: &mut dyn Write) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::Refusing;
+    use super::super::printed::Refusing;
     use super::*;
     use crate::run::RunDir;
     use crate::run::state::RunJson;

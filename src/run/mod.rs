@@ -4,11 +4,13 @@
 
 pub mod directory;
 pub mod error;
+pub mod fault;
 pub mod file;
 pub mod log;
 pub mod metrics;
 mod model_bytes;
 pub mod model_file;
+pub mod signals;
 pub mod state;
 
 pub use directory::{RunDir, run_name};

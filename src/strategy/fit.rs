@@ -36,12 +36,21 @@ pub struct Fit {
     pub ending: Ending,
     /// The last epoch's record, absent when none was finished.
     pub last: Option<EpochRecord>,
-    /// Loss and right answers on the test part, measured with the final weights.
+    /// Loss and right answers on the test part, measured with the final weights; empty when stopped within an epoch.
     pub test: Tally,
     /// Seconds in the training loops, without start-up and evaluation: the slowest rank's, measured.
     pub loop_s: f64,
     /// Share of those seconds spent in communication and waiting, mean over the ranks, measured.
     pub comm_share: f64,
+}
+
+/// What an epoch's steps add up to.
+#[derive(Debug, Clone, Copy, Default)]
+struct EpochSums {
+    tally: Tally,
+    /// Samples of which this rank computed the gradients.
+    own: u64,
+    turn: Turn,
 }
 
 /// What the epochs carry along.
@@ -84,29 +93,34 @@ pub(super) fn train(
         steps_per_epoch: plan.steps() as u64,
         bytes_per_exchange: stepper.bytes(),
     });
-    let (mut ending, mut last) = (Ending::Finished, None);
+    let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
     let (mut loop_s, mut talk_s) = (0.0, 0.0);
     while training.cursor.epoch < task.hyper.epochs {
         let (start, before) = (Instant::now(), comm.traffic());
-        let (tally, turn) = training.epoch(plan, &mut stepper, &mut learner, exchange, job)?;
+        let sums = training.epoch(plan, &mut stepper, &mut learner, exchange, job)?;
         let seconds = start.elapsed().as_secs_f64();
-        if turn == Turn::Stop && training.cursor.step_in_epoch < plan.steps() as u64 {
+        let traffic = comm.traffic() - before;
+        if training.cursor.step_in_epoch < plan.steps() as u64 {
             ending = Ending::Stopped;
             break;
         }
         training.cursor.epoch += 1;
         training.cursor.step_in_epoch = 0;
-        let record = training.record(tally, seconds, comm.traffic() - before, exchange, job.memory_mb())?;
+        let mut record = training.record(sums, seconds, traffic, job.memory_mb())?;
         loop_s += record.epoch_s;
         talk_s += record.comm_s + record.wait_s;
+        let stopped = sums.turn == Turn::Stop && training.cursor.epoch < task.hyper.epochs;
+        if stopped || training.cursor.epoch == task.hyper.epochs {
+            test = training.measure_everywhere(task.test)?;
+            record.test_acc = test.accuracy();
+        }
         job.emit(Event::Epoch(record.clone()));
         last = Some(record);
-        if turn == Turn::Stop && training.cursor.epoch < task.hyper.epochs {
+        if stopped {
             ending = Ending::Stopped;
             break;
         }
     }
-    let test = training.measure_everywhere(task.test)?;
     Ok(Fit {
         cursor: training.cursor,
         ending,
@@ -141,12 +155,11 @@ impl Training<'_> {
         learner: &mut Learner,
         exchange: &mut dyn Exchange,
         job: &mut dyn Job,
-    ) -> Result<(Tally, Turn), TrainError> {
+    ) -> Result<EpochSums, TrainError> {
         let hyper = &self.task.hyper;
         let isa = Isa::detect();
         epoch_order(self.task.train.len(), hyper.seed, self.cursor.epoch, &mut self.order);
-        let mut tally = Tally::default();
-        let mut turn = Turn::GoOn;
+        let mut sums = EpochSums::default();
         for s in 0..plan.steps() {
             let wish = job.turn(&self.state())?;
             let run = &self.order[plan.run(s)];
@@ -163,16 +176,17 @@ impl Training<'_> {
             self.optimizer.step(step, stepper.grad(), &mut self.theta);
             self.cursor.step_in_epoch += 1;
             self.cursor.samples += run.len() as u64;
-            tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: run.len() as u64 };
-            turn = sum.turn;
-            if turn != Turn::GoOn {
+            sums.tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: run.len() as u64 };
+            sums.own += sum.own as u64;
+            sums.turn = sum.turn;
+            if sums.turn != Turn::GoOn {
                 job.save(&self.state())?;
             }
-            if turn == Turn::Stop {
+            if sums.turn == Turn::Stop {
                 break;
             }
         }
-        Ok((tally, turn))
+        Ok(sums)
     }
 
     /// This rank's share of a part of the data.
@@ -192,26 +206,20 @@ impl Training<'_> {
     /// Measures the validation part, gathers what every rank spent and compares the replicas.
     fn record(
         &self,
-        tally: Tally,
+        sums: EpochSums,
         seconds: f64,
         traffic: Traffic,
-        exchange: &dyn Exchange,
         memory_mb: f64,
     ) -> Result<EpochRecord, TrainError> {
-        let validation = self.measure(self.task.validation);
+        let (tally, validation) = (sums.tally, self.measure(self.task.validation));
         let hash = xxh3_64(bytemuck::cast_slice(&self.theta));
-        let parts = exchange.parts();
-        let trained = |part: usize| -> usize {
-            let plan = StepPlan::new(self.task.train.len(), self.task.hyper.global_batch);
-            (0..plan.steps()).map(|s| plan.slice(s, parts, part).len()).sum()
-        };
         let mine = [
             (hash >> 32) as f64,
             (hash & 0xffff_ffff) as f64,
             validation.loss,
             validation.correct as f64,
             validation.samples as f64,
-            exchange.part().map_or(0, trained) as f64,
+            sums.own as f64,
             seconds,
             traffic.talked.0,
             traffic.waited.0,

@@ -16,6 +16,8 @@ pub(super) struct StepSum {
     pub loss: f32,
     pub correct: f32,
     pub turn: Turn,
+    /// Samples of which this rank computed the gradients.
+    pub own: usize,
 }
 
 /// Makes the sum over a global batch, the same bits on every rank.
@@ -80,26 +82,23 @@ impl Stepper {
         run: &[u32],
         wish: Turn,
     ) -> Result<StepSum, TrainError> {
-        match &mut self.order_free {
+        let own = match &mut self.order_free {
             None => {
                 let mine = exchange.part().map_or(0..0, |part| balanced(run.len(), exchange.parts(), part));
-                compute(learner, theta, epoch, &run[mine], &mut self.packed);
-                self.packed_wishes(wish);
+                compute(learner, theta, epoch, &run[mine.clone()], &mut self.packed);
+                write_wishes(&mut self.packed, wish);
                 exchange.combine(Values::F32(&mut self.packed), Reduce::Sum)?;
+                mine.len()
             }
             Some(order_free) => order_free.sum(learner, exchange, theta, epoch, run, wish, &mut self.packed)?,
-        }
+        };
         let tail = &self.packed[self.packed.len() - TAIL..];
         let turn = match (tail[2] > 0.0, tail[3] > 0.0) {
             (_, true) => Turn::Stop,
             (true, _) => Turn::Save,
             _ => Turn::GoOn,
         };
-        Ok(StepSum { loss: tail[0], correct: tail[1], turn })
-    }
-
-    fn packed_wishes(&mut self, wish: Turn) {
-        write_wishes(&mut self.packed, wish);
+        Ok(StepSum { loss: tail[0], correct: tail[1], turn, own })
     }
 }
 
@@ -129,7 +128,7 @@ impl OrderFree {
         run: &[u32],
         wish: Turn,
         packed: &mut [f32],
-    ) -> Result<(), TrainError> {
+    ) -> Result<usize, TrainError> {
         let chunks = run.len().div_ceil(self.micro_chunk);
         let mine = exchange.part().map_or(0..0, |part| balanced(chunks, exchange.parts(), part));
         loop {
@@ -148,12 +147,12 @@ impl OrderFree {
                 Fit::Good => break,
                 Fit::NotFinite => {
                     packed.fill(f32::NAN);
-                    return Ok(());
+                    return Ok(0);
                 }
             }
         }
         exchange.combine(Values::I64(&mut self.sum.sum), Reduce::Sum)?;
         self.sum.finish(packed);
-        Ok(())
+        Ok((mine.end * self.micro_chunk).min(run.len()) - (mine.start * self.micro_chunk).min(run.len()))
     }
 }

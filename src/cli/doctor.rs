@@ -1,0 +1,149 @@
+//! `goai-rs doctor`: run under the job's own mpirun or srun line, it says what that line gives.
+
+use super::args::DoctorArgs;
+use super::failure::Failure;
+use super::host::{self, Place};
+use super::ranks::{Ended, World};
+use crate::comm::launcher::Launcher;
+use crate::comm::{Communicator, gather_texts};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Instant;
+
+/// Runs the examination on all ranks; rank 0 prints.
+pub fn doctor(args: &DoctorArgs, launcher: &Launcher) -> i32 {
+    let world = if cfg!(feature = "mpi") { World::Mpi } else { World::Solo };
+    world.run(launcher, |comm| examine(comm, args, launcher))
+}
+
+/// What was found.
+#[derive(Debug, serde::Serialize)]
+struct Findings {
+    version: &'static str,
+    built_for: &'static str,
+    mpi: String,
+    launcher: Option<&'static str>,
+    ranks: usize,
+    hosts: usize,
+    threads: Vec<usize>,
+    places: Vec<Place>,
+    instruction_set: &'static str,
+    oversubscribed: bool,
+    all_reduce_us: f64,
+    problems: Vec<String>,
+}
+
+fn examine(comm: &dyn Communicator, args: &DoctorArgs, launcher: &Launcher) -> Result<(), Ended> {
+    let mine = serde_json::to_string(&Place::here()).expect("a place is JSON");
+    let texts = gather_texts(comm, &mine)?;
+    let places: Vec<Place> = texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+    let all_reduce_us = time_all_reduce(comm)?;
+    if comm.rank() > 0 {
+        return Ok(());
+    }
+    let mut hosts: Vec<&str> = places.iter().map(|place| place.host.as_str()).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let (built_for, mpi) = libraries();
+    let findings = Findings {
+        version: env!("CARGO_PKG_VERSION"),
+        built_for,
+        mpi,
+        launcher: launcher.name,
+        ranks: comm.size(),
+        hosts: hosts.len(),
+        threads: host::threads(&places, 0, None),
+        instruction_set: crate::nn::kernels::Isa::detect().name(),
+        oversubscribed: launcher.oversubscribed(),
+        all_reduce_us,
+        problems: problems(comm.size(), &places, launcher, all_reduce_us),
+        places,
+    };
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&findings).expect("findings are JSON") + "\n",
+        false => describe(&findings),
+    };
+    std::io::stdout().write_all(text.as_bytes()).or_else(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Ended::Own(Failure { code: 4, message: format!("cannot write to stdout: {error}") })),
+    })
+}
+
+#[cfg(feature = "mpi")]
+fn libraries() -> (&'static str, String) {
+    (crate::comm::mpi::BUILT_FOR, crate::comm::mpi::library())
+}
+
+#[cfg(not(feature = "mpi"))]
+fn libraries() -> (&'static str, String) {
+    ("no MPI", "none".into())
+}
+
+/// The median time of an all-reduce of the iris network's gradient, in microseconds, measured.
+fn time_all_reduce(comm: &dyn Communicator) -> Result<f64, Ended> {
+    let mut values = vec![0.0f32; 837];
+    let mut times = Vec::new();
+    for _ in 0..21 {
+        let start = Instant::now();
+        comm.all_reduce(crate::comm::Values::F32(&mut values), crate::comm::Reduce::Sum)?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+/// What is wrong with this launch, and the cure.
+fn problems(ranks: usize, places: &[Place], launcher: &Launcher, all_reduce_us: f64) -> Vec<String> {
+    let mut problems = Vec::new();
+    if ranks == 1 && launcher.name.is_none() {
+        problems.push(
+            "one rank: started without mpirun or srun; run `mpirun -n 4 ./goai-rs doctor` to see your job's line"
+                .into(),
+        );
+    }
+    let shared = places.iter().find(|p| {
+        let sharing = places.iter().filter(|q| q.host == p.host && q.cores == p.cores).count();
+        sharing > p.num_cores
+    });
+    if let Some(place) = shared {
+        problems.push(format!(
+            "more ranks than cores on {}: ranks wait for each other's time slices; ask for more cores (-c, --cpus-per-task) or start fewer ranks",
+            place.host
+        ));
+    }
+    if all_reduce_us > 5000.0 {
+        problems.push(format!(
+            "an exchange of 3 kB takes {all_reduce_us:.0} µs: ranks spin while others need the core; export OMPI_MCA_mpi_yield_when_idle=1, or start fewer ranks"
+        ));
+    }
+    problems
+}
+
+fn describe(findings: &Findings) -> String {
+    let mut text = String::new();
+    let f = findings;
+    let _ = writeln!(text, "goai-rs {}, built for {}, running on {}", f.version, f.built_for, f.mpi);
+    let _ = writeln!(
+        text,
+        "launcher {}, {} rank(s) on {} host(s), kernels {}",
+        f.launcher.unwrap_or("none"),
+        f.ranks,
+        f.hosts,
+        f.instruction_set
+    );
+    for (rank, (place, threads)) in f.places.iter().zip(&f.threads).enumerate() {
+        let _ = writeln!(
+            text,
+            "rank {rank:>3}  {}  pid {}  cores {}  {threads} thread(s)",
+            place.host, place.pid, place.cores
+        );
+    }
+    let _ = writeln!(text, "all-reduce of 3.3 kB: {:.1} µs (median of 21, measured)", f.all_reduce_us);
+    for problem in &f.problems {
+        let _ = writeln!(text, "problem: {problem}");
+    }
+    if f.problems.is_empty() {
+        let _ = writeln!(text, "no problem found");
+    }
+    text
+}

@@ -1,0 +1,51 @@
+//! What listens to a training: logs and terminal at rank 0, signals and planned faults on every rank.
+
+use super::output::Output;
+use crate::event::Event;
+use crate::run::fault::Fault;
+use crate::run::signals::StopRequest;
+use crate::strategy::{Job, JobError, State, Turn};
+
+/// The outside of one rank's training.
+pub struct Observer<'a> {
+    rank: usize,
+    output: Option<&'a mut Output>,
+    stop: StopRequest,
+    fault: Option<Fault>,
+    steps_per_epoch: u64,
+}
+
+impl<'a> Observer<'a> {
+    /// An observer; only rank 0 has an output.
+    pub fn new(rank: usize, output: Option<&'a mut Output>, stop: StopRequest, fault: Option<Fault>) -> Self {
+        Self { rank, output, stop, fault, steps_per_epoch: 0 }
+    }
+}
+
+impl Job for Observer<'_> {
+    fn emit(&mut self, event: Event) {
+        if let Event::Started { steps_per_epoch, .. } = event {
+            self.steps_per_epoch = steps_per_epoch;
+        }
+        if let Some(output) = &mut self.output {
+            output.hear(&event);
+        }
+    }
+
+    fn turn(&mut self, state: &State) -> Result<Turn, JobError> {
+        if let Some(fault) = self.fault {
+            fault.strike(self.rank, state.cursor.step + 1).map_err(JobError)?;
+        }
+        if let Some(output) = &mut self.output {
+            output.step(&state.cursor, self.steps_per_epoch);
+        }
+        Ok(if self.stop.signal().is_some() { Turn::Stop } else { Turn::GoOn })
+    }
+
+    fn memory_mb(&self) -> f64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = kib.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
+        kib.map_or(0.0, |kib| kib / 1024.0)
+    }
+}

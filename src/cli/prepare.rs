@@ -1,0 +1,94 @@
+//! What happens before training, on all ranks together: configuration, data, agreement.
+
+use super::args::TrainArgs;
+use super::failure::Failure;
+use super::ranks::{Ended, agreed};
+use super::task;
+use crate::comm::{Communicator, Identity, Values, compare};
+use crate::config::{Config, Dataset as DatasetName, Origins};
+use crate::data::{Dataset, source};
+use crate::strategy::Strategy;
+use std::path::Path;
+
+/// Everything that the ranks agreed on.
+pub struct Prepared {
+    /// The checked configuration, with the mode filled in.
+    pub config: Config,
+    /// The strategy.
+    pub strategy: Strategy,
+    /// How many ranks compute gradients.
+    pub trainers: usize,
+    /// The whole data set, as read.
+    pub data: Dataset,
+}
+
+/// Agrees on configuration and data.
+///
+/// # Collective
+/// Every rank must call it. Only rank 0 reads configuration files; every rank reads the data.
+pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Result<Prepared, Ended> {
+    let args = agreed(comm, args.as_ref().map_err(Failure::clone))?;
+    same(comm, &launch_identity(args))?;
+    let (mut config, origins) = shared_configuration(comm, args)?;
+    let strategy = task::strategy(config.mode, comm.size());
+    let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
+    config.mode = Some(task::mode(strategy));
+    let data = agreed(comm, load(&config, &origins))?;
+    let identity = Identity::default().with("the data set", format!("{:016x}", data.fingerprint()));
+    let identity = match config.deterministic {
+        true => identity.with("the instruction set", crate::nn::kernels::Isa::detect().name()),
+        false => identity,
+    };
+    same(comm, &identity)?;
+    Ok(Prepared { config, strategy, trainers, data })
+}
+
+/// What was typed and what the environment says: equal on all ranks, or the job does not start.
+fn launch_identity(args: &TrainArgs) -> Identity {
+    let _ = args;
+    let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let variables = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| name.starts_with("GOAI_"));
+    let identity = Identity::default().with("the command line", typed.join(" "));
+    variables.fold(identity, |identity, (name, value)| identity.with(name, value))
+}
+
+fn same(comm: &dyn Communicator, identity: &Identity) -> Result<(), Ended> {
+    let differences = compare(comm, identity)?;
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let line = |difference: String| {
+        let message = format!("{difference}; start all ranks alike (mpirun -x NAME passes a variable on)");
+        (0, Failure { code: 5, message })
+    };
+    Err(Ended::Agreed(differences.into_iter().map(line).collect()))
+}
+
+/// Rank 0 reads the configuration, everybody gets it.
+fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<(Config, Origins), Ended> {
+    let mine = match comm.rank() {
+        0 => args.sources().of_process().load().map(Some).map_err(Failure::from),
+        _ => Ok(None),
+    };
+    let mine = agreed(comm, mine)?;
+    let mut text = serde_json::to_vec(&mine).expect("a configuration is JSON");
+    let mut len = [text.len() as i64];
+    comm.broadcast(0, Values::I64(&mut len))?;
+    text.resize(len[0] as usize, 0);
+    comm.broadcast(0, Values::U8(&mut text))?;
+    let shared: Option<(Config, Origins)> = serde_json::from_slice(&text).expect("rank 0 sent a configuration");
+    Ok(shared.expect("rank 0 has a configuration"))
+}
+
+fn load(config: &Config, origins: &Origins) -> Result<Dataset, Failure> {
+    let name = match &config.dataset {
+        DatasetName::Iris => "iris".to_string(),
+        DatasetName::Img => "img".to_string(),
+        DatasetName::Csv(path) => path.display().to_string(),
+    };
+    let data = source::load(&name, Path::new(&config.data_dir), config.label.as_deref())?;
+    config.check_data(origins, data.dims(), data.num_classes())?;
+    Ok(data)
+}

@@ -1,0 +1,210 @@
+//! The ranks of a job: one, threads of this process, or MPI's; and how a job ends.
+//!
+//! A failure is *agreed* when all ranks know of it at the same point: rank 0 tells it once and
+//! everybody ends in order. Any other failure is one rank's own: that rank tells it and the job is
+//! ended by force, because the others may wait for it for ever.
+
+use super::failure::Failure;
+use super::host::host;
+use crate::comm::launcher::Launcher;
+use crate::comm::{CommError, Communicator, Solo, ThreadComm, ThreadOptions, Verdict, agree, run_threads};
+use crate::strategy::TrainError;
+use std::io::Write;
+
+/// How the ranks come to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// One rank, no MPI.
+    Solo,
+    /// This many threads.
+    Threads(usize),
+    /// MPI's ranks.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    Mpi,
+}
+
+/// Why a rank's work ended without success.
+#[derive(Debug, Clone)]
+pub enum Ended {
+    /// All ranks know these failures, rank by rank.
+    Agreed(Vec<(usize, Failure)>),
+    /// Only this rank knows.
+    Own(Failure),
+    /// A peer's end ended this rank; the peer tells why.
+    PeerLost(Failure),
+}
+
+impl From<CommError> for Ended {
+    fn from(error: CommError) -> Self {
+        let lost = matches!(error, CommError::PeerLost { .. });
+        let code = match error {
+            CommError::PeerLost { .. } | CommError::Deadline { .. } => 7,
+            _ => 5,
+        };
+        let failure = Failure { code, message: error.to_string() };
+        if lost { Self::PeerLost(failure) } else { Self::Own(failure) }
+    }
+}
+
+impl From<TrainError> for Ended {
+    fn from(error: TrainError) -> Self {
+        let message = error.to_string();
+        match error {
+            TrainError::Comm(error) => error.into(),
+            TrainError::Diverged { .. } => Self::Agreed(vec![(0, Failure { code: 6, message })]),
+            TrainError::Replicas { .. } => Self::Agreed(vec![(0, Failure { code: 5, message })]),
+            TrainError::OutOfStep { .. } => Self::Own(Failure { code: 5, message }),
+            _ => Self::Own(Failure { code: 4, message }),
+        }
+    }
+}
+
+impl Ended {
+    /// A failure that all ranks have in common.
+    pub fn all(code: u8, message: impl Into<String>) -> Self {
+        Self::Agreed(vec![(0, Failure { code, message: message.into() })])
+    }
+
+    /// The exit code and the one line of the failure.
+    pub fn summary(&self) -> (u8, String) {
+        match self {
+            Self::Agreed(failures) => (failures[0].1.code, failures[0].1.message.clone()),
+            Self::Own(failure) | Self::PeerLost(failure) => (failure.code, failure.message.clone()),
+        }
+    }
+}
+
+/// Agrees with all ranks on whether this point was reached well by everybody.
+///
+/// # Collective
+/// Every rank must call it.
+pub fn agreed<T>(comm: &dyn Communicator, mine: Result<T, Failure>) -> Result<T, Ended> {
+    let summary = match &mine {
+        Ok(_) => Ok(()),
+        Err(failure) => Err((failure.code, format!("{}\u{1}{}", host(), failure.message))),
+    };
+    match (agree(comm, summary)?, mine) {
+        (Verdict::Go, Ok(value)) => Ok(value),
+        (Verdict::Go, Err(failure)) => Err(Ended::Own(failure)),
+        (Verdict::Stop(failures), _) => Err(Ended::Agreed(name_ranks(failures, comm.size()))),
+    }
+}
+
+/// Joins equal messages; one that not all ranks have names the ranks that have it.
+fn name_ranks(failures: Vec<(usize, u8, String)>, size: usize) -> Vec<(usize, Failure)> {
+    let mut groups: Vec<(String, u8, Vec<usize>, String)> = Vec::new();
+    for (rank, code, text) in failures {
+        let (host, message) = text.split_once('\u{1}').unwrap_or(("?", &text));
+        match groups.iter_mut().find(|(known, ..)| known == message) {
+            Some((.., ranks, _)) => ranks.push(rank),
+            None => groups.push((message.into(), code, vec![rank], host.into())),
+        }
+    }
+    let tell = |(message, code, ranks, host): (String, u8, Vec<usize>, String)| {
+        let message = match ranks.as_slice() {
+            // What only rank 0 does needs no rank: there is only one that could fail.
+            all if all.len() == size || all == [0] => message,
+            [rank] => format!("rank {rank} on {host}: {message}"),
+            [rank, ..] => format!("rank {rank} on {host} and {} more: {message}", ranks.len() - 1),
+            [] => message,
+        };
+        (ranks.first().copied().unwrap_or(0), Failure { code, message })
+    };
+    groups.into_iter().map(tell).collect()
+}
+
+/// Tells failures on stderr, one line each, the first few.
+fn tell(failures: &[(usize, Failure)]) {
+    const MOST: usize = 5;
+    let mut stderr = std::io::stderr();
+    for (_, failure) in failures.iter().take(MOST) {
+        let _ = writeln!(stderr, "error: {failure}");
+    }
+    if failures.len() > MOST {
+        let _ = writeln!(stderr, "error: and {} more ranks with other messages", failures.len() - MOST);
+    }
+}
+
+impl World {
+    /// Runs `body` on every rank of this world and returns the exit code of the process.
+    pub fn run(self, launcher: &Launcher, body: impl Fn(&dyn Communicator) -> Result<(), Ended> + Sync) -> i32 {
+        match self {
+            World::Solo => finish(vec![body(&Solo::new())]),
+            World::Threads(size) => finish(run_threads(size, ThreadOptions::default(), |comm: &ThreadComm| body(comm))),
+            World::Mpi => run_mpi(launcher, body),
+        }
+    }
+}
+
+/// Tells how the ranks of this process ended: the cause, not the ranks that it took along.
+fn finish(results: Vec<Result<(), Ended>>) -> i32 {
+    let ended: Vec<(usize, Ended)> =
+        results.into_iter().enumerate().filter_map(|(rank, result)| Some((rank, result.err()?))).collect();
+    let many = ended.len() > 1;
+    let cause = ended.iter().find(|(_, e)| !matches!(e, Ended::PeerLost(_))).or(ended.first());
+    match cause {
+        None => 0,
+        Some((_, ended @ Ended::Agreed(failures))) => {
+            tell(failures);
+            ended.summary().0.into()
+        }
+        Some((rank, ended)) => {
+            let (code, message) = ended.summary();
+            let message = if many { format!("rank {rank}: {message}") } else { message };
+            tell(&[(*rank, Failure { code, message })]);
+            code.into()
+        }
+    }
+}
+
+#[cfg(feature = "mpi")]
+fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator) -> Result<(), Ended>) -> i32 {
+    use crate::comm::mpi;
+    mpi::abort_on_panic(101);
+    let comm = match mpi::MpiComm::start(launcher) {
+        Ok(comm) => comm,
+        Err(error) => {
+            // Every rank of the job finds the same library; one line is enough.
+            if launcher.rank.unwrap_or(0) == 0 {
+                tell(&[(0, Failure { code: 5, message: error.to_string() })]);
+            }
+            return 5;
+        }
+    };
+    if let Err(message) = launcher.check_world(comm.size()) {
+        if launcher.rank.unwrap_or(0) == 0 {
+            tell(&[(0, Failure { code: 5, message })]);
+        }
+        comm.finish();
+        return 5;
+    }
+    match body(&comm) {
+        Ok(()) => {
+            comm.finish();
+            0
+        }
+        Err(ended @ Ended::Agreed(_)) => {
+            let code = ended.summary().0.into();
+            if let (0, Ended::Agreed(failures)) = (comm.rank(), &ended) {
+                tell(failures);
+            }
+            comm.finish();
+            code
+        }
+        Err(ended) => {
+            let (code, message) = ended.summary();
+            let message = format!("rank {} on {}: {message}", comm.rank(), host());
+            tell(&[(comm.rank(), Failure { code, message })]);
+            mpi::abort(code.into())
+        }
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn run_mpi(launcher: &Launcher, _: impl Fn(&dyn Communicator) -> Result<(), Ended>) -> i32 {
+    if launcher.rank.unwrap_or(0) == 0 {
+        let message = "this binary was built without MPI; give --ranks N to run the ranks as threads, --single, or build with `make`".into();
+        tell(&[(0, Failure { code: 5, message })]);
+    }
+    5
+}

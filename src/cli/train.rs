@@ -1,0 +1,288 @@
+//! Training, from the typed command to the finished run directory.
+
+use super::args::TrainArgs;
+use super::crossval;
+use super::failure::Failure;
+use super::host::{self, Place};
+use super::observer::Observer;
+use super::output::Output;
+use super::prepare::{Prepared, prepare};
+use super::ranks::{Ended, World, agreed};
+use super::task::{self, Parts};
+use crate::comm::launcher::Launcher;
+use crate::comm::{Communicator, Reduce, Values, gather_texts};
+use crate::data::split::{Fractions, stratified};
+use crate::event::Event;
+use crate::nn::Network;
+use crate::report::terminal::Head;
+use crate::run::fault::{self, Fault};
+use crate::run::model_file::{self, ModelMeta};
+use crate::run::run_name;
+use crate::run::signals::{StopRequest, die_with_parent};
+use crate::run::state::{Final, RunJson, State, hex_hash, timestamp};
+use crate::strategy::{self, Ending, Fit, Task};
+use std::sync::Mutex;
+use std::time::{Instant, SystemTime};
+
+/// Runs `goai-rs [TRAIN OPTIONS]` and returns the exit code.
+pub fn train(args: Result<TrainArgs, Failure>, launcher: &Launcher) -> i32 {
+    let started = Instant::now();
+    let world = match choose_world(&args, launcher) {
+        Ok(world) => world,
+        Err(failure) if launcher.rank.unwrap_or(0) == 0 => return super::report(&failure),
+        Err(failure) => return failure.code.into(),
+    };
+    if launcher.name.is_some() {
+        die_with_parent();
+    }
+    world.run(launcher, |comm| {
+        let scene = Scene { args: &args, launcher, world, started };
+        scene.rank(comm)
+    })
+}
+
+/// Which ranks the command line asks for.
+fn choose_world(args: &Result<TrainArgs, Failure>, launcher: &Launcher) -> Result<World, Failure> {
+    let Ok(args) = args else { return Ok(World::Mpi) };
+    let many = launcher.size.filter(|size| *size > 1);
+    let clash = |flag: &str, size: usize| {
+        let name = launcher.name.unwrap_or("the launcher");
+        let message = format!("{flag} starts no MPI, but {name} started {size} processes; leave one of the two out");
+        Err(Failure { code: 2, message })
+    };
+    match (args.is_single(), args.ranks, many) {
+        (true, _, Some(size)) => clash("--single", size),
+        (_, Some(_), Some(size)) => clash("--ranks", size),
+        (true, ..) => Ok(World::Solo),
+        (_, Some(ranks), _) => Ok(World::Threads(ranks.get())),
+        _ if !cfg!(feature = "mpi") && launcher.name.is_none() => Ok(World::Solo),
+        _ => Ok(World::Mpi),
+    }
+}
+
+/// What a rank's work depends on besides its communicator.
+struct Scene<'a> {
+    args: &'a Result<TrainArgs, Failure>,
+    launcher: &'a Launcher,
+    world: World,
+    started: Instant,
+}
+
+impl Scene<'_> {
+    /// One rank's work from beginning to end.
+    fn rank(&self, comm: &dyn Communicator) -> Result<(), Ended> {
+        let stop = StopRequest::listen();
+        let prepared = prepare(comm, self.args)?;
+        let Ok(args) = self.args else { unreachable!("prepare agreed on well-formed arguments") };
+        let places = gather_places(comm)?;
+        let most = prepared.config.parallelism.map(usize::from);
+        let threads = host::threads(&places, prepared.config.threads, most);
+        self.start_threads(threads[comm.rank()]);
+        let fault = agreed(comm, planned_fault())?;
+        let output = match comm.rank() {
+            0 => self.open(args, &prepared, &places, &threads).map(Some),
+            _ => Ok(None),
+        };
+        let mut output = agreed(comm, output)?;
+        let result = self.work(comm, &prepared, &mut output, stop, fault);
+        let Some(output) = output else { return result };
+        let (code, error) = match &result {
+            Ok(()) => (0, None),
+            Err(ended) => {
+                let (code, message) = ended.summary();
+                (i32::from(code), Some(message))
+            }
+        };
+        let closed = output.close(code, error).map_err(|e| Ended::Own(e.into()));
+        result.and(closed)
+    }
+
+    /// Trains or cross-validates, and saves what came out.
+    fn work(
+        &self,
+        comm: &dyn Communicator,
+        prepared: &Prepared,
+        output: &mut Option<Output>,
+        stop: StopRequest,
+        fault: Option<Fault>,
+    ) -> Result<(), Ended> {
+        let config = &prepared.config;
+        if let Some(output) = output {
+            let notes = config.notes().into_iter().chain(self.library_note());
+            notes.for_each(|text| output.hear(&Event::Note { text }));
+        }
+        if config.folds > 0 {
+            return crossval::cross_validate(comm, prepared, output, stop, fault);
+        }
+        let data = &prepared.data;
+        let split = stratified(&data.labels, data.num_classes(), fractions(config), config.seed);
+        let parts = Parts::cut(data, &split.train, &split.validation, &split.test);
+        let spec = task::network(config, data.dims(), data.num_classes());
+        let network = agreed(comm, Network::build(spec).map_err(Failure::from))?;
+        let hyper = task::hyper(config, parts.train.len(), prepared.trainers);
+        let task =
+            Task { network: &network, train: &parts.train, validation: &parts.validation, test: &parts.test, hyper };
+        let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault);
+        let fit = strategy::fit(prepared.strategy, &task, comm, &mut observer)?;
+        if fit.ending == Ending::Stopped {
+            return Err(stopped(comm, &fit, &stop)?);
+        }
+        let saved = match output {
+            Some(output) => save(output, prepared, &network, &parts, &fit, self.started),
+            None => Ok(()),
+        };
+        agreed(comm, saved)
+    }
+
+    fn open(
+        &self,
+        args: &TrainArgs,
+        prepared: &Prepared,
+        places: &[Place],
+        threads: &[usize],
+    ) -> Result<Output, Failure> {
+        let (config, mode) = (&prepared.config, prepared.strategy.name());
+        let split = stratified(&prepared.data.labels, prepared.data.num_classes(), fractions(config), config.seed);
+        let now = SystemTime::now();
+        let dataset = config.dataset.to_string();
+        let run = RunJson {
+            state: State::Running,
+            argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            mpi: self.library(),
+            mode: mode.into(),
+            dataset: dataset.clone(),
+            model: config.model.word().into(),
+            ranks: places.len(),
+            placement: host::placement(places, threads),
+            seed: config.seed,
+            started: timestamp(now),
+            ..RunJson::default()
+        };
+        let head = Head {
+            version: run.version.clone(),
+            mode: mode.into(),
+            hosts: places.iter().map(|place| place.host.clone()).collect(),
+            threads: threads.to_vec(),
+            mpi: self.library(),
+            dataset: dataset.clone(),
+            split: [split.train.len(), split.validation.len(), split.test.len()],
+            unit: "rows".into(),
+            model: config.model.word().into(),
+            epochs: config.epochs.get(),
+            ..Head::default()
+        };
+        let name = run_name(now, mode, &dataset, places.len());
+        Output::open(args, self.launcher, &name, run, &config.to_toml(), head, self.started)
+    }
+
+    /// The MPI library of this world.
+    fn library(&self) -> Option<String> {
+        #[cfg(feature = "mpi")]
+        if self.world == World::Mpi {
+            return Some(crate::comm::mpi::library());
+        }
+        None
+    }
+
+    /// Said when the library is not the one that was compiled for, but may take its place.
+    fn library_note(&self) -> Option<String> {
+        #[cfg(feature = "mpi")]
+        if let Some(library) = self.library()
+            && library.replace(" v", " ") != crate::comm::mpi::BUILT_FOR
+        {
+            return Some(format!("built for {}, running on {library}", crate::comm::mpi::BUILT_FOR));
+        }
+        None
+    }
+
+    /// Makes rayon's pool: the rank's own thread is one of it, so MPI stays where it began. Thread-ranks share one.
+    fn start_threads(&self, threads: usize) {
+        static ONCE: Mutex<bool> = Mutex::new(false);
+        let mut made = ONCE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !std::mem::replace(&mut *made, true) {
+            let pool = rayon::ThreadPoolBuilder::new();
+            let _ = match self.world {
+                World::Threads(ranks) => pool.num_threads(threads * ranks.min(64)).build_global(),
+                _ => pool.num_threads(threads).use_current_thread().build_global(),
+            };
+        }
+    }
+}
+
+/// The split that the configuration asks for.
+pub(super) fn fractions(config: &crate::config::Config) -> Fractions {
+    let split = config.data_split;
+    Fractions { train: split.train, validation: split.validation, test: split.test }
+}
+
+fn planned_fault() -> Result<Option<Fault>, Failure> {
+    let plan = std::env::var(fault::VARIABLE).ok();
+    plan.map(|text| Fault::parse(&text)).transpose().map_err(|message| Failure { code: 2, message })
+}
+
+fn gather_places(comm: &dyn Communicator) -> Result<Vec<Place>, Ended> {
+    let mine = serde_json::to_string(&Place::here()).expect("a place is JSON");
+    let texts = gather_texts(comm, &mine)?;
+    Ok(texts.iter().map(|text| serde_json::from_str(text).expect("every rank sent a place")).collect())
+}
+
+/// The ending of a run that a signal stopped: which signal, agreed by all ranks.
+pub(super) fn stopped(comm: &dyn Communicator, fit: &Fit, stop: &StopRequest) -> Result<Ended, Ended> {
+    let mut signal = [i64::from(stop.signal().unwrap_or(0))];
+    comm.all_reduce(Values::I64(&mut signal), Reduce::Max)?;
+    let (code, name) = match signal[0] {
+        2 => (130, "SIGINT"),
+        _ => (143, "SIGTERM"),
+    };
+    let message = format!(
+        "stopped by {name} after step {} (epoch {}); this version writes no checkpoint, start the run again",
+        fit.cursor.step,
+        fit.cursor.epoch + 1
+    );
+    Ok(Ended::all(code, message))
+}
+
+/// Writes model.safetensors and the charts, and enters the final figures.
+fn save(
+    output: &mut Output,
+    prepared: &Prepared,
+    network: &Network,
+    parts: &Parts,
+    fit: &Fit,
+    started: Instant,
+) -> Result<(), Failure> {
+    let (config, data) = (&prepared.config, &prepared.data);
+    let hash = fit.last.as_ref().map_or(0, |last| last.weights_hash);
+    let tensors: Vec<(String, Vec<usize>, &[f32])> =
+        network.tensors().map(|t| (t.name.clone(), t.shape.clone(), &fit.theta[t.span.range()])).collect();
+    let meta = ModelMeta {
+        network: serde_json::to_value(network.spec()).expect("a network is JSON"),
+        dataset: config.dataset.to_string(),
+        columns: data.columns.clone(),
+        label_column: data.label_column.clone(),
+        classes: data.classes.clone(),
+        means: parts.standardizer.means.clone(),
+        deviations: parts.standardizer.deviations.clone(),
+        weights_hash: hex_hash(hash),
+        data_dir: config.data_dir.clone(),
+        data_split: fractions(config).to_string(),
+        seed: config.seed,
+        label: config.label.clone(),
+        ..ModelMeta::default()
+    };
+    model_file::save(&output.dir.file("model.safetensors"), &tensors, &meta)?;
+    output.draw()?;
+    output.run.final_figures = Some(Final {
+        train_loss: fit.last.as_ref().map(|last| last.train_loss),
+        val_acc: fit.last.as_ref().and_then(|last| last.val_acc),
+        test_acc: fit.test.accuracy(),
+        test_size: fit.test.samples as usize,
+        samples_per_s: (fit.loop_s > 0.0).then(|| fit.cursor.samples as f64 / fit.loop_s),
+        elapsed_s: Some(started.elapsed().as_secs_f64()),
+        comm_share: Some(fit.comm_share),
+        energy_j: None,
+        weights_hash: hex_hash(hash),
+    });
+    Ok(())
+}
