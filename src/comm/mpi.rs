@@ -63,6 +63,17 @@ fn check(call: &'static str, code: c_int) -> Result<(), CommError> {
     Err(CommError::Mpi { call, code, text })
 }
 
+/// Names the peer whose message was longer than the receive under way for it.
+fn longer(error: CommError, pending: &Pending, expected: &Buffer) -> CommError {
+    let CommError::Mpi { code, .. } = &error else { return error };
+    let mut class = 0;
+    let known = checked!(MPI_Error_class(*code, &mut class)).is_ok();
+    if !known || pending.sending || i64::from(class) != i64::from(ffi::MPI_ERR_TRUNCATE) {
+        return error;
+    }
+    CommError::Longer { from: pending.peer, tag: pending.tag, kind: expected.kind(), len: expected.len() }
+}
+
 /// A length that MPI can count.
 fn count(elements: usize, size: usize) -> Result<c_int, CommError> {
     c_int::try_from(elements).map_err(|_| CommError::TooLong { bytes: elements.saturating_mul(size) })
@@ -253,6 +264,7 @@ impl Communicator for MpiComm {
 
     fn start_recv(&self, from: usize, tag: Tag, mut into: Buffer) -> Result<Pending, CommError> {
         let peer = self.check_peer(from, tag)?;
+        assert!(!into.is_open(), "a receive under way needs its length");
         let room = into.wire_len();
         let bytes = count(room, 1)?;
         let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
@@ -270,7 +282,8 @@ impl Communicator for MpiComm {
             return Ok(true);
         }
         let (mut done, mut status) = (0, blank_status());
-        checked!(MPI_Test(&mut transfer.request, &mut done, &mut status))?;
+        let tested = checked!(MPI_Test(&mut transfer.request, &mut done, &mut status));
+        tested.map_err(|error| longer(error, pending, &transfer.buffer))?;
         if done != 0 {
             transfer.bytes = Some(if pending.sending { 0 } else { message_len(&status)? });
         }
@@ -285,7 +298,7 @@ impl Communicator for MpiComm {
             None => {
                 let mut status = blank_status();
                 let waited = checked!(MPI_Wait(&mut transfer.request, &mut status));
-                if let Err(error) = waited {
+                if let Err(error) = waited.map_err(|error| longer(error, &pending, &transfer.buffer)) {
                     // MPI may still write to the buffer of a failed operation: it must outlive the process.
                     std::mem::forget(transfer);
                     return Err(error);
@@ -308,6 +321,9 @@ impl Communicator for MpiComm {
     }
 
     fn broadcast(&self, root: usize, mut values: Values) -> Result<(), CommError> {
+        if values.is_empty() {
+            return Ok(()); // the address of an empty byte slice is 1, which is Open MPI's MPI_IN_PLACE
+        }
         let (kind, len) = (values.kind(), count(values.len(), values.kind().size())?);
         let pointer = values.bytes_mut().as_mut_ptr().cast::<c_void>();
         checked!(MPI_Bcast(pointer, len, datatype(kind), root as c_int, self.comm))
@@ -330,6 +346,9 @@ impl Communicator for MpiComm {
 
     fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {
         assert_eq!(all.len(), mine.len() * self.size);
+        if mine.is_empty() {
+            return Ok(()); // as in broadcast
+        }
         let len = count(mine.len(), 1)?;
         let (from, to) = (mine.as_ptr().cast::<c_void>(), all.as_mut_ptr().cast::<c_void>());
         checked!(MPI_Allgather(from, len, byte(), to, len, byte(), self.comm))
