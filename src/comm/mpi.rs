@@ -19,7 +19,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::mem::{ManuallyDrop, MaybeUninit};
 
 /// The MPI library this program was compiled against, as its compiler wrapper named it.
-pub const BUILT_FOR: &str = env!("GOAI_BUILT_FOR_MPI");
+pub const BUILT_FOR: &str = env!("BUILT_FOR_MPI");
 
 /// This rank's end of `MPI_COMM_WORLD`.
 pub struct MpiComm {
