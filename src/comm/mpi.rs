@@ -16,6 +16,7 @@ use mpi::ffi;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
+use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
 /// The MPI library this program was compiled against, as its compiler wrapper named it.
@@ -32,6 +33,8 @@ pub struct MpiComm {
     outgoing: RefCell<Vec<u64>>,
     /// Never dropped: dropping finalizes, and an unwinding rank would wait there for the others.
     universe: ManuallyDrop<mpi::environment::Universe>,
+    /// Not `Send`: Open MPI's handles are pointers, but MPICH's are integers, which the compiler would let travel.
+    stays: PhantomData<*const ()>,
 }
 
 /// A non-blocking operation. MPI reads or writes the buffer's memory, which does not move while this lives.
@@ -154,6 +157,7 @@ impl MpiComm {
             scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
             outgoing: RefCell::default(),
             universe,
+            stays: PhantomData,
         })
     }
 
