@@ -230,11 +230,19 @@ impl Communicator for ThreadComm {
         let own = if pending.sending { pending.peer } else { self.rank };
         let queue = self.world.boxes[own].lock();
         let mut messages = queue.messages.iter();
-        if pending.sending {
-            let waiting = messages.any(|m| m.from == self.rank && m.ticket == pending.ticket);
-            return Ok(!self.world.options.rendezvous || !waiting);
+        let done = match pending.sending {
+            true => {
+                let waiting = messages.any(|m| m.from == self.rank && m.ticket == pending.ticket);
+                !self.world.options.rendezvous || !waiting
+            }
+            false => messages.any(|m| m.from == pending.peer && m.tag == pending.tag),
+        };
+        // Whoever asks again and again has to hear that it is in vain. A rank posts before it is gone, so what is
+        // not in the queue now will not come.
+        match self.lost(Some(pending.peer)) {
+            Some(rank) if !done => Err(CommError::PeerLost { rank, tag: pending.tag }),
+            _ => Ok(done),
         }
-        Ok(messages.any(|m| m.from == pending.peer && m.tag == pending.tag))
     }
 
     fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
