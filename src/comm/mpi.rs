@@ -16,6 +16,7 @@ use mpi::ffi;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
+use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
 /// The MPI library this program was compiled against, as its compiler wrapper named it.
@@ -32,6 +33,8 @@ pub struct MpiComm {
     outgoing: RefCell<Vec<u64>>,
     /// Never dropped: dropping finalizes, and an unwinding rank would wait there for the others.
     universe: ManuallyDrop<mpi::environment::Universe>,
+    /// Not `Send`: Open MPI's handles are pointers, but MPICH's are integers, which the compiler would let travel.
+    stays: PhantomData<*const ()>,
 }
 
 /// A non-blocking operation. MPI reads or writes the buffer's memory, which does not move while this lives.
@@ -44,8 +47,9 @@ struct Transfer {
 /// Runs an MPI function and turns its return code into a result.
 macro_rules! checked {
     ($call:ident($($arg:expr),* $(,)?)) => {{
-        // SAFETY: every pointer argument comes from a live slice or local of the length given in the
-        // same call; MPI is initialized while an `MpiComm` exists, on this thread.
+        // SAFETY: every pointer argument comes from a live slice or local of the length given in the same call, or
+        // from a buffer that its transfer keeps until MPI is done with it; MPI is initialized from before the first
+        // call until `finish` consumes the only `MpiComm`, which cannot leave this thread.
         let code = unsafe { ffi::$call($($arg),*) };
         check(stringify!($call), code)
     }};
@@ -109,7 +113,9 @@ pub fn abort_on_panic(code: i32) {
 /// Ends all ranks of the job with this exit code.
 pub fn abort(code: i32) -> ! {
     if mpi::is_initialized() && !mpi::is_finalized() {
-        // SAFETY: MPI is initialized; MPI_Abort takes the world communicator and does not return.
+        // SAFETY: MPI is initialized, and MPI_Abort takes a handle and a number, no memory. A panic may call it from
+        // another thread than MPI's, which is outside the letter of FUNNELED: the worst that can come of it is a
+        // process that ends otherwise than in order, and that ends the job as well.
         unsafe { ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, code) };
     }
     std::process::exit(code)
@@ -165,6 +171,7 @@ impl MpiComm {
             scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
             outgoing: RefCell::default(),
             universe,
+            stays: PhantomData,
         })
     }
 

@@ -271,7 +271,7 @@ impl Communicator for ThreadComm {
             false => self.find(&queue, Some(pending.peer), pending.tag, pending.ticket).is_some(),
         };
         match self.lost(Some(pending.peer)) {
-            // Whoever polls would poll for ever.
+            // Whoever polls would poll for ever. A rank posts before it is gone: what is not there will not come.
             Some(rank) if !done => Err(CommError::PeerLost { rank, tag: pending.tag }),
             _ => Ok(done),
         }
@@ -311,4 +311,54 @@ pub fn run_threads<T: Send>(size: usize, options: ThreadOptions, body: impl Fn(&
         let results: Vec<_> = ranks.into_iter().map(|rank| rank.join()).collect();
         results.into_iter().map(|r| r.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rank of two that is alone from the start: rank 1 has ended.
+    fn survivor(options: ThreadOptions) -> ThreadComm {
+        let mut world = ThreadComm::world(2, options);
+        drop(world.pop());
+        world.remove(0)
+    }
+
+    #[test]
+    fn every_wait_for_a_lost_rank_ends() {
+        for rendezvous in [false, true] {
+            let comm = survivor(ThreadOptions { rendezvous, deadline: None });
+            let message = || Buffer::new(Kind::F32, 1);
+            let pending = comm.start_recv(1, Tag::Push, message()).unwrap();
+            let lost = CommError::PeerLost { rank: 1, tag: Tag::Push };
+            assert_eq!(comm.test(&pending).unwrap_err(), lost);
+            assert_eq!(comm.wait(pending).unwrap_err(), lost);
+            assert_eq!(comm.recv(1, Tag::Push, &mut message()).unwrap_err(), lost);
+            assert_eq!(comm.recv_any(Tag::Push, &mut message()).unwrap_err(), lost);
+            assert_eq!(comm.send(1, Tag::Push, &mut message()).unwrap_err(), lost);
+            assert!(comm.barrier().is_err());
+        }
+    }
+
+    #[test]
+    fn what_a_rank_sent_before_it_was_gone_still_arrives() {
+        let mut world = ThreadComm::world(2, ThreadOptions::default());
+        let (sender, comm) = (world.pop().unwrap(), world.remove(0));
+        sender.send(0, Tag::Push, &mut Buffer::new(Kind::F32, 3)).unwrap();
+        drop(sender);
+        let pending = comm.start_recv(1, Tag::Push, Buffer::new(Kind::F32, 3)).unwrap();
+        assert!(comm.test(&pending).unwrap());
+        assert_eq!(comm.wait(pending).unwrap().f32s(), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_rendezvous_that_will_not_happen_is_no_wait() {
+        let mut world = ThreadComm::world(2, ThreadOptions { rendezvous: true, deadline: None });
+        let (peer, comm) = (world.pop().unwrap(), world.remove(0));
+        let pending = comm.start_send(1, Tag::Push, Buffer::new(Kind::F32, 1)).unwrap();
+        assert!(!comm.test(&pending).unwrap());
+        drop(peer);
+        assert!(matches!(comm.test(&pending), Err(CommError::PeerLost { rank: 1, .. })));
+        assert!(comm.wait(pending).is_err());
+    }
 }
