@@ -20,9 +20,13 @@ fn modes() -> Vec<Case> {
         let run = Run::new("--epochs 1").env("GOAI_FAULT", text);
         case(&format!("fault {text:?}"), run, 2, &["GOAI_FAULT", "KIND@rank=R,step=S", "panic"])
     };
+    let diverges = |launch| {
+        let run = Run::new("--epochs 20 --lr 1000 --optimizer sgd --weight-decay 1 --schedule constant");
+        case("a rate that diverges", run, 6, &["diverged", "not finite at step", "lower --lr"]).on(launch).leaves(Leaves::Run("diverged"))
+    };
     vec![
-        case("sendrecv on one rank", Run::new("--mode sendrecv"), 2, &["sendrecv", "2 ranks"]).on(Launch::Threads(1)),
-        case("sendrecv on one rank", Run::new("--mode sendrecv"), 2, &["sendrecv", "2 ranks"]).on(Launch::Mpi(1)),
+        case("sendrecv on one rank", Run::new("--mode sendrecv"), 2, &["sendrecv", "1 rank", "--ranks 4"]).on(Launch::Threads(1)),
+        case("sendrecv on one rank", Run::new("--mode sendrecv"), 2, &["sendrecv", "1 rank", "--ranks 4"]).on(Launch::Mpi(1)),
         case("single on several ranks", Run::new("--mode single"), 2, &["single"]).on(Launch::Threads(3)),
         case("single on several ranks", Run::new("--mode single"), 2, &["single"]).on(MPI),
         flagged("--single", "--single"),
@@ -30,8 +34,9 @@ fn modes() -> Vec<Case> {
         fault("nap@rank=0,step=1"),
         fault("panic@rank=x,step=1").on(Launch::Threads(3)),
         fault("panic").on(MPI),
-        case("diverges", Run::new("--epochs 5 --lr 1000 --loss l2 --optimizer sgd --activation relu"), 6, &["step", "--lr"]).leaves(Leaves::Run("diverged")),
-        case("diverges", Run::new("--epochs 5 --lr 1000 --loss l2 --optimizer sgd --activation relu"), 6, &["step", "--lr"]).on(MPI).leaves(Leaves::Run("diverged")),
+        diverges(Launch::Solo),
+        diverges(Launch::Threads(3)),
+        diverges(MPI),
     ]
 }
 

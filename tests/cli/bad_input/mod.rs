@@ -33,8 +33,6 @@ enum Leaves {
     Nothing,
     /// A run directory below `runs` with this state: training had begun.
     Run(&'static str),
-    /// Nothing is compared: the case looks for itself.
-    Anything,
 }
 
 /// A mistake made on one rank without MPI; [`Case::on`] moves it elsewhere.
