@@ -38,13 +38,8 @@ impl<'a> ParameterServer<'a> {
             self.comm.recv(worker, Tag::Push, buffer)?;
             in_step(buffer, worker, self.round)?;
         }
-        for (i, buffer) in self.buffers.iter().enumerate() {
-            // The first vector is taken, not added to the server's: the server has computed nothing.
-            match i {
-                0 => values.bytes_mut().copy_from_slice(buffer.payload()),
-                _ => values.combine(buffer.payload(), op),
-            }
-        }
+        // Added to the server's own vector: its gradient is zero, but its wishes count.
+        self.buffers.iter().for_each(|buffer| values.combine(buffer.payload(), op));
         let answer = &mut self.buffers[0];
         answer.payload_mut().copy_from_slice(values.bytes());
         answer.note.step = self.round;
