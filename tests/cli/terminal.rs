@@ -130,6 +130,10 @@ fn help_and_version_succeed_and_no_command_is_left_out() {
     for word in ["eval", "predict", "doctor", "config", "state", "--mode", "--ranks", "--run-dir", "--deterministic"] {
         assert!(help.contains(word), "{word} is not in the help");
     }
+    if possible(Launch::Mpi(3)) {
+        let once = Run::new("--help").launch(Launch::Mpi(3)).ok().stdout;
+        assert_eq!(once.matches("Usage:").count(), 1, "{once}");
+    }
     let version = Run::new("--version").launch(Launch::Plain).ok().stdout;
     assert_eq!(version.trim(), format!("goai-rs {}", env!("CARGO_PKG_VERSION")));
 }

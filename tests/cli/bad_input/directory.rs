@@ -39,14 +39,16 @@ pub(super) fn cases() -> Vec<Case> {
         // Nobody may write there, not even root.
         true => cases.push(at("read-only", "/proc/run", &["/proc/run", "cannot"])),
         false => {
-            let run = Run::new("--epochs 2 --run-dir closed/run").file("closed/x", "").prepare(close);
+            let run = Run::new("--epochs 2 --run-dir closed/run").prepare(close);
             cases.push(case("run directory: read-only", run, 4, &["closed/run", "may write"]));
         }
     }
     cases
 }
 
+/// A folder that is empty, so that it can be removed after the test, and closed.
 fn close(work: &Path) {
+    fs::create_dir(work.join("closed")).expect("a folder can be made");
     let closed = fs::Permissions::from_mode(0o555);
     fs::set_permissions(work.join("closed"), closed).expect("a mode can be set");
 }

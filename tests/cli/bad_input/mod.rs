@@ -1,5 +1,6 @@
 //! What users get wrong: one table, and for each row one line that says what, where, why and the cure.
 
+mod commands;
 mod configuration;
 mod directory;
 mod launchers;
@@ -24,6 +25,8 @@ struct Case {
     /// Fragments of the error's line.
     parts: Vec<String>,
     leaves: Leaves,
+    /// Lines on stderr, where there is no launcher to add its own.
+    lines: usize,
 }
 
 /// What the run leaves in its working directory.
@@ -38,7 +41,7 @@ enum Leaves {
 /// A mistake made on one rank without MPI; [`Case::on`] moves it elsewhere.
 fn case(name: &str, run: Run, code: i32, parts: &[&str]) -> Case {
     let parts = parts.iter().map(|part| part.to_string()).collect();
-    Case { name: name.into(), run, launch: Launch::Solo, code, parts, leaves: Leaves::Nothing }
+    Case { name: name.into(), run, launch: Launch::Solo, code, parts, leaves: Leaves::Nothing, lines: 1 }
 }
 
 impl Case {
@@ -49,6 +52,12 @@ impl Case {
 
     fn leaves(mut self, leaves: Leaves) -> Self {
         self.leaves = leaves;
+        self
+    }
+
+    /// The error's line stands below notes: so many lines in all.
+    fn tells(mut self, lines: usize) -> Self {
+        self.lines = lines;
         self
     }
 
@@ -64,7 +73,7 @@ impl Case {
         if outcome.code != self.code {
             wrong.push(format!("exit code {}, not {}", outcome.code, self.code));
         }
-        wrong.extend(one_line(&outcome, self.launch, &self.parts));
+        wrong.extend(one_line(&outcome, self.launch, self.lines, &self.parts));
         let after = listing(&outcome.path("."));
         match self.leaves {
             Leaves::Nothing if after != before => {
@@ -84,14 +93,14 @@ impl Case {
 }
 
 /// What is wrong with the error's line.
-fn one_line(outcome: &Outcome, launch: Launch, parts: &[String]) -> Vec<String> {
+fn one_line(outcome: &Outcome, launch: Launch, lines: usize, parts: &[String]) -> Vec<String> {
     let mut wrong = Vec::new();
     let errors = outcome.errors();
     let [line] = errors[..] else {
         return vec![format!("{} lines begin with error:", errors.len())];
     };
     // mpirun adds lines of its own about the exit code.
-    if !matches!(launch, Launch::Mpi(_)) && outcome.stderr.lines().count() != 1 {
+    if !matches!(launch, Launch::Mpi(_)) && outcome.stderr.lines().count() != lines {
         wrong.push("there is more on stderr than the error's line".into());
     }
     for part in parts.iter().filter(|part| !line.contains(part.as_str())) {
@@ -149,6 +158,7 @@ fn every_mistake_gets_one_line_and_its_exit_code() {
     cases.extend(tables::cases());
     cases.extend(launchers::cases());
     cases.extend(directory::cases());
+    cases.extend(commands::cases());
     let mut names: Vec<String> = cases.iter().map(|case| format!("{} on {:?}", case.name, case.launch)).collect();
     names.sort();
     names.dedup();
