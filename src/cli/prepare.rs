@@ -90,5 +90,6 @@ fn load(config: &Config, origins: &Origins) -> Result<Dataset, Failure> {
     };
     let data = source::load(&name, Path::new(&config.data_dir), config.label.as_deref())?;
     config.check_data(origins, data.dims(), data.num_classes())?;
+    config.check_rows(origins, data.len())?;
     Ok(data)
 }

@@ -39,7 +39,7 @@ pub struct Config {
     pub dataset: Dataset,
     /// `dataDir`.
     pub data_dir: String,
-    /// `label`; none: the last column.
+    /// `label`; none: the column with a usual name.
     pub label: Option<String>,
     /// `dataSplit`.
     pub data_split: DataSplit,
