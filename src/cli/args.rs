@@ -70,7 +70,6 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, UsageError> {
     bin_name = "goai-rs",
     version,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
     override_usage = "goai-rs [TRAIN OPTIONS]\n       mpirun -n N goai-rs [TRAIN OPTIONS]\n       \
                       goai-rs COMMAND [OPTIONS]"
 )]
@@ -143,7 +142,7 @@ pub struct TrainArgs {
     /// Print errors only
     #[arg(short, long, help_heading = "Output", conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more; twice for even more
+    /// Print more: the hash of the weights with every epoch, notes on settings
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 }

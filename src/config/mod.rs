@@ -38,4 +38,4 @@ pub use origin::{Origin, Origins};
 pub use raw::{Entry, Raw};
 pub use resolve::resolve;
 pub use sources::Sources;
-pub use values::{DataSplit, Dataset, GlobalBatch};
+pub use values::{Dataset, GlobalBatch};
