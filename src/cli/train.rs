@@ -27,8 +27,10 @@ use std::time::{Instant, SystemTime};
 /// Runs `goai-rs [TRAIN OPTIONS]` and returns the exit code.
 pub fn train(args: Result<TrainArgs, Failure>, launcher: &Launcher) -> i32 {
     let started = Instant::now();
-    let world = match choose_world(&args, launcher) {
-        Ok(world) => world,
+    let (args, world) = match choose_world(&args, launcher) {
+        Ok(world) => (args, world),
+        // Agreed on by way of MPI: a rank that ended by itself would have mpirun end the one that tells why.
+        Err(failure) if cfg!(feature = "mpi") => (Err(failure), World::Mpi),
         Err(failure) if launcher.rank.unwrap_or(0) == 0 => return super::report(&failure),
         Err(failure) => return failure.code.into(),
     };
@@ -202,8 +204,10 @@ impl Scene<'_> {
         let mut made = ONCE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !std::mem::replace(&mut *made, true) {
             let pool = rayon::ThreadPoolBuilder::new();
+            // Threads that share a core cost more than they bring; thousands of them stop the machine.
+            const MOST: usize = 1024;
             let _ = match self.world {
-                World::Threads(ranks) => pool.num_threads(threads * ranks.min(64)).build_global(),
+                World::Threads(ranks) => pool.num_threads(threads.saturating_mul(ranks).min(MOST)).build_global(),
                 _ => pool.num_threads(threads).use_current_thread().build_global(),
             };
         }
