@@ -9,6 +9,8 @@ use super::host::host;
 use crate::comm::launcher::Launcher;
 use crate::comm::{CommError, Communicator, Solo, ThreadComm, ThreadOptions, Verdict, agree, run_threads};
 use crate::strategy::TrainError;
+use std::io::Write;
+use std::time::Duration;
 
 /// How the ranks come to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,26 +156,41 @@ fn finish(results: Vec<Result<(), Ended>>) -> i32 {
     }
 }
 
+/// Tells a failure that every process finds by itself, and returns its exit code.
+///
+/// Rank 0 speaks. The others wait a little, because the launcher kills all of them when the first one ends.
+pub fn tell_alone(launcher: &Launcher, failure: Failure) -> i32 {
+    let code = failure.code.into();
+    match launcher.rank.unwrap_or(0) {
+        0 => tell(&[(0, failure)]),
+        _ => std::thread::sleep(Duration::from_secs(1)),
+    }
+    code
+}
+
+/// Says which rank panics: the panic's own words know the thread and the line, but no rank and no host.
+#[cfg(feature = "mpi")]
+fn name_rank_on_panic(launcher: &Launcher) {
+    let (rank, end) = (launcher.rank.unwrap_or(0), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        let _ = writeln!(std::io::stderr(), "error: rank {rank} on {}: a bug in goai-rs:", host());
+        end(panic);
+    }));
+}
+
 #[cfg(feature = "mpi")]
 fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator) -> Result<(), Ended>) -> i32 {
     use crate::comm::mpi;
     mpi::abort_on_panic(101);
+    name_rank_on_panic(launcher);
     let comm = match mpi::MpiComm::start(launcher) {
         Ok(comm) => comm,
-        Err(error) => {
-            // Every rank of the job finds the same library; one line is enough.
-            if launcher.rank.unwrap_or(0) == 0 {
-                tell(&[(0, Failure { code: 5, message: error.to_string() })]);
-            }
-            return 5;
-        }
+        // Every rank of the job finds the same library; one line is enough.
+        Err(error) => return tell_alone(launcher, Failure { code: 5, message: error.to_string() }),
     };
     if let Err(message) = launcher.check_world(comm.size()) {
-        if launcher.rank.unwrap_or(0) == 0 {
-            tell(&[(0, Failure { code: 5, message })]);
-        }
         comm.finish();
-        return 5;
+        return tell_alone(launcher, Failure { code: 5, message });
     }
     match body(&comm) {
         Ok(()) => {
@@ -199,9 +216,8 @@ fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator) -> Result<(), E
 
 #[cfg(not(feature = "mpi"))]
 fn run_mpi(launcher: &Launcher, _: impl Fn(&dyn Communicator) -> Result<(), Ended>) -> i32 {
-    if launcher.rank.unwrap_or(0) == 0 {
-        let message = "this binary was built without MPI; give --ranks N to run the ranks as threads, --single, or build with `make`".into();
-        tell(&[(0, Failure { code: 5, message })]);
-    }
-    5
+    let message =
+        "this binary was built without MPI; give --ranks N to run the ranks as threads, --single, or build with `make`"
+            .into();
+    tell_alone(launcher, Failure { code: 5, message })
 }

@@ -7,7 +7,7 @@ use super::host::{self, Place};
 use super::observer::Observer;
 use super::output::Output;
 use super::prepare::{Prepared, prepare};
-use super::ranks::{Ended, World, agreed};
+use super::ranks::{self, Ended, World, agreed};
 use super::task::{self, Parts};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, Reduce, Values, gather_texts};
@@ -21,24 +21,24 @@ use crate::run::run_name;
 use crate::run::signals::{StopRequest, die_with_parent};
 use crate::run::state::{Final, RunJson, State, hex_hash, timestamp};
 use crate::strategy::{self, Ending, Fit, Task};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 
 /// Runs `goai-rs [TRAIN OPTIONS]` and returns the exit code.
 pub fn train(args: Result<TrainArgs, Failure>, launcher: &Launcher) -> i32 {
     let started = Instant::now();
-    let (args, world) = match choose_world(&args, launcher) {
-        Ok(world) => (args, world),
-        // Agreed on by way of MPI: a rank that ended by itself would have mpirun end the one that tells why.
-        Err(failure) if cfg!(feature = "mpi") => (Err(failure), World::Mpi),
-        Err(failure) if launcher.rank.unwrap_or(0) == 0 => return super::report(&failure),
-        Err(failure) => return failure.code.into(),
+    let (world, args) = match choose_world(&args, launcher) {
+        Ok(world) => (world, args),
+        // By way of MPI it is told once: a rank that just ended would have the launcher kill rank 0 before it spoke.
+        Err(failure) if cfg!(feature = "mpi") => (World::Mpi, Err(failure)),
+        Err(failure) => return ranks::tell_alone(launcher, failure),
     };
+    let cause = OnceLock::new();
     if launcher.name.is_some() {
         die_with_parent();
     }
     world.run(launcher, |comm| {
-        let scene = Scene { args: &args, launcher, world, started };
+        let scene = Scene { args: &args, launcher, world, started, cause: &cause };
         scene.rank(comm)
     })
 }
@@ -68,6 +68,8 @@ struct Scene<'a> {
     launcher: &'a Launcher,
     world: World,
     started: Instant,
+    /// Why the first rank of this process failed that failed alone.
+    cause: &'a OnceLock<Failure>,
 }
 
 impl Scene<'_> {
@@ -87,9 +89,17 @@ impl Scene<'_> {
         };
         let mut output = agreed(comm, output)?;
         let result = self.work(comm, &prepared, &mut output, stop, fault);
+        if let Err(Ended::Own(failure)) = &result {
+            let _ = self.cause.set(failure.clone());
+        }
         let Some(output) = output else { return result };
         let (code, error) = match &result {
             Ok(()) => (0, None),
+            // The end of a rank that is a thread: why is known before it is gone, unless it panicked.
+            Err(Ended::PeerLost(_)) => match self.cause.get() {
+                Some(failure) => (failure.code.into(), Some(failure.message.clone())),
+                None => (101, Some("a rank panicked; its message on standard error says where".into())),
+            },
             Err(ended) => {
                 let (code, message) = ended.summary();
                 (i32::from(code), Some(message))

@@ -16,10 +16,11 @@ use mpi::ffi;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
+use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
 /// The MPI library this program was compiled against, as its compiler wrapper named it.
-pub const BUILT_FOR: &str = env!("GOAI_BUILT_FOR_MPI");
+pub const BUILT_FOR: &str = env!("BUILT_FOR_MPI");
 
 /// This rank's end of `MPI_COMM_WORLD`.
 pub struct MpiComm {
@@ -32,6 +33,8 @@ pub struct MpiComm {
     outgoing: RefCell<Vec<u64>>,
     /// Never dropped: dropping finalizes, and an unwinding rank would wait there for the others.
     universe: ManuallyDrop<mpi::environment::Universe>,
+    /// Not `Send`: Open MPI's handles are pointers, but MPICH's are integers, which the compiler would let travel.
+    stays: PhantomData<*const ()>,
 }
 
 /// A non-blocking operation. MPI reads or writes the buffer's memory, which does not move while this lives.
@@ -44,8 +47,9 @@ struct Transfer {
 /// Runs an MPI function and turns its return code into a result.
 macro_rules! checked {
     ($call:ident($($arg:expr),* $(,)?)) => {{
-        // SAFETY: every pointer argument comes from a live slice or local of the length given in the
-        // same call; MPI is initialized while an `MpiComm` exists, on this thread.
+        // SAFETY: every pointer argument comes from a live slice or local of the length given in the same call, or
+        // from a buffer that its transfer keeps until MPI is done with it; MPI is initialized from before the first
+        // call until `finish` consumes the only `MpiComm`, which cannot leave this thread.
         let code = unsafe { ffi::$call($($arg),*) };
         check(stringify!($call), code)
     }};
@@ -61,6 +65,17 @@ fn check(call: &'static str, code: c_int) -> Result<(), CommError> {
     unsafe { ffi::MPI_Error_string(code, text.as_mut_ptr().cast::<c_char>(), &mut len) };
     let text = String::from_utf8_lossy(&text[..len.clamp(0, 4095) as usize]).into_owned();
     Err(CommError::Mpi { call, code, text })
+}
+
+/// Names the peer whose message was longer than the receive under way for it.
+fn longer(error: CommError, pending: &Pending, expected: &Buffer) -> CommError {
+    let CommError::Mpi { code, .. } = &error else { return error };
+    let mut class = 0;
+    let known = checked!(MPI_Error_class(*code, &mut class)).is_ok();
+    if !known || pending.sending || i64::from(class) != i64::from(ffi::MPI_ERR_TRUNCATE) {
+        return error;
+    }
+    CommError::Longer { from: pending.peer, tag: pending.tag, kind: expected.kind(), len: expected.len() }
 }
 
 /// A length that MPI can count.
@@ -98,7 +113,9 @@ pub fn abort_on_panic(code: i32) {
 /// Ends all ranks of the job with this exit code.
 pub fn abort(code: i32) -> ! {
     if mpi::is_initialized() && !mpi::is_finalized() {
-        // SAFETY: MPI is initialized; MPI_Abort takes the world communicator and does not return.
+        // SAFETY: MPI is initialized, and MPI_Abort takes a handle and a number, no memory. A panic may call it from
+        // another thread than MPI's, which is outside the letter of FUNNELED: the worst that can come of it is a
+        // process that ends otherwise than in order, and that ends the job as well.
         unsafe { ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, code) };
     }
     std::process::exit(code)
@@ -154,6 +171,7 @@ impl MpiComm {
             scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
             outgoing: RefCell::default(),
             universe,
+            stays: PhantomData,
         })
     }
 
@@ -253,6 +271,7 @@ impl Communicator for MpiComm {
 
     fn start_recv(&self, from: usize, tag: Tag, mut into: Buffer) -> Result<Pending, CommError> {
         let peer = self.check_peer(from, tag)?;
+        assert!(!into.is_open(), "a receive under way needs its length");
         let room = into.wire_len();
         let bytes = count(room, 1)?;
         let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
@@ -270,7 +289,8 @@ impl Communicator for MpiComm {
             return Ok(true);
         }
         let (mut done, mut status) = (0, blank_status());
-        checked!(MPI_Test(&mut transfer.request, &mut done, &mut status))?;
+        let tested = checked!(MPI_Test(&mut transfer.request, &mut done, &mut status));
+        tested.map_err(|error| longer(error, pending, &transfer.buffer))?;
         if done != 0 {
             transfer.bytes = Some(if pending.sending { 0 } else { message_len(&status)? });
         }
@@ -285,7 +305,7 @@ impl Communicator for MpiComm {
             None => {
                 let mut status = blank_status();
                 let waited = checked!(MPI_Wait(&mut transfer.request, &mut status));
-                if let Err(error) = waited {
+                if let Err(error) = waited.map_err(|error| longer(error, &pending, &transfer.buffer)) {
                     // MPI may still write to the buffer of a failed operation: it must outlive the process.
                     std::mem::forget(transfer);
                     return Err(error);
@@ -308,6 +328,9 @@ impl Communicator for MpiComm {
     }
 
     fn broadcast(&self, root: usize, mut values: Values) -> Result<(), CommError> {
+        if values.is_empty() {
+            return Ok(()); // the address of an empty byte slice is 1, which is Open MPI's MPI_IN_PLACE
+        }
         let (kind, len) = (values.kind(), count(values.len(), values.kind().size())?);
         let pointer = values.bytes_mut().as_mut_ptr().cast::<c_void>();
         checked!(MPI_Bcast(pointer, len, datatype(kind), root as c_int, self.comm))
@@ -330,6 +353,9 @@ impl Communicator for MpiComm {
 
     fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {
         assert_eq!(all.len(), mine.len() * self.size);
+        if mine.is_empty() {
+            return Ok(()); // as in broadcast
+        }
         let len = count(mine.len(), 1)?;
         let (from, to) = (mine.as_ptr().cast::<c_void>(), all.as_mut_ptr().cast::<c_void>());
         checked!(MPI_Allgather(from, len, byte(), to, len, byte(), self.comm))

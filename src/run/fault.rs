@@ -81,10 +81,10 @@ impl Fault {
             }
             Kind::Error => Err(format!("{VARIABLE}: an error at step {step}")),
             Kind::Exit(code) => std::process::exit(code),
-            Kind::Signal(signal) => {
+            // Rust's handler of SIGSEGV puts the default back and returns, since a real fault strikes again at once.
+            Kind::Signal(signal) => loop {
                 let _ = raise(signal);
-                Ok(())
-            }
+            },
         }
     }
 }

@@ -38,10 +38,13 @@ impl StopRequest {
 pub fn die_with_parent() {
     #[cfg(target_os = "linux")]
     {
+        use std::os::unix::process::parent_id;
+        let parent = parent_id();
         // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        // A parent that ended before the call is seen by its heir: process 1.
-        if std::os::unix::process::parent_id() == 1 {
+        // A parent that ended just before the call has left an heir. (Process 1 may be the launcher itself: in a
+        // container it often is, so its number says nothing.)
+        if parent_id() != parent {
             std::process::exit(143);
         }
     }
