@@ -9,7 +9,6 @@ use super::host::host;
 use crate::comm::launcher::Launcher;
 use crate::comm::{CommError, Communicator, Solo, ThreadComm, ThreadOptions, Verdict, agree, run_threads};
 use crate::strategy::TrainError;
-use std::io::Write;
 use std::time::Duration;
 
 /// How the ranks come to be.
@@ -173,7 +172,7 @@ pub fn tell_alone(launcher: &Launcher, failure: Failure) -> i32 {
 fn name_rank_on_panic(launcher: &Launcher) {
     let (rank, end) = (launcher.rank.unwrap_or(0), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
-        let _ = writeln!(std::io::stderr(), "error: rank {rank} on {}: a bug in goai-rs:", host());
+        Failure { code: 101, message: format!("rank {rank} on {}: a bug in goai-rs:", host()) }.tell();
         end(panic);
     }));
 }
