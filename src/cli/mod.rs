@@ -70,6 +70,6 @@ fn alone(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Prints a failure as one line and returns its exit code.
 fn report(failure: &Failure) -> i32 {
-    let _ = writeln!(std::io::stderr(), "error: {failure}");
+    failure.tell();
     i32::from(failure.code)
 }

@@ -217,8 +217,10 @@ impl Scene<'_> {
         let mut made = ONCE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !std::mem::replace(&mut *made, true) {
             let pool = rayon::ThreadPoolBuilder::new();
+            // Threads that share a core cost more than they bring; thousands of them stop the machine.
+            const MOST: usize = 1024;
             let _ = match self.world {
-                World::Threads(ranks) => pool.num_threads(threads * ranks.min(64)).build_global(),
+                World::Threads(ranks) => pool.num_threads(threads.saturating_mul(ranks).min(MOST)).build_global(),
                 _ => pool.num_threads(threads).use_current_thread().build_global(),
             };
         }

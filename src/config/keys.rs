@@ -204,7 +204,7 @@ pub const KEYS: &[Key] = &[
 
     row("seed", "--seed", SEED, all("1"),
         "Number that all random draws derive from"),
-    row("threads", "--threads", count(0, 65_536), all("0"),
+    row("threads", "--threads", count(0, 1024), all("0"),
         "Threads of a rank; 0: as many as its cores allow"),
     row("deterministic", "--deterministic", Kind::Switch, all("false"),
         "The same bits at any number of ranks and threads"),

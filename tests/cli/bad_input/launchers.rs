@@ -54,6 +54,7 @@ fn ranks_that_differ() -> Vec<Case> {
         on_rank("the data of rank 2 differ", "--dataset t.csv", 2, "cd changed", 5, &["data set", "on rank 2", "rank 0"]),
         on_rank("--lr of rank 2 differs", "--lr 0.1", 2, "exec \"$0\" --lr 0.2", 5, &["--lr 0.2", "on rank 2", "--lr 0.1"]),
         on_rank("GOAI_SEED of rank 1 differs", "", 1, "export GOAI_SEED=7", 5, &["GOAI_SEED", "'7' on rank 1", "unset on rank 0"]),
+        on_rank("GOAI_SEED of rank 0 differs", "", 0, "export GOAI_SEED=7", 5, &["GOAI_SEED", "unset on rank 1", "'7' on rank 0", "and 1 more"]),
         on_rank("a flag of rank 1 is misspelt", "--lr 0.1", 1, "exec \"$0\" --lrr 0.1", 2, &["rank 1 on ", "--lrr"]),
     ]
 }
