@@ -8,6 +8,7 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -31,8 +32,14 @@ pub enum Launch {
 }
 
 impl Launch {
-    /// Why this launch is impossible here, if it is.
-    pub fn impossible(self) -> Option<&'static str> {
+    /// Whether this launch can be made here; says once why not.
+    pub fn possible(self) -> bool {
+        static ONCE: Once = Once::new();
+        let why = self.impossible();
+        why.inspect(|why| ONCE.call_once(|| skip("everything under mpirun", why))).is_none()
+    }
+
+    fn impossible(self) -> Option<&'static str> {
         let Self::Mpi(_) = self else { return None };
         if !cfg!(feature = "mpi") {
             return Some("this build has no MPI");

@@ -1,18 +1,12 @@
 //! What is said, to whom, and what happens when nobody listens or somebody interrupts.
 
-use crate::run::{Launch, Outcome, Run, Running, skip};
+use crate::run::{Launch, Outcome, Run, Running};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Whether this launch can be made here; says so if not.
-fn possible(launch: Launch) -> bool {
-    let why = launch.impossible();
-    why.inspect(|why| skip(&format!("the terminal on {launch:?}"), why)).is_none()
-}
-
 #[test]
 fn quiet_prints_nothing() {
-    for launch in [Launch::Solo, Launch::Threads(3), Launch::Mpi(3)].into_iter().filter(|launch| possible(*launch)) {
+    for launch in [Launch::Solo, Launch::Threads(3), Launch::Mpi(3)].into_iter().filter(|launch| launch.possible()) {
         let outcome = Run::new("--epochs 2 --quiet").launch(launch).ok();
         assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""), "{launch:?}");
         assert_eq!(outcome.json()["state"], "complete");
@@ -21,7 +15,7 @@ fn quiet_prints_nothing() {
 
 #[test]
 fn lines_are_plain_and_come_from_rank_0_alone() {
-    for launch in [Launch::Solo, Launch::Threads(3), Launch::Mpi(3)].into_iter().filter(|launch| possible(*launch)) {
+    for launch in [Launch::Solo, Launch::Threads(3), Launch::Mpi(3)].into_iter().filter(|launch| launch.possible()) {
         let outcome = Run::new("--epochs 30").launch(launch).ok();
         let text = &outcome.stdout;
         assert!(!text.contains(['\r', '\u{1b}']), "{launch:?}: {text:?}");
@@ -91,7 +85,7 @@ fn a_signal_ends_a_run_in_order() {
 
 #[test]
 fn a_signal_to_mpirun_ends_every_rank() {
-    if !possible(Launch::Mpi(3)) {
+    if !Launch::Mpi(3).possible() {
         return;
     }
     for args in ["--mode allreduce", "--mode sendrecv"] {
@@ -103,16 +97,20 @@ fn a_signal_to_mpirun_ends_every_rank() {
         assert!(sent.elapsed() < Duration::from_secs(10), "{args} took {:?}", sent.elapsed());
         let run = outcome.json();
         assert_ne!(run["state"], "complete", "{args}");
-        let ranks = run["placement"].as_array().expect("places").iter();
-        let left: Vec<u64> = ranks.filter_map(|place| place["pid"].as_u64()).filter(|pid| lives(*pid)).collect();
-        assert_eq!(left, [0u64; 0], "{args}: ranks are left");
+        let places = run["placement"].as_array().expect("places");
+        let pids: Vec<u64> = places.iter().filter_map(|place| place["pid"].as_u64()).collect();
+        // mpirun does not wait for the last breath of its ranks.
+        while pids.iter().any(|pid| lives(*pid)) {
+            assert!(sent.elapsed() < Duration::from_secs(10), "{args}: a rank of {pids:?} is left");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
 #[test]
 fn doctor_says_what_the_launcher_gives() {
     for (launch, ranks) in [(Launch::Plain, 1), (Launch::Mpi(2), 2)] {
-        if !possible(launch) {
+        if !launch.possible() {
             continue;
         }
         let outcome = Run::new("doctor --json").launch(launch).ok();
@@ -130,7 +128,7 @@ fn help_and_version_succeed_and_no_command_is_left_out() {
     for word in ["eval", "predict", "doctor", "config", "state", "--mode", "--ranks", "--run-dir", "--deterministic"] {
         assert!(help.contains(word), "{word} is not in the help");
     }
-    if possible(Launch::Mpi(3)) {
+    if Launch::Mpi(3).possible() {
         let once = Run::new("--help").launch(Launch::Mpi(3)).ok().stdout;
         assert_eq!(once.matches("Usage:").count(), 1, "{once}");
     }
