@@ -2,6 +2,8 @@
 
 use crate::run::{Launch, Run, is_root, skip};
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 
 const IRIS: &str = include_str!("../../datasets/iris.csv");
 
@@ -108,8 +110,10 @@ fn a_run_can_be_read_by_somebody_who_may_not_write() {
         return skip("a run that may only be read", "root may write anywhere");
     }
     let trained = Run::new("--epochs 1 --run-dir r").launch(Launch::Solo).ok();
-    let mut mode = std::fs::metadata(trained.path("r")).expect("a run").permissions();
-    mode.set_readonly(true);
-    std::fs::set_permissions(trained.path("r"), mode).expect("a mode can be set");
-    trained.again("eval r").launch(Launch::Plain).ok();
+    let dir = trained.path("r");
+    let set = |mode| std::fs::set_permissions(&dir, Permissions::from_mode(mode)).expect("a mode can be set");
+    set(0o555);
+    let evaluated = trained.again("eval r").launch(Launch::Plain);
+    set(0o755);
+    evaluated.ok();
 }

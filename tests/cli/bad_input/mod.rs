@@ -162,6 +162,6 @@ fn every_mistake_gets_one_line_and_its_exit_code() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), cases.len(), "names are unique");
-    assert!(cases.len() >= 80, "only {} cases", cases.len());
+    assert!(cases.len() >= 150, "only {} cases", cases.len());
     check_all(cases);
 }
