@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build setup setup-test run test unit mpi slurm threads test-long bench bench-peers fmt lint doc check ci clean help
+.PHONY: build setup setup-test run test unit mpi readme slurm threads test-long bench bench-peers fmt lint doc check ci clean help
 
 # One target folder for every profile and feature set, so that nothing is compiled twice.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -29,7 +29,7 @@ setup:                    ## install the system packages that are missing (GOAI_
 run: build                ## train iris on four MPI ranks
 	mpirun -n 4 ./goai-rs --mode allreduce
 
-test: setup-test unit mpi slurm   ## everything: unit and end-to-end tests, MPI at 1, 2, 3 and 4 ranks, a real one-node Slurm
+test: setup-test unit mpi readme slurm   ## everything: unit and end-to-end tests, MPI at 1, 2, 3 and 4 ranks, the README's commands, a real one-node Slurm
 
 setup-test:               ## install what the tests need besides
 	@[ -n "$${GOAI_SKIP_SETUP:-}" ] || tools/setup.sh test
@@ -41,6 +41,10 @@ unit: build               ## cargo test; what it starts is ./goai-rs
 mpi: setup                ## tests/mpi under mpirun at 1, 2, 3 and 4 ranks
 	@exe=$$(cargo test --locked --test mpi --no-run --message-format=json-render-diagnostics | grep '"kind":\["test"\]' | grep -o '"executable":"[^"]*"' | cut -d'"' -f4); \
 	for n in 1 2 3 4; do echo "mpirun -n $$n tests/mpi"; mpirun --timeout 300 -n "$$n" "$$exe"; done
+
+readme: build             ## every command of README.md
+	tests/readme.sh --self-check
+	tests/readme.sh
 
 slurm: build              ## slurm/*.sbatch, unedited, on a private one-node Slurm
 	tests/slurm.sh

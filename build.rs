@@ -21,5 +21,5 @@ fn main() {
     let version = words.iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     let family = ["Open MPI", "MPICH", "Intel", "MVAPICH"].into_iter().find(|family| answer.contains(family));
     let name = format!("{} {}", family.unwrap_or("an MPI library"), version.unwrap_or(&"of unknown version"));
-    println!("cargo:rustc-env=GOAI_BUILT_FOR_MPI={name}");
+    println!("cargo:rustc-env=BUILT_FOR_MPI={name}");
 }

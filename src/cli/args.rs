@@ -6,7 +6,7 @@
 
 use super::usage::one_line;
 use crate::config::keys::{self, KEYS, Key};
-use crate::config::{Kind, Mode, PredictFormat, Progress, Sources};
+use crate::config::{EvalPart, Kind, Mode, PredictFormat, Progress, Sources};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -70,7 +70,6 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, UsageError> {
     bin_name = "goai-rs",
     version,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
     override_usage = "goai-rs [TRAIN OPTIONS]\n       mpirun -n N goai-rs [TRAIN OPTIONS]\n       \
                       goai-rs COMMAND [OPTIONS]"
 )]
@@ -143,7 +142,7 @@ pub struct TrainArgs {
     /// Print errors only
     #[arg(short, long, help_heading = "Output", conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more; twice for even more
+    /// Print more: the hash of the weights with every epoch, notes on settings
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 }
@@ -289,6 +288,16 @@ pub struct EvalArgs {
     /// Run directory, checkpoint or model file
     #[arg(value_name = "RUN|CKPT")]
     pub run: PathBuf,
+    /// Part to measure on: train, validation, test or all; by default the first of test, validation
+    /// and train that is not empty, and all rows of another --dataset
+    #[arg(long, value_name = "PART", value_parser = part)]
+    pub part: Option<EvalPart>,
+    /// Other data than the model was trained on: iris or a labelled FILE.csv
+    #[arg(long, value_name = "DATASET")]
+    pub dataset: Option<String>,
+    /// Directory to look for the data in, instead of the one used in training
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Print one JSON object and nothing else
     #[arg(long)]
     pub json: bool,
@@ -342,6 +351,10 @@ fn progress(text: &str) -> Result<Progress, String> {
 
 fn format(text: &str) -> Result<PredictFormat, String> {
     word(text, PredictFormat::WORDS, PredictFormat::from_word)
+}
+
+fn part(text: &str) -> Result<EvalPart, String> {
+    word(text, EvalPart::WORDS, EvalPart::from_word)
 }
 
 fn word<T>(text: &str, words: &'static [&'static str], find: impl Fn(&str) -> Option<T>) -> Result<T, String> {

@@ -125,6 +125,7 @@ fn mistakes_are_one_line_with_the_cure() {
         ("eval", ["<RUN|CKPT>", "missing"]),
         ("predict runs/x", ["<FILE>", "missing"]),
         ("predict r f.csv --format cvs", ["--format: cvs is none of", "did you mean csv?"]),
+        ("eval runs/x --part tset", ["--part: tset is none of", "did you mean test?"]),
         ("eval runs/x --jsn", ["unknown flag --jsn", "did you mean --json?"]),
         ("--lr 0.1 eval runs/x", ["--lr is given before a command", "command first"]),
         ("eval a b", ["unexpected argument b", "--help"]),

@@ -34,6 +34,17 @@ pub fn cross_validate(
     let spec = task::network(config, data.dims(), data.num_classes());
     let network = agreed(comm, Network::build(spec).map_err(Failure::from))?;
     let folds = agreed(comm, held_out_rows(prepared))?;
+    if let Some(output) = output {
+        let samples = data.len() - folds.first().map_or(0, Vec::len);
+        let hyper = task::hyper(config, samples, prepared.trainers);
+        output.hear(&Event::Started {
+            parameters: network.theta_len(),
+            train_samples: samples,
+            global_batch: hyper.global_batch,
+            steps_per_epoch: samples.div_ceil(hyper.global_batch) as u64,
+            bytes_per_exchange: strategy::bytes_per_exchange(&network, hyper.micro_chunk),
+        });
+    }
     let fit = |comm: &dyn Communicator, held_out: &[usize], job: &mut dyn Job| -> Result<Fit, Ended> {
         let parts = Parts::cut(data, &all_but(data.len(), held_out), &[], held_out);
         let hyper = task::hyper(config, parts.train.len(), prepared.trainers);

@@ -138,7 +138,13 @@ fn describe(findings: &Findings) -> String {
             place.host, place.pid, place.cores
         );
     }
-    let _ = writeln!(text, "all-reduce of 3.3 kB: {:.1} µs (median of 21, measured)", f.all_reduce_us);
+    if f.ranks > 1 {
+        let _ = writeln!(text, "all-reduce of 3.3 kB: {:.1} µs (median of 21, measured)", f.all_reduce_us);
+    }
+    if f.oversubscribed {
+        let _ =
+            writeln!(text, "more ranks than cores: Open MPI was told to yield while it waits (mpi_yield_when_idle)");
+    }
     for problem in &f.problems {
         let _ = writeln!(text, "problem: {problem}");
     }

@@ -6,6 +6,7 @@ use crate::data::DataError;
 use crate::nn::NetError;
 use crate::run::RunError;
 use std::fmt;
+use std::io::Write;
 
 /// Files and data that cannot be read or written, or that hold something else than they should.
 pub const DATA: u8 = 4;
@@ -34,6 +35,11 @@ impl Failure {
             }
         }
         Self { code, message }
+    }
+
+    /// Tells it on stderr, in a single write: mpirun and other ranks write there too, between the pieces of a line.
+    pub fn tell(&self) {
+        let _ = std::io::stderr().write_all(format!("error: {self}\n").as_bytes());
     }
 }
 

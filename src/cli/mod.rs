@@ -5,18 +5,27 @@
 pub mod args;
 mod crossval;
 mod doctor;
+pub mod eval;
 pub mod failure;
 mod host;
+pub mod model;
 mod observer;
 mod output;
+pub mod predict;
 mod prepare;
+mod printed;
 mod ranks;
+pub mod report;
+pub mod show;
+pub mod state;
 mod task;
 mod train;
 mod usage;
 
 #[cfg(test)]
 mod args_tests;
+#[cfg(test)]
+mod model_tests;
 
 use crate::comm::launcher::Launcher;
 use args::Command;
@@ -45,17 +54,22 @@ pub fn main() -> i32 {
 
 /// The commands that need no other ranks.
 fn alone(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
+    let notes = &mut std::io::stderr();
     match command {
-        Command::Print(text) => {
-            let _ = out.write_all(text.as_bytes());
-            Ok(())
-        }
-        _ => Ok(()),
+        Command::Eval(args) => eval::eval(&args, out),
+        Command::Predict(args) => predict::predict(&args, out),
+        Command::ConfigShow(args) => show::show(&args, out, notes),
+        Command::ConfigKeys => show::keys(out),
+        Command::State { run } => state::state(&run, out),
+        Command::Report(args) => report::report(&args, out, notes),
+        Command::Print(text) => printed::printed(out.write_all(text.as_bytes()).and_then(|()| out.flush())),
+        // These two have ranks of their own: `main` has started them.
+        Command::Train(_) | Command::Doctor(_) => Ok(()),
     }
 }
 
 /// Prints a failure as one line and returns its exit code.
 fn report(failure: &Failure) -> i32 {
-    let _ = writeln!(std::io::stderr(), "error: {failure}");
+    failure.tell();
     i32::from(failure.code)
 }

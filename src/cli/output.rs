@@ -23,6 +23,8 @@ pub struct Output {
     json: bool,
     terminal: Terminal,
     head: Head,
+    /// Notes that wait for the head.
+    early_notes: Option<Vec<String>>,
     metrics: MetricsLog,
     ranks: RanksLog,
     events: EventsLog,
@@ -59,6 +61,10 @@ impl Output {
                 Box::new(std::io::stdout()),
             ),
         };
+        let mut terminal = Terminal::new(progress, out);
+        if args.verbose > 0 {
+            terminal.show_hashes();
+        }
         Ok(Self {
             metrics: MetricsLog::create(&dir.file("metrics.csv"))?,
             ranks: RanksLog::create(&dir.file("ranks.csv"), hosts)?,
@@ -66,8 +72,9 @@ impl Output {
             dir,
             run,
             json: args.json,
-            terminal: Terminal::new(progress, out),
+            terminal,
             head,
+            early_notes: Some(Vec::new()),
             rows: Vec::new(),
             started,
             looked: started,
@@ -91,6 +98,7 @@ impl Output {
                 self.head.parameters = *parameters;
                 self.head.bytes_per_exchange = Bytes(if self.head.hosts.len() > 1 { *bytes_per_exchange } else { 0 });
                 self.terminal.head(&self.head);
+                self.early_notes.take().iter().flatten().for_each(|text| self.terminal.note(text));
             }
             Event::Epoch(record) => {
                 troubles.push(self.metrics.epoch(record));
@@ -98,7 +106,10 @@ impl Output {
                 self.rows.push(Row::from(record));
                 self.terminal.epoch(record, now);
             }
-            Event::Note { text } => self.terminal.note(text),
+            Event::Note { text } => match &mut self.early_notes {
+                Some(waiting) => waiting.push(text.clone()),
+                None => self.terminal.note(text),
+            },
         }
         self.warn(troubles);
     }

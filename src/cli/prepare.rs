@@ -56,14 +56,13 @@ fn launch_identity(args: &TrainArgs) -> Identity {
 
 fn same(comm: &dyn Communicator, identity: &Identity) -> Result<(), Ended> {
     let differences = compare(comm, identity)?;
-    if differences.is_empty() {
-        return Ok(());
-    }
-    let line = |difference: String| {
-        let message = format!("{difference}; start all ranks alike (mpirun -x NAME passes a variable on)");
-        (0, Failure { code: 5, message })
+    let Some(first) = differences.first() else { return Ok(()) };
+    // One line: where rank 0 is the odd one out, every other rank differs in the same way.
+    let more = match differences.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
     };
-    Err(Ended::Agreed(differences.into_iter().map(line).collect()))
+    Err(Ended::all(5, format!("{first}{more}; start all ranks alike (mpirun -x NAME passes a variable on)")))
 }
 
 /// Rank 0 reads the configuration, everybody gets it.
@@ -90,5 +89,6 @@ fn load(config: &Config, origins: &Origins) -> Result<Dataset, Failure> {
     };
     let data = source::load(&name, Path::new(&config.data_dir), config.label.as_deref())?;
     config.check_data(origins, data.dims(), data.num_classes())?;
+    config.check_rows(origins, data.len())?;
     Ok(data)
 }

@@ -9,7 +9,6 @@ use super::host::host;
 use crate::comm::launcher::Launcher;
 use crate::comm::{CommError, Communicator, Solo, ThreadComm, ThreadOptions, Verdict, agree, run_threads};
 use crate::strategy::TrainError;
-use std::io::Write;
 use std::time::Duration;
 
 /// How the ranks come to be.
@@ -117,12 +116,10 @@ fn name_ranks(failures: Vec<(usize, u8, String)>, size: usize) -> Vec<(usize, Fa
 /// Tells failures on stderr, one line each, the first few.
 fn tell(failures: &[(usize, Failure)]) {
     const MOST: usize = 5;
-    let mut stderr = std::io::stderr();
-    for (_, failure) in failures.iter().take(MOST) {
-        let _ = writeln!(stderr, "error: {failure}");
-    }
-    if failures.len() > MOST {
-        let _ = writeln!(stderr, "error: and {} more ranks with other messages", failures.len() - MOST);
+    failures.iter().take(MOST).for_each(|(_, failure)| failure.tell());
+    if let Some((_, failure)) = failures.get(MOST) {
+        let message = format!("and {} more ranks with other messages", failures.len() - MOST);
+        Failure { code: failure.code, message }.tell();
     }
 }
 
@@ -175,7 +172,7 @@ pub fn tell_alone(launcher: &Launcher, failure: Failure) -> i32 {
 fn name_rank_on_panic(launcher: &Launcher) {
     let (rank, end) = (launcher.rank.unwrap_or(0), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
-        let _ = writeln!(std::io::stderr(), "error: rank {rank} on {}: a bug in goai-rs:", host());
+        Failure { code: 101, message: format!("rank {rank} on {}: a bug in goai-rs:", host()) }.tell();
         end(panic);
     }));
 }

@@ -11,7 +11,7 @@ use super::ranks::{self, Ended, World, agreed};
 use super::task::{self, Parts};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, Reduce, Values, gather_texts};
-use crate::data::split::{Fractions, stratified};
+use crate::data::split::stratified;
 use crate::event::Event;
 use crate::nn::Network;
 use crate::report::terminal::Head;
@@ -82,12 +82,19 @@ impl Scene<'_> {
         let most = prepared.config.parallelism.map(usize::from);
         let threads = host::threads(&places, prepared.config.threads, most);
         self.start_threads(threads[comm.rank()]);
+        let bounded = threads != host::threads(&places, prepared.config.threads, None);
         let fault = agreed(comm, planned_fault())?;
         let output = match comm.rank() {
             0 => self.open(args, &prepared, &places, &threads).map(Some),
             _ => Ok(None),
         };
         let mut output = agreed(comm, output)?;
+        if let Some(output) = &mut output {
+            // A bound that binds nothing is worth a line only to those who ask for more.
+            let notes = if bounded || args.verbose > 0 { prepared.config.notes() } else { Vec::new() };
+            let notes = notes.into_iter().chain(self.library_note());
+            notes.for_each(|text| output.hear(&Event::Note { text }));
+        }
         let result = self.work(comm, &prepared, &mut output, stop, fault);
         if let Err(Ended::Own(failure)) = &result {
             let _ = self.cause.set(failure.clone());
@@ -119,15 +126,11 @@ impl Scene<'_> {
         fault: Option<Fault>,
     ) -> Result<(), Ended> {
         let config = &prepared.config;
-        if let Some(output) = output {
-            let notes = config.notes().into_iter().chain(self.library_note());
-            notes.for_each(|text| output.hear(&Event::Note { text }));
-        }
         if config.folds > 0 {
             return crossval::cross_validate(comm, prepared, output, stop, fault);
         }
         let data = &prepared.data;
-        let split = stratified(&data.labels, data.num_classes(), fractions(config), config.seed);
+        let split = stratified(&data.labels, data.num_classes(), config.data_split, config.seed);
         let parts = Parts::cut(data, &split.train, &split.validation, &split.test);
         let spec = task::network(config, data.dims(), data.num_classes());
         let network = agreed(comm, Network::build(spec).map_err(Failure::from))?;
@@ -154,7 +157,7 @@ impl Scene<'_> {
         threads: &[usize],
     ) -> Result<Output, Failure> {
         let (config, mode) = (&prepared.config, prepared.strategy.name());
-        let split = stratified(&prepared.data.labels, prepared.data.num_classes(), fractions(config), config.seed);
+        let split = stratified(&prepared.data.labels, prepared.data.num_classes(), config.data_split, config.seed);
         let now = SystemTime::now();
         let dataset = config.dataset.to_string();
         let run = RunJson {
@@ -214,22 +217,18 @@ impl Scene<'_> {
         let mut made = ONCE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !std::mem::replace(&mut *made, true) {
             let pool = rayon::ThreadPoolBuilder::new();
+            // Threads that share a core cost more than they bring; thousands of them stop the machine.
+            const MOST: usize = 1024;
             let _ = match self.world {
-                World::Threads(ranks) => pool.num_threads(threads * ranks.min(64)).build_global(),
+                World::Threads(ranks) => pool.num_threads(threads.saturating_mul(ranks).min(MOST)).build_global(),
                 _ => pool.num_threads(threads).use_current_thread().build_global(),
             };
         }
     }
 }
 
-/// The split that the configuration asks for.
-pub(super) fn fractions(config: &crate::config::Config) -> Fractions {
-    let split = config.data_split;
-    Fractions { train: split.train, validation: split.validation, test: split.test }
-}
-
 fn planned_fault() -> Result<Option<Fault>, Failure> {
-    let plan = std::env::var(fault::VARIABLE).ok();
+    let plan = std::env::var(fault::VARIABLE).ok().filter(|text| !text.is_empty());
     plan.map(|text| Fault::parse(&text)).transpose().map_err(|message| Failure { code: 2, message })
 }
 
@@ -278,7 +277,7 @@ fn save(
         deviations: parts.standardizer.deviations.clone(),
         weights_hash: hex_hash(hash),
         data_dir: config.data_dir.clone(),
-        data_split: fractions(config).to_string(),
+        data_split: config.data_split.to_string(),
         seed: config.seed,
         label: config.label.clone(),
         ..ModelMeta::default()

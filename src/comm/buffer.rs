@@ -68,7 +68,7 @@ const MAGIC: u16 = 0x6f47; // "Go"
 ///
 /// The words hold the header and then the payload, so that a message is one contiguous piece on the
 /// wire; eight-byte words keep every element type aligned.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Buffer {
     words: Vec<u64>,
     kind: Kind,
@@ -104,6 +104,11 @@ impl Buffer {
     /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Whether it takes a message of any length.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Changes type and length; keeps the memory.

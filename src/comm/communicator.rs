@@ -73,13 +73,16 @@ pub trait Communicator {
     /// As [`Communicator::send`].
     fn start_send(&self, to: usize, tag: Tag, message: Buffer) -> Result<Pending, CommError>;
 
-    /// Begins to receive what the buffer expects.
+    /// Begins to receive what the buffer expects. Messages go to receives in the order in which these began.
     ///
     /// # Collective
     /// Not collective.
     ///
     /// # Errors
     /// As [`Communicator::recv`].
+    ///
+    /// # Panics
+    /// If the buffer is open: memory for the message must be there before it comes.
     fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError>;
 
     /// Whether the operation is complete, without waiting.

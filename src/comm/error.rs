@@ -44,6 +44,20 @@ pub enum CommError {
         /// How many came.
         got_len: usize,
     },
+    /// A message did not fit into the receive that was under way for it; what it held is lost.
+    #[error(
+        "{tag:?} from rank {from}: more than {kind:?} x {len} arrived; the ranks run different programs or configurations"
+    )]
+    Longer {
+        /// The sender.
+        from: usize,
+        /// The channel.
+        tag: Tag,
+        /// Expected element type.
+        kind: Kind,
+        /// Expected number of elements.
+        len: usize,
+    },
     /// The bytes are no message of ours.
     #[error("{tag:?} from rank {from}: the header is not goai-rs' ({why}); the ranks run different versions")]
     Garbage {

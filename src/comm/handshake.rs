@@ -63,25 +63,28 @@ pub fn compare(comm: &dyn Communicator, mine: &Identity) -> Result<Vec<String>, 
     let texts = gather_texts(comm, &lines.join("\u{2}"))?;
     let identities: Vec<BTreeMap<&str, &str>> =
         texts.iter().map(|text| text.split('\u{2}').filter_map(|line| line.split_once('\u{1}')).collect()).collect();
-    let mut differences = Vec::new();
+    Ok(differences(&identities))
+}
+
+/// One line for each key and value that differs from rank 0's, with the ranks that have it.
+fn differences(identities: &[BTreeMap<&str, &str>]) -> Vec<String> {
+    let shown = |identity: &BTreeMap<&str, &str>, key: &str| {
+        identity.get(key).map_or("unset".to_string(), |value| format!("'{value}'"))
+    };
+    let mut groups: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
     for (rank, other) in identities.iter().enumerate().skip(1) {
         let mut keys: Vec<&str> = identities[0].keys().chain(other.keys()).copied().collect();
         keys.sort_unstable();
         keys.dedup();
-        for key in keys {
-            let show = |identity: &BTreeMap<&str, &str>| {
-                identity.get(key).map_or("unset".to_string(), |value| format!("'{value}'"))
-            };
-            if identities[0].get(key) != other.get(key) {
-                differences.push(format!(
-                    "{key} is {} on rank {rank}, {} on rank 0",
-                    show(other),
-                    show(&identities[0])
-                ));
-            }
+        for key in keys.into_iter().filter(|key| identities[0].get(key) != other.get(key)) {
+            groups.entry((key, shown(other, key))).or_default().push(rank);
         }
     }
-    Ok(differences)
+    let line = |((key, value), ranks): ((&str, String), Vec<usize>)| {
+        let more = if ranks.len() > 1 { format!(" and {} more", ranks.len() - 1) } else { String::new() };
+        format!("{key} is {value} on rank {}{more}, {} on rank 0", ranks[0], shown(&identities[0], key))
+    };
+    groups.into_iter().map(line).collect()
 }
 
 #[cfg(test)]

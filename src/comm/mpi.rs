@@ -20,7 +20,7 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
 /// The MPI library this program was compiled against, as its compiler wrapper named it.
-pub const BUILT_FOR: &str = env!("GOAI_BUILT_FOR_MPI");
+pub const BUILT_FOR: &str = env!("BUILT_FOR_MPI");
 
 /// This rank's end of `MPI_COMM_WORLD`.
 pub struct MpiComm {
@@ -65,6 +65,17 @@ fn check(call: &'static str, code: c_int) -> Result<(), CommError> {
     unsafe { ffi::MPI_Error_string(code, text.as_mut_ptr().cast::<c_char>(), &mut len) };
     let text = String::from_utf8_lossy(&text[..len.clamp(0, 4095) as usize]).into_owned();
     Err(CommError::Mpi { call, code, text })
+}
+
+/// Names the peer whose message was longer than the receive under way for it.
+fn longer(error: CommError, pending: &Pending, expected: &Buffer) -> CommError {
+    let CommError::Mpi { code, .. } = &error else { return error };
+    let mut class = 0;
+    let known = checked!(MPI_Error_class(*code, &mut class)).is_ok();
+    if !known || pending.sending || i64::from(class) != i64::from(ffi::MPI_ERR_TRUNCATE) {
+        return error;
+    }
+    CommError::Longer { from: pending.peer, tag: pending.tag, kind: expected.kind(), len: expected.len() }
 }
 
 /// A length that MPI can count.
@@ -260,6 +271,7 @@ impl Communicator for MpiComm {
 
     fn start_recv(&self, from: usize, tag: Tag, mut into: Buffer) -> Result<Pending, CommError> {
         let peer = self.check_peer(from, tag)?;
+        assert!(!into.is_open(), "a receive under way needs its length");
         let room = into.wire_len();
         let bytes = count(room, 1)?;
         let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
@@ -277,7 +289,8 @@ impl Communicator for MpiComm {
             return Ok(true);
         }
         let (mut done, mut status) = (0, blank_status());
-        checked!(MPI_Test(&mut transfer.request, &mut done, &mut status))?;
+        let tested = checked!(MPI_Test(&mut transfer.request, &mut done, &mut status));
+        tested.map_err(|error| longer(error, pending, &transfer.buffer))?;
         if done != 0 {
             transfer.bytes = Some(if pending.sending { 0 } else { message_len(&status)? });
         }
@@ -292,7 +305,7 @@ impl Communicator for MpiComm {
             None => {
                 let mut status = blank_status();
                 let waited = checked!(MPI_Wait(&mut transfer.request, &mut status));
-                if let Err(error) = waited {
+                if let Err(error) = waited.map_err(|error| longer(error, &pending, &transfer.buffer)) {
                     // MPI may still write to the buffer of a failed operation: it must outlive the process.
                     std::mem::forget(transfer);
                     return Err(error);
@@ -315,6 +328,9 @@ impl Communicator for MpiComm {
     }
 
     fn broadcast(&self, root: usize, mut values: Values) -> Result<(), CommError> {
+        if values.is_empty() {
+            return Ok(()); // the address of an empty byte slice is 1, which is Open MPI's MPI_IN_PLACE
+        }
         let (kind, len) = (values.kind(), count(values.len(), values.kind().size())?);
         let pointer = values.bytes_mut().as_mut_ptr().cast::<c_void>();
         checked!(MPI_Bcast(pointer, len, datatype(kind), root as c_int, self.comm))
@@ -337,6 +353,9 @@ impl Communicator for MpiComm {
 
     fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {
         assert_eq!(all.len(), mine.len() * self.size);
+        if mine.is_empty() {
+            return Ok(()); // as in broadcast
+        }
         let len = count(mine.len(), 1)?;
         let (from, to) = (mine.as_ptr().cast::<c_void>(), all.as_mut_ptr().cast::<c_void>());
         checked!(MPI_Allgather(from, len, byte(), to, len, byte(), self.comm))

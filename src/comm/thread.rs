@@ -52,12 +52,19 @@ struct World {
     gone: Vec<AtomicBool>,
 }
 
+/// A non-blocking operation.
+struct UnderWay {
+    buffer: Buffer,
+    /// What a receive waits for: the sender and the channel.
+    receive: Option<(usize, Tag)>,
+}
+
 /// A rank that is a thread.
 pub struct ThreadComm {
     rank: usize,
     world: Arc<World>,
     tickets: Cell<u64>,
-    receives: RefCell<HashMap<u64, Buffer>>,
+    under_way: RefCell<HashMap<u64, UnderWay>>,
     scratch: RefCell<Buffer>,
 }
 
@@ -74,7 +81,7 @@ impl ThreadComm {
                 rank,
                 world: Arc::clone(&world),
                 tickets: Cell::new(0),
-                receives: RefCell::default(),
+                under_way: RefCell::default(),
                 scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
             })
             .collect()
@@ -150,6 +157,44 @@ impl ThreadComm {
         Ok(ticket)
     }
 
+    /// How many receives from a rank were begun before the one with this ticket, and are not finished: as in MPI,
+    /// the first messages are theirs.
+    fn begun(&self, from: usize, tag: Tag, before: u64) -> usize {
+        let under_way = self.under_way.borrow();
+        under_way.iter().filter(|(ticket, op)| **ticket < before && op.receive == Some((from, tag))).count()
+    }
+
+    /// Where the message lies that a receive with this ticket takes.
+    fn find(&self, queue: &Queue, from: Option<usize>, tag: Tag, ticket: u64) -> Option<usize> {
+        let messages = &queue.messages;
+        (0..messages.len()).find(|at| {
+            let sender = messages[*at].from;
+            let fits = |m: &Message| m.tag == tag && m.from == sender;
+            let ahead = || messages.iter().take(*at).filter(|m| fits(m)).count();
+            fits(&messages[*at])
+                && from.is_none_or(|from| from == sender)
+                && match self.begun(sender, tag, ticket) {
+                    0 => true,
+                    begun => ahead() >= begun,
+                }
+        })
+    }
+
+    fn receive(&self, from: usize, tag: Tag, ticket: u64, into: &mut Buffer) -> Result<(), CommError> {
+        let bytes = self.wait_at(self.rank, Some(from), tag, |queue| {
+            let at = self.find(queue, Some(from), tag, ticket)?;
+            queue.messages.remove(at).map(|m| m.bytes)
+        })?;
+        into.wire_room(bytes.len()).copy_from_slice(&bytes);
+        let accepted = into.accept(from, tag, bytes.len());
+        let mailbox = &self.world.boxes[self.rank];
+        mailbox.lock().spare.push(bytes);
+        if self.world.options.rendezvous {
+            mailbox.changed.notify_all();
+        }
+        accepted
+    }
+
     /// In rendezvous mode, waits until the receiver took the message.
     fn taken(&self, to: usize, tag: Tag, ticket: u64) -> Result<(), CommError> {
         if !self.world.options.rendezvous {
@@ -192,69 +237,53 @@ impl Communicator for ThreadComm {
             self.check(from, tag)?;
         }
         self.wait_at(self.rank, from, tag, |queue| {
-            let mut fitting = queue.messages.iter().filter(|m| m.tag == tag);
-            fitting.find(|m| from.is_none_or(|from| m.from == from)).map(|m| m.from)
+            self.find(queue, from, tag, u64::MAX).map(|at| queue.messages[at].from)
         })
     }
 
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
         self.check(from, tag)?;
-        let bytes = self.wait_at(self.rank, Some(from), tag, |queue| {
-            let at = queue.messages.iter().position(|m| m.tag == tag && m.from == from)?;
-            queue.messages.remove(at).map(|m| m.bytes)
-        })?;
-        into.wire_room(bytes.len()).copy_from_slice(&bytes);
-        let accepted = into.accept(from, tag, bytes.len());
-        let mailbox = &self.world.boxes[self.rank];
-        mailbox.lock().spare.push(bytes);
-        if self.world.options.rendezvous {
-            mailbox.changed.notify_all();
-        }
-        accepted
+        self.receive(from, tag, u64::MAX, into)
     }
 
     fn start_send(&self, to: usize, tag: Tag, mut message: Buffer) -> Result<Pending, CommError> {
         let ticket = self.post(to, tag, &mut message)?;
-        self.receives.borrow_mut().insert(ticket, message);
+        self.under_way.borrow_mut().insert(ticket, UnderWay { buffer: message, receive: None });
         Ok(Pending { ticket, peer: to, tag, sending: true })
     }
 
     fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError> {
         self.check(from, tag)?;
+        assert!(!into.is_open(), "a receive under way needs its length");
         let ticket = self.ticket();
-        self.receives.borrow_mut().insert(ticket, into);
+        self.under_way.borrow_mut().insert(ticket, UnderWay { buffer: into, receive: Some((from, tag)) });
         Ok(Pending { ticket, peer: from, tag, sending: false })
     }
 
     fn test(&self, pending: &Pending) -> Result<bool, CommError> {
+        if pending.sending && !self.world.options.rendezvous {
+            return Ok(true);
+        }
         let own = if pending.sending { pending.peer } else { self.rank };
         let queue = self.world.boxes[own].lock();
-        let mut messages = queue.messages.iter();
         let done = match pending.sending {
-            true => {
-                let waiting = messages.any(|m| m.from == self.rank && m.ticket == pending.ticket);
-                !self.world.options.rendezvous || !waiting
-            }
-            false => messages.any(|m| m.from == pending.peer && m.tag == pending.tag),
+            true => !queue.messages.iter().any(|m| m.from == self.rank && m.ticket == pending.ticket),
+            false => self.find(&queue, Some(pending.peer), pending.tag, pending.ticket).is_some(),
         };
-        // Whoever asks again and again has to hear that it is in vain. A rank posts before it is gone, so what is
-        // not in the queue now will not come.
         match self.lost(Some(pending.peer)) {
+            // Whoever polls would poll for ever. A rank posts before it is gone: what is not there will not come.
             Some(rank) if !done => Err(CommError::PeerLost { rank, tag: pending.tag }),
             _ => Ok(done),
         }
     }
 
     fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
-        let mut buffer = self
-            .receives
-            .borrow_mut()
-            .remove(&pending.ticket)
-            .expect("a pending operation belongs to the communicator that began it");
+        let under_way = self.under_way.borrow_mut().remove(&pending.ticket);
+        let mut buffer = under_way.expect("a pending operation belongs to the communicator that began it").buffer;
         if pending.sending {
             self.taken(pending.peer, pending.tag, pending.ticket)?;
         } else {
-            self.recv(pending.peer, pending.tag, &mut buffer)?;
+            self.receive(pending.peer, pending.tag, pending.ticket, &mut buffer)?;
         }
         Ok(buffer)
     }

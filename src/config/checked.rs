@@ -5,7 +5,8 @@
 //! rank 0 (as JSON) need no list of their own.
 
 use super::choices::{Activation, Init, LossKind, Mode, Model, OptimizerKind, RateScaling, Schedule};
-use super::values::{DataSplit, Dataset, GlobalBatch};
+use super::values::{Dataset, GlobalBatch};
+use crate::data::split::Fractions;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU64, NonZeroUsize};
 
@@ -39,10 +40,10 @@ pub struct Config {
     pub dataset: Dataset,
     /// `dataDir`.
     pub data_dir: String,
-    /// `label`; none: the last column.
+    /// `label`; none: the column with a usual name.
     pub label: Option<String>,
     /// `dataSplit`.
-    pub data_split: DataSplit,
+    pub data_split: Fractions,
     /// `folds`; 0: no cross-validation, otherwise 2 or more.
     pub folds: usize,
     /// `repeats` of the cross-validation.

@@ -145,6 +145,19 @@ choices! {
         JsonLines = "jsonl",
     }
 }
+choices! {
+    /// What `eval` measures on.
+    EvalPart {
+        /// The rows that trained.
+        Train = "train",
+        /// The rows that chose between models.
+        Validation = "validation",
+        /// The rows that were kept for the end.
+        Test = "test",
+        /// Every row.
+        All = "all",
+    }
+}
 
 #[cfg(test)]
 mod tests {

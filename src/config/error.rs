@@ -18,7 +18,7 @@ pub enum ConfigError {
         origin: Origin,
     },
     /// A variable with our prefix that is no key.
-    #[error("{name}: no key has this variable{}; correct or unset it", nearest_variable(.name))]
+    #[error("{name}: no key has this variable; correct or unset it{}", nearest_variable(.name))]
     UnknownVariable {
         /// The variable.
         name: String,

@@ -162,7 +162,7 @@ pub const KEYS: &[Key] = &[
     row("dataDir", "--data-dir", Kind::Text, all("datasets"),
         "Folder in which data sets are looked for"),
     row("label", "--label", Kind::Text, Fallback::Unset,
-        "Name of the column to predict; unset: the last column"),
+        "Name of the column to predict; unset: variety, label, class, species or target"),
     row("dataSplit", "--data-split", Kind::Shares, all("0.8/0.1/0.1"),
         "Shares to train, validate and test on"),
     row("folds", "--folds", count(0, 1_000_000), all("0"),
@@ -204,7 +204,7 @@ pub const KEYS: &[Key] = &[
 
     row("seed", "--seed", SEED, all("1"),
         "Number that all random draws derive from"),
-    row("threads", "--threads", count(0, 65_536), all("0"),
+    row("threads", "--threads", count(0, 1024), all("0"),
         "Threads of a rank; 0: as many as its cores allow"),
     row("deterministic", "--deterministic", Kind::Switch, all("false"),
         "The same bits at any number of ranks and threads"),

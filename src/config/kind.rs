@@ -4,7 +4,8 @@
 //! same mistake gets the same words everywhere.
 
 use super::suggest::{did_you_mean, suggest};
-use super::values::{DataSplit, Dataset};
+use super::values::Dataset;
+use crate::data::split::Fractions;
 use serde_json::Value;
 
 /// What a key's value may be.
@@ -34,7 +35,7 @@ pub enum Kind {
     Switch,
     /// Any text but none.
     Text,
-    /// Three shares, see [`DataSplit`].
+    /// Three shares, see [`Fractions`].
     Shares,
     /// A whole number above zero, or the word `full`.
     Batch,
@@ -106,9 +107,7 @@ impl Kind {
             },
             Self::Text if text.contains('\0') => Err(bad("holds a NUL character")),
             Self::Text => Ok(Value::from(text)),
-            Self::Shares => DataSplit::try_from(text.to_owned())
-                .map(|split| Value::from(String::from(split)))
-                .map_err(|why| bad(&why)),
+            Self::Shares => Fractions::parse(text).map(|split| Value::from(split.to_string())).map_err(|why| bad(&why)),
             Self::Dataset => {
                 Dataset::try_from(text.to_owned()).map(|dataset| Value::from(String::from(dataset))).map_err(|why| {
                     Problem { why, cure: cure() + &did_you_mean(suggest(text, Dataset::WORDS.iter().copied())) }

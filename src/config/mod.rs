@@ -30,7 +30,7 @@ mod bad_input;
 
 pub use checked::Config;
 pub use choices::{
-    Activation, Init, LossKind, Mode, Model, OptimizerKind, PredictFormat, Progress, RateScaling, Schedule,
+    Activation, EvalPart, Init, LossKind, Mode, Model, OptimizerKind, PredictFormat, Progress, RateScaling, Schedule,
 };
 pub use error::ConfigError;
 pub use kind::{Kind, Problem};
@@ -38,4 +38,4 @@ pub use origin::{Origin, Origins};
 pub use raw::{Entry, Raw};
 pub use resolve::resolve;
 pub use sources::Sources;
-pub use values::{DataSplit, Dataset, GlobalBatch};
+pub use values::{Dataset, GlobalBatch};

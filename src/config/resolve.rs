@@ -61,6 +61,21 @@ impl Config {
         }
         check_size(self, origins, dims, classes)
     }
+
+    /// Compares `folds` with the `rows` that were found: every fold needs one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Contradiction`] naming who asked for more folds than rows.
+    pub fn check_rows(&self, origins: &Origins, rows: usize) -> Result<(), ConfigError> {
+        if self.folds <= rows {
+            return Ok(());
+        }
+        Err(ConfigError::Contradiction {
+            origin: origins.of("folds").clone(),
+            what: format!("folds = {}, but {} has {rows} rows and every fold needs one", self.folds, self.dataset),
+            cure: format!("write a number of folds up to {rows}"),
+        })
+    }
 }
 
 fn check_folds(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
@@ -157,6 +172,17 @@ mod tests {
     fn resolved(sets: &[&str]) -> Result<(Config, Origins), ConfigError> {
         let sources = Sources { sets: sets.iter().map(|set| set.to_string()).collect(), ..Sources::default() };
         resolve(&sources.gather()?)
+    }
+
+    #[test]
+    fn more_folds_than_rows_are_refused() {
+        let (config, origins) = resolved(&["folds=10"]).unwrap();
+        config.check_rows(&origins, 10).unwrap();
+        let error = config.check_rows(&origins, 9).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let expected =
+            "--set: folds = 10, but iris has 9 rows and every fold needs one; write a number of folds up to 9";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

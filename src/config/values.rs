@@ -97,51 +97,6 @@ impl From<GlobalBatch> for BatchText {
     }
 }
 
-/// How the samples are shared out: three shares that add up to one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct DataSplit {
-    /// Share to train on; above zero.
-    pub train: f64,
-    /// Share to validate on after every epoch.
-    pub validation: f64,
-    /// Share to test on at the end.
-    pub test: f64,
-}
-
-impl TryFrom<String> for DataSplit {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let shares: Vec<f64> = text
-            .split('/')
-            .map(|share| share.trim().parse::<f64>())
-            .collect::<Result<_, _>>()
-            .map_err(|_| "has a share that is not a number".to_owned())?;
-        let [train, validation, test] = shares[..] else {
-            return Err(format!("has {} shares, not three", shares.len()));
-        };
-        // Also catches NaN, which no comparison admits.
-        if !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
-            return Err("has a share outside 0 to 1".to_owned());
-        }
-        if train == 0.0 {
-            return Err("leaves nothing to train on".to_owned());
-        }
-        let sum: f64 = shares.iter().sum();
-        if (sum - 1.0).abs() > 1e-6 {
-            return Err(format!("adds up to {sum}, not to 1"));
-        }
-        Ok(Self { train, validation, test })
-    }
-}
-
-impl From<DataSplit> for String {
-    fn from(split: DataSplit) -> String {
-        format!("{}/{}/{}", split.train, split.validation, split.test)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,24 +111,6 @@ mod tests {
             ("iris.txt", None),
         ] {
             assert_eq!(Dataset::try_from(text.to_owned()).ok(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_split_is_three_shares_of_one() {
-        let split = |text: &str| DataSplit::try_from(text.to_owned());
-        assert_eq!(String::from(split("0.8/0.1/0.1").unwrap()), "0.8/0.1/0.1");
-        assert_eq!(split("1/0/0").unwrap().train, 1.0);
-        for (text, why) in [
-            ("0.8/0.2", "2 shares"),
-            ("0.8/0.1/0.2", "adds up to 1.1"),
-            ("0/0.5/0.5", "nothing to train"),
-            ("NaN/0.5/0.5", "outside"),
-            ("1.2/-0.1/-0.1", "outside"),
-            ("a/b/c", "not a number"),
-        ] {
-            let problem = split(text).unwrap_err();
-            assert!(problem.contains(why), "{text}: {problem}");
         }
     }
 

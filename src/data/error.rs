@@ -89,7 +89,7 @@ pub enum DataError {
         known: String,
     },
     /// The parts of a split make no sense.
-    #[error("data split {text:?}: {why}; write train/validation/test, for example 0.8/0.1/0.1")]
+    #[error("data split {text:?} {why}; write train/validation/test, for example 0.8/0.1/0.1")]
     BadSplit {
         /// What was given.
         text: String,

@@ -5,10 +5,12 @@
 
 use super::DataError;
 use crate::rng::{Purpose, shuffle, stream};
+use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// The shares of the three parts; their sum is 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Fractions {
     /// Share of the training part, above 0.
     pub train: f64,
@@ -41,27 +43,54 @@ impl std::fmt::Display for Fractions {
     }
 }
 
+impl Fractions {
+    /// Reads `train/validation/test`.
+    ///
+    /// # Errors
+    /// What is wrong with the text, as the end of a sentence about it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let shares: Vec<f64> = text
+            .split('/')
+            .map(|share| share.trim().parse::<f64>())
+            .collect::<Result<_, _>>()
+            .map_err(|_| "has a share that is not a number".to_owned())?;
+        let [train, validation, test] = shares[..] else {
+            return Err(format!("has {} shares, not 3", shares.len()));
+        };
+        // Also catches NaN, which no comparison admits.
+        if !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
+            return Err("has a share outside 0 to 1".to_owned());
+        }
+        if train == 0.0 {
+            return Err("leaves nothing to train on".to_owned());
+        }
+        let sum: f64 = shares.iter().sum();
+        if (sum - 1.0).abs() > 1e-6 {
+            return Err(format!("adds up to {sum}, not to 1"));
+        }
+        Ok(Self { train, validation, test })
+    }
+}
+
 impl FromStr for Fractions {
     type Err = DataError;
 
     fn from_str(text: &str) -> Result<Self, DataError> {
-        let bad = |why: String| DataError::BadSplit { text: text.to_owned(), why };
-        let number = |part: &str| part.trim().parse::<f64>().map_err(|_| bad(format!("{part:?} is not a number")));
-        let shares = text.split('/').map(number).collect::<Result<Vec<_>, _>>()?;
-        let [train, validation, test] = shares[..] else {
-            return Err(bad(format!("{} shares, not 3", shares.len())));
-        };
-        if let Some(share) = shares.iter().find(|share| !(0.0..=1.0).contains(*share)) {
-            return Err(bad(format!("{share} is not between 0 and 1")));
-        }
-        if train == 0.0 {
-            return Err(bad("nothing is left to train on".to_owned()));
-        }
-        let sum: f64 = shares.iter().sum();
-        if (sum - 1.0).abs() > 1e-6 {
-            return Err(bad(format!("the shares add up to {sum}, not 1")));
-        }
-        Ok(Self { train, validation, test })
+        Self::parse(text).map_err(|why| DataError::BadSplit { text: text.to_owned(), why })
+    }
+}
+
+impl TryFrom<String> for Fractions {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Fractions> for String {
+    fn from(fractions: Fractions) -> String {
+        fractions.to_string()
     }
 }
 
@@ -197,12 +226,12 @@ mod tests {
         assert_eq!(" 0.7 / 0.1 / 0.2 ".parse::<Fractions>().unwrap().test, 0.2);
         for (text, expected) in [
             ("0.8/0.2", "2 shares, not 3"),
-            ("", "\"\" is not a number"),
-            ("0.8/x/0.1", "\"x\" is not a number"),
-            ("0.8/0.1/0.2", "not 1"),
-            ("1.1/-0.1/0", "1.1 is not between 0 and 1"),
-            ("0/0.5/0.5", "nothing is left to train on"),
-            ("NaN/0/1", "NaN is not between 0 and 1"),
+            ("", "has a share that is not a number"),
+            ("0.8/x/0.1", "has a share that is not a number"),
+            ("0.8/0.1/0.2", "adds up to 1.1"),
+            ("1.1/-0.1/0", "has a share outside 0 to 1"),
+            ("0/0.5/0.5", "leaves nothing to train on"),
+            ("NaN/0/1", "has a share outside 0 to 1"),
         ] {
             let message = text.parse::<Fractions>().unwrap_err().to_string();
             assert!(message.contains(expected) && message.contains("for example 0.8/0.1/0.1"), "{text}: {message}");

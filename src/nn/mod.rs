@@ -33,7 +33,7 @@ pub use cost::Cost;
 pub use error::NetError;
 pub use init::Init;
 pub use layer::{At, Inputs, Layer, TensorSpec};
-pub use loss::{Loss, Tally};
+pub use loss::{Loss, Tally, argmax};
 pub use network::{Network, Node, Output, Tensor, ValueId};
 pub use objective::{BatchObjective, Objective};
 pub use part::Part;

@@ -117,6 +117,9 @@ pub(super) fn end_lines(run: &RunJson, dir: &Path, unit: &str) -> Vec<String> {
     let place = quoted(&dir.to_string_lossy());
     lines.push(format!("results in {place}"));
     lines.push(match (run.state, figures) {
+        (State::Complete, _) if run.cv.is_some() => {
+            "next: the same command without --folds trains a model to keep".into()
+        }
         (State::Complete, Some(_)) => format!("next: ./goai-rs eval {place}"),
         (State::Checkpointed, _) => {
             format!("next: the same command with --run-dir {place} --resume auto")
@@ -133,11 +136,10 @@ fn result_lines(figures: &Final, dataset: &str, unit: &str) -> Vec<String> {
     fit.extend(figures.train_loss.map(|loss| format!("train loss {loss:.4}")));
     fit.extend(figures.val_acc.map(|share| format!("validation accuracy {share:.3}")));
     lines.push(fit.join(", "));
-    lines.extend(
-        figures
-            .test_acc
-            .map(|share| format!("test accuracy {share:.3} on {dataset} test, {} {unit}", figures.test_size)),
-    );
+    lines.extend(figures.test_acc.map(|share| {
+        let few = if figures.test_size < 100 { " (few: --folds 10 --repeats 5 says more)" } else { "" };
+        format!("test accuracy {share:.3} on {dataset} test, {} {unit}{few}", figures.test_size)
+    }));
     let mut cost = Vec::new();
     cost.extend(figures.elapsed_s.map(|seconds| format!("{seconds:.2} s")));
     cost.extend(figures.samples_per_s.map(|speed| format!("{} samples/s", short(speed))));
@@ -219,7 +221,7 @@ model  iris_mlp, 833 parameters, 3.3 kB a rank and step to exchange
         let lines = end_lines(&run, Path::new("runs/a b"), "rows");
         let expected = "\
 train loss 0.0423, validation accuracy 0.933
-test accuracy 1.000 on iris test, 15 rows
+test accuracy 1.000 on iris test, 15 rows (few: --folds 10 --repeats 5 says more)
 0.25 s, 123.5 k samples/s, 34 % of the time in communication
 weights 00000000000000ab
 results in 'runs/a b'

@@ -113,16 +113,16 @@ fn compare(rows: &mut [SpeedupRow]) {
 /// The table, then a line for each run left out.
 impl fmt::Display for Speedup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["mode, data, model", "ranks", "samples/s", "seconds", "speed-up", "efficiency"];
+        let head = ["ranks", "samples/s", "seconds", "speed-up", "efficiency", "mode, data, model"];
         let mut lines = vec![head.map(str::to_owned).to_vec()];
         lines.extend(self.rows.iter().map(|row| {
             vec![
-                row.what.clone(),
                 row.ranks.to_string(),
                 short(row.samples_per_s),
                 row.elapsed_s.map_or("-".into(), |seconds| format!("{seconds:.2}")),
                 format!("{:.2}", row.speedup),
                 format!("{:.0} %", row.efficiency * 100.0),
+                row.what.clone(),
             ]
         }));
         f.write_str(&table(&lines))?;
@@ -167,12 +167,12 @@ mod tests {
         assert_eq!(figures, [(1, 1.0, 1.0), (1, 0.8, 0.8), (4, 3.0, 0.75), (2, 1.0, 1.0), (4, 1.5, 0.75)]);
         let text = speedup.to_string();
         let expected = "\
-mode, data, model        ranks  samples/s  seconds  speed-up  efficiency
-allreduce iris iris_mlp      1     10.0 k     2.00      1.00       100 %
-allreduce iris iris_mlp      1      8.0 k     2.00      0.80        80 %
-allreduce iris iris_mlp      4     30.0 k     2.00      3.00        75 %
-sendrecv iris iris_mlp       2        200     2.00      1.00       100 %
-sendrecv iris iris_mlp       4        300     2.00      1.50        75 %
+ranks  samples/s  seconds  speed-up  efficiency        mode, data, model
+1         10.0 k     2.00      1.00       100 %  allreduce iris iris_mlp
+1          8.0 k     2.00      0.80        80 %  allreduce iris iris_mlp
+4         30.0 k     2.00      3.00        75 %  allreduce iris iris_mlp
+2            200     2.00      1.00       100 %   sendrecv iris iris_mlp
+4            300     2.00      1.50        75 %   sendrecv iris iris_mlp
 ";
         assert!(text.starts_with(expected), "{text}");
         let left: Vec<_> = text.lines().skip(6).collect();

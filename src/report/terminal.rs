@@ -9,7 +9,7 @@ pub use super::lines::Head;
 use super::lines::{end_lines, figures, head_lines};
 use crate::event::EpochRecord;
 use crate::run::error::one_line;
-use crate::run::state::RunJson;
+use crate::run::state::{RunJson, hex_hash};
 use crate::units::Seconds;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
@@ -51,13 +51,19 @@ pub struct Terminal {
     progress: Progress,
     bar: ProgressBar,
     epochs: u64,
+    hashes: bool,
     last_line: Option<Seconds>,
 }
 
 impl Terminal {
     /// A terminal that writes to `out`; the bar alone goes to stderr.
     pub fn new(progress: Progress, out: Box<dyn Write + Send>) -> Self {
-        Self { out, progress, bar: ProgressBar::hidden(), epochs: 0, last_line: None }
+        Self { out, progress, bar: ProgressBar::hidden(), epochs: 0, hashes: false, last_line: None }
+    }
+
+    /// From now on every epoch's line shows the hash of the weights, which is equal on all ranks.
+    pub fn show_hashes(&mut self) {
+        self.hashes = true;
     }
 
     /// Says what is going to run.
@@ -95,7 +101,12 @@ impl Terminal {
                 let due = self.last_line.is_none_or(|last| (now - last) >= SHORTEST);
                 if due || record.epoch == 1 || record.epoch == self.epochs {
                     let (epoch, of) = (padded(record.epoch, self.epochs), self.epochs);
-                    self.line(&format!("epoch {epoch}/{of}  {}", figures(record)));
+                    let hash = if self.hashes {
+                        format!("  weights {}", hex_hash(record.weights_hash))
+                    } else {
+                        String::new()
+                    };
+                    self.line(&format!("epoch {epoch}/{of}  {}{hash}", figures(record)));
                     self.last_line = Some(now);
                 }
             }

@@ -8,6 +8,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// Bytes of the file that tries a directory out.
+const TRIAL: usize = 64 << 10;
+
 /// The directory of one run, writable when it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir {
@@ -47,17 +50,21 @@ impl RunDir {
         if path.as_os_str().is_empty() {
             return Err(RunError::EmptyPath);
         }
-        fs::create_dir_all(path).map_err(RunError::io(path, "make the run directory"))?;
+        let made: Vec<PathBuf> = missing(path);
         let dir = Self { path: path.to_owned() };
-        // symlink_metadata: a run.json that is a dangling link still means that somebody was here.
-        if fs::symlink_metadata(dir.file("run.json")).is_ok() {
-            return Err(RunError::HoldsRun { path: path.to_owned() });
-        }
-        dir.try_out()?;
+        let tried = fs::create_dir_all(path).map_err(RunError::io(path, "make the run directory")).and_then(|()| {
+            // symlink_metadata: a run.json that is a dangling link still means that somebody was here.
+            match fs::symlink_metadata(dir.file("run.json")) {
+                Ok(_) => Err(RunError::HoldsRun { path: path.to_owned() }),
+                Err(_) => dir.try_out(),
+            }
+        });
+        tried.inspect_err(|_| take_back(&made))?;
         Ok(dir)
     }
 
     fn numbered(root: &Path, name: &str) -> Result<Self, RunError> {
+        let mut made = missing(root);
         fs::create_dir_all(root).map_err(RunError::io(root, "make the directory of runs"))?;
         let mut number = 1;
         loop {
@@ -66,13 +73,17 @@ impl RunDir {
             // create_dir decides who owns a name when two jobs start in the same second.
             match fs::create_dir(&path) {
                 Ok(()) => {
+                    made.insert(0, path.clone());
                     let dir = Self { path };
-                    dir.try_out()?;
+                    dir.try_out().inspect_err(|_| take_back(&made))?;
                     point_latest_at(root, &name);
                     return Ok(dir);
                 }
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(why) => return Err(RunError::io(&path, "make the run directory")(why)),
+                Err(why) => {
+                    take_back(&made);
+                    return Err(RunError::io(&path, "make the run directory")(why));
+                }
             }
         }
     }
@@ -95,15 +106,29 @@ impl RunDir {
         write_atomic(&self.file(name), bytes)
     }
 
-    /// Writes a small file to the disk and removes it: a full disk, too, is found before training.
+    /// Writes a file to the disk and removes it: a full disk, too, is found before training. The file is as large as
+    /// what a run begins with, so that those files find room once this one did.
     fn try_out(&self) -> Result<(), RunError> {
         let trial = beside(&self.file("trial"));
         let written = File::create(&trial).and_then(|mut file| {
-            file.write_all(&[0; 4096])?;
+            file.write_all(&[0; TRIAL])?;
             file.sync_all()
         });
         let _ = fs::remove_file(&trial);
         written.map_err(RunError::io(&self.path, "write into the run directory"))
+    }
+}
+
+/// The directories that are missing on the way to `path`, itself included, the deepest first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    let above = path.ancestors().filter(|above| !above.as_os_str().is_empty());
+    above.take_while(|above| !above.exists()).map(Path::to_owned).collect()
+}
+
+/// Removes directories that were made in vain; one in which somebody put something meanwhile stays.
+fn take_back(made: &[PathBuf]) {
+    for directory in made {
+        let _ = fs::remove_dir(directory);
     }
 }
 
@@ -197,5 +222,21 @@ mod tests {
         let error = RunDir::numbered(&file, "a").unwrap_err();
         assert!(error.to_string().starts_with(file.to_str().unwrap()), "{error}");
         assert_eq!(fs::read(&file).unwrap(), b"x");
+    }
+
+    #[test]
+    fn what_was_made_in_vain_is_taken_back_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("mine/new/er");
+        fs::create_dir(root.path().join("mine")).unwrap();
+        let made = missing(&deep);
+        assert_eq!(made, [deep.clone(), root.path().join("mine/new")]);
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(root.path().join("mine/new/other"), "x").unwrap();
+        take_back(&made);
+        assert!(!deep.exists() && root.path().join("mine/new/other").exists());
+        fs::remove_file(root.path().join("mine/new/other")).unwrap();
+        take_back(&made);
+        assert_eq!(fs::read_dir(root.path().join("mine")).unwrap().count(), 0);
     }
 }

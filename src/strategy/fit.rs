@@ -5,7 +5,7 @@
 //! checked after every epoch.
 
 use super::learner::Learner;
-use super::stepper::Stepper;
+use super::stepper::{Stepper, bytes_per_exchange};
 use super::{Cursor, Exchange, Job, State, Task, TrainError, Turn, evaluate};
 use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
 use crate::data::order::{StepPlan, balanced, epoch_order};
@@ -91,7 +91,7 @@ pub(super) fn train(
         train_samples: task.train.len(),
         global_batch: global,
         steps_per_epoch: plan.steps() as u64,
-        bytes_per_exchange: stepper.bytes(),
+        bytes_per_exchange: bytes_per_exchange(task.network, task.hyper.micro_chunk),
     });
     let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
     let (mut loop_s, mut talk_s) = (0.0, 0.0);

@@ -19,6 +19,7 @@ pub use error::TrainError;
 pub use evaluate::evaluate;
 pub use fit::{Ending, Fit};
 pub use job::{Cursor, Job, JobError, State, Turn};
+pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
 
 use crate::comm::{Communicator, Metered, Reduce, Values};

@@ -33,6 +33,12 @@ struct OrderFree {
     sum: OrderFreeSum,
 }
 
+/// Payload bytes that a rank gives to the others in one step; with a micro-chunk the sum is order-free.
+pub fn bytes_per_exchange(network: &Network, micro_chunk: Option<usize>) -> u64 {
+    let size = if micro_chunk.is_some() { 8 } else { 4 };
+    (network.theta_len() + TAIL) as u64 * size
+}
+
 impl Stepper {
     /// A stepper for a network; with a micro-chunk the sum is order-free.
     pub fn new(network: &Network, micro_chunk: Option<usize>) -> Self {
@@ -47,12 +53,6 @@ impl Stepper {
                 sum: OrderFreeSum::new(spans),
             }),
         }
-    }
-
-    /// Payload bytes of one exchange.
-    pub fn bytes(&self) -> u64 {
-        let size = if self.order_free.is_some() { 8 } else { 4 };
-        self.packed.len() as u64 * size
     }
 
     /// The most samples that this rank passes to its learner at once.

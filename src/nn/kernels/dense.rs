@@ -68,7 +68,7 @@ impl DenseKernel {
             0 => forward_wide(self.isa, dims, f, theta, x, y),
             len => {
                 let packed = &mut packed[self.packed_at..self.packed_at + len];
-                pack(dims, theta, packed);
+                pack(self.isa, dims, theta, packed);
                 forward_narrow(self.isa, dims, f, packed, x, y);
             }
         }
@@ -92,24 +92,12 @@ impl DenseKernel {
             4.. => grad_weights_4(self.isa, dims, x, dz, dtheta),
             _ => grad_weights_1(self.isa, dims, x, dz, dtheta),
         }
-        let db = &mut dtheta[dims.inputs * dims.outputs..];
-        for (o, db) in db.iter_mut().enumerate() {
-            *db = dz.iter().skip(o).step_by(dims.ldy).sum();
-        }
+        grad_bias(self.isa, dims, dz, &mut dtheta[dims.inputs * dims.outputs..]);
     }
 }
 
-/// Copies `W [out, in]` to `[in, ldy]` with zero padding, and the bias behind it.
-fn pack(dims: Dims, theta: &[f32], packed: &mut [f32]) {
-    let (weights, bias) = theta.split_at(dims.inputs * dims.outputs);
-    for (o, row) in weights.chunks_exact(dims.inputs).enumerate() {
-        for (w, to) in row.iter().zip(packed[o..].iter_mut().step_by(dims.ldy)) {
-            *to = *w;
-        }
-    }
-    packed[dims.inputs * dims.ldy..][..dims.outputs].copy_from_slice(bias);
-}
-
+multiversion! { fn pack(dims: Dims, theta: &[f32], packed: &mut [f32]) = pack_body }
+multiversion! { fn grad_bias(dims: Dims, dz: &[f32], db: &mut [f32]) = grad_bias_body }
 multiversion! { fn forward_narrow(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) = forward_narrow_body }
 multiversion! { fn forward_wide(dims: Dims, f: Activation, theta: &[f32], x: &[f32], y: &mut [f32]) = forward_wide_body }
 multiversion! { fn grad_input_8(dims: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) = grad_input_lanes_8 }
@@ -134,27 +122,52 @@ macro_rules! row_tiles {
     };
 }
 
+/// Copies `W [out, in]` to `[in, ldy]` and the bias behind it, four outputs at a time.
+/// Some of the padding repeats an output; nobody reads what comes of it.
 #[inline(always)]
-fn forward_narrow_body<const FMA: bool>(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) {
-    row_tiles!(dims, narrow_rows::<FMA>(f, packed, x, y));
+fn pack_body<const FMA: bool>(d: Dims, theta: &[f32], packed: &mut [f32]) {
+    let (weights, bias) = theta.split_at(d.inputs * d.outputs);
+    let (to, to_bias) = packed.split_at_mut(d.inputs * d.ldy);
+    for (four, rows) in weights.chunks(4 * d.inputs).enumerate() {
+        let row = |k: usize| rows.chunks_exact(d.inputs).nth(k).unwrap_or(&rows[..d.inputs]);
+        let columns = row(0).iter().zip(row(1)).zip(row(2)).zip(row(3));
+        for (to, (((a, b), c), e)) in to.chunks_exact_mut(d.ldy).zip(columns) {
+            store(to, 4 * four, &[*a, *b, *c, *e]);
+        }
+    }
+    to_bias[..d.outputs].copy_from_slice(bias);
+}
+
+/// `db[o] = Σ_b dz[b, o]`, a register of outputs at a time.
+#[inline(always)]
+fn grad_bias_body<const FMA: bool>(d: Dims, dz: &[f32], db: &mut [f32]) {
+    for (lane, db) in db.chunks_mut(LANE).enumerate() {
+        let mut sum = [0.0f32; LANE];
+        for row in dz.chunks_exact(d.ldy).take(d.batch) {
+            let dz: [f32; LANE] = load(row, lane * LANE);
+            for (sum, dz) in sum.iter_mut().zip(&dz) {
+                *sum += dz;
+            }
+        }
+        db.copy_from_slice(&sum[..db.len()]);
+    }
 }
 
 #[inline(always)]
-fn narrow_rows<const FMA: bool, const R: usize>(
-    d: Dims,
-    b: usize,
-    f: Activation,
-    packed: &[f32],
-    x: &[f32],
-    y: &mut [f32],
-) {
+fn forward_narrow_body<const FMA: bool>(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) {
+    row_tiles!(dims, narrow_rows::<FMA>(packed, x, y));
+    f.apply::<FMA>(y);
+}
+
+#[inline(always)]
+fn narrow_rows<const FMA: bool, const R: usize>(d: Dims, b: usize, packed: &[f32], x: &[f32], y: &mut [f32]) {
     let mut o = 0;
     while o + 2 * LANE <= d.ldy {
-        narrow_tile::<FMA, R, 2>(d, b, o, f, packed, x, y);
+        narrow_tile::<FMA, R, 2>(d, b, o, packed, x, y);
         o += 2 * LANE;
     }
     if o < d.ldy {
-        narrow_tile::<FMA, R, 1>(d, b, o, f, packed, x, y);
+        narrow_tile::<FMA, R, 1>(d, b, o, packed, x, y);
     }
 }
 
@@ -164,7 +177,6 @@ fn narrow_tile<const FMA: bool, const R: usize, const V: usize>(
     d: Dims,
     b: usize,
     o: usize,
-    f: Activation,
     packed: &[f32],
     x: &[f32],
     y: &mut [f32],
@@ -184,26 +196,20 @@ fn narrow_tile<const FMA: bool, const R: usize, const V: usize>(
     }
     for (r, sums) in sums.into_iter().enumerate() {
         for (v, sum) in sums.into_iter().enumerate() {
-            store(y, (b + r) * d.ldy + o + v * LANE, &f.lane::<FMA, LANE>(sum));
+            store(y, (b + r) * d.ldy + o + v * LANE, &sum);
         }
     }
 }
 
 #[inline(always)]
 fn forward_wide_body<const FMA: bool>(dims: Dims, f: Activation, theta: &[f32], x: &[f32], y: &mut [f32]) {
-    row_tiles!(dims, wide_rows::<FMA>(f, theta, x, y));
+    row_tiles!(dims, wide_rows::<FMA>(theta, x, y));
+    f.apply::<FMA>(y);
 }
 
 /// `R` rows against each output: dot products over the input, `R` by 2 at a time.
 #[inline(always)]
-fn wide_rows<const FMA: bool, const R: usize>(
-    d: Dims,
-    b: usize,
-    f: Activation,
-    theta: &[f32],
-    x: &[f32],
-    y: &mut [f32],
-) {
+fn wide_rows<const FMA: bool, const R: usize>(d: Dims, b: usize, theta: &[f32], x: &[f32], y: &mut [f32]) {
     let (weights, bias) = theta.split_at(d.inputs * d.outputs);
     let rows: [&[f32]; R] = std::array::from_fn(|r| &x[(b + r) * d.ldx..][..d.inputs]);
     let whole = d.inputs - d.inputs % LANE;
@@ -221,7 +227,7 @@ fn wide_rows<const FMA: bool, const R: usize>(
         for (r, sum) in sums.iter().enumerate() {
             let tail: f32 = (whole..d.inputs).map(|i| w[i] * rows[r][i]).sum();
             let z = sum.iter().sum::<f32>() + tail + bias;
-            y[(b + r) * d.ldy + o] = f.lane::<FMA, 1>([z])[0];
+            y[(b + r) * d.ldy + o] = z;
         }
     }
 }
@@ -285,7 +291,7 @@ fn grad_weights_body<const FMA: bool, const L: usize>(d: Dims, x: &[f32], dz: &[
     }
 }
 
-/// `dW[o, i] = Σ_b dz[b, o] x[b, i]` for `R` outputs and each register of inputs.
+/// `dW[o, i] = Σ_b dz[b, o] x[b, i]` for `R` outputs and pairs of registers of inputs.
 #[inline(always)]
 fn grad_weights_rows<const FMA: bool, const L: usize, const R: usize>(
     d: Dims,
@@ -294,19 +300,40 @@ fn grad_weights_rows<const FMA: bool, const L: usize, const R: usize>(
     dz: &[f32],
     dw: &mut [f32],
 ) {
-    for i in lane_starts::<L>(d.inputs) {
-        let mut sums = [[0.0f32; L]; R];
-        for (x, dz) in x.chunks_exact(d.ldx).zip(dz.chunks_exact(d.ldy)).take(d.batch) {
-            let x: [f32; L] = load(x, i);
-            let dz: [f32; R] = load(dz, o);
-            for (sum, dz) in sums.iter_mut().zip(&dz) {
-                for (sum, x) in sum.iter_mut().zip(&x) {
+    let mut starts = lane_starts::<L>(d.inputs);
+    while let Some(i) = starts.next() {
+        match starts.next() {
+            Some(j) => grad_weights_tile::<FMA, L, R, 2>(d, o, [i, j], x, dz, dw),
+            None => grad_weights_tile::<FMA, L, R, 1>(d, o, [i], x, dz, dw),
+        }
+    }
+}
+
+/// `R` outputs by `V` registers of inputs, summed over the batch.
+#[inline(always)]
+fn grad_weights_tile<const FMA: bool, const L: usize, const R: usize, const V: usize>(
+    d: Dims,
+    o: usize,
+    starts: [usize; V],
+    x: &[f32],
+    dz: &[f32],
+    dw: &mut [f32],
+) {
+    let mut sums = [[[0.0f32; L]; V]; R];
+    for (x, dz) in x.chunks_exact(d.ldx).zip(dz.chunks_exact(d.ldy)).take(d.batch) {
+        let x: [[f32; L]; V] = std::array::from_fn(|v| load(x, starts[v]));
+        let dz: [f32; R] = load(dz, o);
+        for (sums, dz) in sums.iter_mut().zip(&dz) {
+            for (sum, x) in sums.iter_mut().zip(&x) {
+                for (sum, x) in sum.iter_mut().zip(x) {
                     *sum = mul_add::<FMA>(*dz, *x, *sum);
                 }
             }
         }
-        for (r, sum) in sums.iter().enumerate() {
-            store(dw, (o + r) * d.inputs + i, sum);
+    }
+    for (r, sums) in sums.iter().enumerate() {
+        for (sum, start) in sums.iter().zip(starts) {
+            store(dw, (o + r) * d.inputs + start, sum);
         }
     }
 }

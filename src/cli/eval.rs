@@ -1,0 +1,315 @@
+//! `goai-rs eval RUN`: how good a trained model is, and on which rows that was measured.
+//!
+//! The data are loaded and split again, by the seed and the shares in the model file: the rows of
+//! the test part are the ones that training has never seen.
+
+use super::args::EvalArgs;
+use super::failure::{DATA, Failure};
+use super::model::LoadedModel;
+use super::printed::printed;
+use crate::config::EvalPart;
+use crate::data::split::{Fractions, Split, stratified};
+use crate::data::standardize::Standardizer;
+use crate::data::{Dataset, source};
+use crate::nn::{Tally, argmax};
+use crate::report::confusion::Confusion;
+use crate::run::error::{one_line, show};
+use serde_json::json;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Exit code of a part that was asked for and has no rows.
+const USAGE: u8 = 2;
+
+/// Prints loss, accuracy, confusion matrix and the figures of each class.
+///
+/// Without `--part`, measured is the test part; where the split has none, the validation part, and
+/// where it has neither, the training part. Another `--dataset` is measured on all its rows.
+///
+/// # Errors
+/// A bad model (4), bad or missing data (4), an empty part (2), output that cannot be written (4).
+pub fn eval(args: &EvalArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let model = LoadedModel::load(&args.run)?;
+    let chosen = Chosen::load(args, &model)?;
+    let measured = measure(&model, &chosen)?;
+    printed(match args.json {
+        true => write_json(args, &model, &chosen, &measured, out),
+        false => write_text(&chosen, &measured, out),
+    })
+}
+
+/// The rows that are measured, as the model sees them, and what they are called.
+struct Chosen {
+    rows: Dataset,
+    data: String,
+    part: EvalPart,
+    note: Option<&'static str>,
+}
+
+/// What came out.
+struct Measured {
+    tally: Tally,
+    confusion: Confusion,
+}
+
+impl Chosen {
+    fn load(args: &EvalArgs, model: &LoadedModel) -> Result<Self, Failure> {
+        let meta = &model.meta;
+        let data = args.dataset.as_ref().unwrap_or(&meta.dataset);
+        let data_dir = args.data_dir.as_deref().unwrap_or(Path::new(&meta.data_dir));
+        let whole = source::load(data, data_dir, meta.label.as_deref())?.aligned(&meta.columns, &meta.classes)?;
+        let fractions: Fractions =
+            meta.data_split.parse().map_err(|why| Failure::new(DATA, format!("{}: {why}", show(&args.run))))?;
+        let split = stratified(&whole.labels, whole.num_classes(), fractions, meta.seed);
+        let other = *data != meta.dataset;
+        let part = args.part.unwrap_or(if other { EvalPart::All } else { last_part(&split) });
+        let rows = match part {
+            EvalPart::Train => whole.select(&split.train),
+            EvalPart::Validation => whole.select(&split.validation),
+            EvalPart::Test => whole.select(&split.test),
+            EvalPart::All => whole.clone(),
+        };
+        if rows.is_empty() {
+            let cure = format!("the data are split {}; use --part {}", one_line(&meta.data_split), last_part(&split));
+            return Err(Failure::new(USAGE, format!("--part {part}: this part has no rows, {cure}")));
+        }
+        let note = (!other && changed(&whole, &split, &model.standardizer))
+            .then_some("these are not the data that the model was trained on: rows it has seen may be among them");
+        Ok(Self { rows, data: data.clone(), part, note })
+    }
+}
+
+/// The part that training has used least and that has rows.
+fn last_part(split: &Split) -> EvalPart {
+    match (split.test.is_empty(), split.validation.is_empty()) {
+        (false, _) => EvalPart::Test,
+        (true, false) => EvalPart::Validation,
+        (true, true) => EvalPart::Train,
+    }
+}
+
+/// Whether the training part has other means and deviations than the one the model was trained on:
+/// then its split is another one, too. Rounding differs between machines, so equal means close.
+fn changed(whole: &Dataset, split: &Split, fitted: &Standardizer) -> bool {
+    let again = Standardizer::fit(&whole.features, &split.train);
+    let far = |a: f32, b: f32, scale: f32| (f64::from(a) - f64::from(b)).abs() > 1e-4 * f64::from(scale);
+    (0..whole.dims()).any(|column| {
+        let scale = fitted.deviations[column];
+        let mean_scale = scale.max(fitted.means[column].abs());
+        far(again.means[column], fitted.means[column], mean_scale) || far(again.deviations[column], scale, scale)
+    })
+}
+
+fn measure(model: &LoadedModel, chosen: &Chosen) -> Result<Measured, Failure> {
+    let labels = &chosen.rows.labels;
+    let mut confusion = Confusion::new(model.meta.classes.clone());
+    let mut tally = Tally::default();
+    let done = model.forward(&chosen.rows.features, Some(labels), |start, outputs, block| {
+        tally += block;
+        for (outputs, &label) in outputs.rows().into_iter().zip(&labels[start..]) {
+            confusion.add(label as usize, argmax(outputs.to_slice().expect("rows are contiguous")));
+        }
+    });
+    let too_large = |row| {
+        let text =
+            format!("row {} of {}: its values are too large for this model; correct them", row + 1, chosen.title());
+        Failure::new(DATA, text)
+    };
+    done.map_err(too_large)?;
+    Ok(Measured { tally, confusion })
+}
+
+impl Chosen {
+    /// What was measured on, and its size: `iris test part, 15 rows`.
+    fn title(&self) -> String {
+        let data = one_line(&self.data);
+        let rows = match self.rows.len() {
+            1 => "1 row".to_owned(),
+            rows => format!("{rows} rows"),
+        };
+        match self.part {
+            EvalPart::All => format!("{data}, all {rows}"),
+            EvalPart::Train => format!("{data} training part, {rows}"),
+            part => format!("{data} {part} part, {rows}"),
+        }
+    }
+}
+
+fn write_text(chosen: &Chosen, measured: &Measured, out: &mut dyn Write) -> io::Result<()> {
+    let Measured { tally, confusion } = measured;
+    let figure = |value: Option<f64>| value.unwrap_or(f64::NAN);
+    writeln!(out, "{}", chosen.title())?;
+    if let Some(note) = chosen.note {
+        writeln!(out, "note: {note}")?;
+    }
+    writeln!(out, "loss      {:.4}", figure(tally.mean_loss()))?;
+    let share = 100.0 * figure(tally.accuracy());
+    writeln!(out, "accuracy  {share:.1} % ({} of {})", tally.correct, tally.samples)?;
+    write!(out, "\n{confusion}")?;
+    out.flush()
+}
+
+fn write_json(
+    args: &EvalArgs,
+    model: &LoadedModel,
+    chosen: &Chosen,
+    measured: &Measured,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut all = json!({
+        "model": args.run.to_string_lossy(),
+        "weights_hash": model.meta.weights_hash,
+        "dataset": chosen.data,
+        "part": chosen.part,
+        "rows": chosen.rows.len(),
+        "loss": measured.tally.mean_loss(),
+        "note": chosen.note,
+    });
+    if let (Some(all), serde_json::Value::Object(figures)) = (all.as_object_mut(), measured.confusion.to_json()) {
+        all.extend(figures);
+    }
+    writeln!(out, "{all:#}")?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model_tests::Handmade;
+    use super::super::printed::Refusing;
+    use super::*;
+    use crate::nn::Loss;
+    use serde_json::Value;
+    use std::io::ErrorKind;
+    use std::path::PathBuf;
+
+    fn args(run: &Path) -> EvalArgs {
+        EvalArgs { run: run.to_owned(), part: None, dataset: None, data_dir: None, json: false }
+    }
+
+    fn text(args: &EvalArgs) -> Result<String, Failure> {
+        let mut out = Vec::new();
+        let result = eval(args, &mut out);
+        assert!(result.is_ok() || out.is_empty(), "a failure prints nothing on the output");
+        result.map(|()| String::from_utf8(out).unwrap())
+    }
+
+    fn json(args: &EvalArgs) -> Value {
+        serde_json::from_str(&text(&EvalArgs { json: true, ..args.clone() }).unwrap()).unwrap()
+    }
+
+    /// A saved model whose standardisation is fitted on its own training part, as training does it.
+    fn saved(root: &Path, split: &str) -> PathBuf {
+        let mut model = Handmade::by_petal_width();
+        model.meta.data_split = split.into();
+        let iris = source::load("iris", Path::new("none"), None).unwrap();
+        let rows = stratified(&iris.labels, 3, split.parse().unwrap(), model.meta.seed);
+        let fitted = Standardizer::fit(&iris.features, &rows.train);
+        (model.meta.means, model.meta.deviations) = (fitted.means, fitted.deviations);
+        model.save(root);
+        root.to_owned()
+    }
+
+    #[test]
+    fn text_says_what_was_measured_on_how_many_rows() {
+        let root = tempfile::tempdir().unwrap();
+        let text = text(&args(&saved(root.path(), "0.8/0.1/0.1"))).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "iris test part, 15 rows");
+        assert!(lines[1].starts_with("loss      0."), "{text}");
+        assert!(lines[2].starts_with("accuracy  ") && lines[2].ends_with(" of 15)"), "{text}");
+        assert!(lines[4].starts_with("true \\ guess") && text.contains("precision  recall     f1  samples"), "{text}");
+        assert_eq!(lines.len(), 13);
+    }
+
+    #[test]
+    fn json_has_the_figures_of_the_same_rows() {
+        let root = tempfile::tempdir().unwrap();
+        let all = json(&EvalArgs { part: Some(EvalPart::All), ..args(&saved(root.path(), "0.8/0.1/0.1")) });
+        assert_eq!((&all["dataset"], &all["part"], &all["rows"]), (&json!("iris"), &json!("all"), &json!(150)));
+        assert!(all["note"].is_null() && all["loss"].as_f64().unwrap() < 1.0, "{all}");
+        // Petal width alone tells the flowers apart; setosas are never taken for another kind.
+        let accuracy = all["accuracy"].as_f64().unwrap();
+        assert!((0.9..0.99).contains(&accuracy), "{all}");
+        assert_eq!(all["matrix"][0], json!([50, 0, 0]));
+        assert_eq!(all["per_class"][0]["recall"], 1.0);
+        let hits: u64 = (0..3).map(|class| all["matrix"][class][class].as_u64().unwrap()).sum();
+        assert_eq!(accuracy, hits as f64 / 150.0);
+    }
+
+    #[test]
+    fn the_part_is_the_one_asked_for_or_the_least_used() {
+        for (split, part, title) in [
+            ("0.8/0.1/0.1", None, "iris test part, 15 rows"),
+            ("0.8/0.2/0", None, "iris validation part, 30 rows"),
+            ("1/0/0", None, "iris training part, 150 rows"),
+            ("0.8/0.1/0.1", Some(EvalPart::Train), "iris training part, 120 rows"),
+            ("0.8/0.1/0.1", Some(EvalPart::Validation), "iris validation part, 15 rows"),
+            ("0.8/0.1/0.1", Some(EvalPart::All), "iris, all 150 rows"),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let text = text(&EvalArgs { part, ..args(&saved(root.path(), split)) }).unwrap();
+            assert_eq!(text.lines().next(), Some(title));
+            assert!(!text.contains("note:"), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_data_are_measured_whole_and_changed_data_are_noted() {
+        let root = tempfile::tempdir().unwrap();
+        let run = saved(root.path(), "0.8/0.1/0.1");
+        let table = "kind,petal.width,variety,petal.length,sepal.width,sepal.length\n\
+                     1,0.2,Setosa,1.4,3.5,5.1\n2,2.5,Virginica,6.0,3.3,6.3\n";
+        std::fs::write(root.path().join("new.csv"), table).unwrap();
+        let data_dir = Some(root.path().to_owned());
+        let other = EvalArgs { dataset: Some("new.csv".into()), data_dir: data_dir.clone(), ..args(&run) };
+        assert!(text(&other).unwrap().starts_with("new.csv, all 2 rows\nloss "));
+        assert_eq!(json(&other)["accuracy"], 1.0);
+        std::fs::rename(root.path().join("new.csv"), root.path().join("iris.csv")).unwrap();
+        let changed = EvalArgs { data_dir, part: Some(EvalPart::All), ..args(&run) };
+        let text = text(&changed).unwrap();
+        assert!(text.starts_with("iris, all 2 rows\nnote: these are not the data"), "{text}");
+    }
+
+    /// A change to model and arguments that makes `eval` fail.
+    type Spoil = fn(&mut Handmade, &mut EvalArgs);
+
+    #[test]
+    fn failures_are_one_line_with_their_code() {
+        let table: [(Spoil, u8, &str); 9] = [
+            (|_, args| args.run = "none".into(), 4, "none: cannot read the model"),
+            (|model, _| model.meta.data_split = "0.5/0.5".into(), 4, "2 shares, not 3"),
+            (|model, _| model.meta.dataset = "gone.csv".into(), 4, "--data-dir"),
+            (|model, _| model.meta.dataset = "mnist".into(), 4, "not in this version"),
+            (|model, _| model.meta.columns[0] = "height".into(), 4, "column \"height\""),
+            (|model, _| model.meta.classes[0] = "Rose".into(), 4, "class \"Setosa\" is unknown to the model"),
+            (|model, _| model.meta.label = Some("sort".into()), 4, "\"sort\""),
+            (|model, _| model.theta.fill(f32::MAX), 4, " of iris test part, 15 rows: its values are too large"),
+            (
+                |model, args| {
+                    model.meta.data_split = "0.9/0.1/0".into();
+                    args.part = Some(EvalPart::Test);
+                },
+                2,
+                "--part test: this part has no rows, the data are split 0.9/0.1/0; use --part validation",
+            ),
+        ];
+        for (spoil, code, part) in table {
+            let root = tempfile::tempdir().unwrap();
+            let mut model = Handmade::new(Loss::CrossEntropy);
+            let mut args = args(root.path());
+            spoil(&mut model, &mut args);
+            model.save(root.path());
+            let failure = text(&args).unwrap_err();
+            assert_eq!(failure.code, code, "{failure}");
+            assert!(failure.message.contains(part) && !failure.message.contains('\n'), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_failure_and_a_full_disk_is() {
+        let root = tempfile::tempdir().unwrap();
+        let args = args(&saved(root.path(), "0.8/0.1/0.1"));
+        assert_eq!(eval(&args, &mut Refusing(ErrorKind::BrokenPipe)), Ok(()));
+        assert_eq!(eval(&args, &mut Refusing(ErrorKind::StorageFull)).unwrap_err().code, 4);
+    }
+}

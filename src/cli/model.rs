@@ -1,0 +1,216 @@
+//! A trained model, read back and checked until it can run.
+//!
+//! A model file may come from anywhere. That it is a whole file is checked by [`model_file`]; here
+//! its parts are checked against each other, before memory is taken for the network, so that nothing
+//! in a file can make this program panic or take more memory than the file's own size justifies.
+
+use super::failure::{DATA, Failure};
+use crate::data::standardize::Standardizer;
+use crate::nn::{Context, Flavor, Loss, Network, Program, Spec, Tally, argmax};
+use crate::run::RunError;
+use crate::run::error::{one_line, show};
+use crate::run::model_file::{self, Model, ModelMeta};
+use crate::run::state::{State, hex_hash, read_state};
+use ndarray::{Array2, ArrayView2, s};
+use std::collections::HashMap;
+use std::path::Path;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The cure for a file whose parts contradict each other.
+const WHOLE: &str = "give a run directory or model file as goai-rs wrote it";
+
+/// Activations of one sample that any file may ask for; more only in proportion to its weights.
+const ACTIVATIONS: usize = 1 << 22;
+
+/// Most rows that run through the network at once.
+const BLOCK: usize = 256;
+
+/// A model that fits together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadedModel {
+    /// The network; it has one output.
+    pub network: Network,
+    /// Its weights.
+    pub theta: Vec<f32>,
+    /// What the file says of the data it was trained on.
+    pub meta: ModelMeta,
+    /// The scaling of its inputs.
+    pub standardizer: Standardizer,
+}
+
+impl LoadedModel {
+    /// Reads the model of a run directory (or of a link to one), or a model file.
+    ///
+    /// # Errors
+    /// A run without a model, a file that is none, and a file that contradicts itself; exit code 4.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+        if file != path && !file.exists() {
+            no_model_yet(path)?;
+        }
+        let model = model_file::load(&file)?;
+        let refuse = |why: String| RunError::Model { path: file.clone(), why: one_line(&why), cure: WHOLE };
+        Ok(assemble(model).map_err(refuse)?)
+    }
+
+    /// Runs rows through the network, in blocks: `each` gets the first row of a block, its outputs
+    /// and, where `labels` are given, the sums of its loss and right answers.
+    ///
+    /// # Shapes
+    /// `features` is `[N, D]` as in the table, not standardised; the outputs are `[B, K]`.
+    ///
+    /// # Errors
+    /// The first row for which an output is not a finite number: its values are too large.
+    pub fn forward(
+        &self,
+        features: &Array2<f32>,
+        labels: Option<&[u32]>,
+        mut each: impl FnMut(usize, ArrayView2<f32>, Tally),
+    ) -> Result<(), usize> {
+        let rows = features.nrows();
+        let program = Program::compile(&self.network, Flavor::Fused);
+        let capacity = (ACTIVATIONS / activations(&self.network).max(1)).clamp(1, BLOCK).min(rows.max(1));
+        let mut workspace = program.workspace(capacity);
+        let output = self.network.outputs()[0];
+        for start in (0..rows).step_by(capacity) {
+            let end = (start + capacity).min(rows);
+            let mut block = features.slice(s![start..end, ..]).to_owned();
+            self.standardizer.apply(&mut block);
+            workspace.input(0, end - start).assign(&block);
+            let ids: Vec<u32> = (start..end).map(|row| row as u32).collect();
+            program.forward(&Context::eval(&ids), &self.theta, &mut workspace);
+            let outputs = workspace.value(output.value);
+            let finite = |row: &ndarray::ArrayView1<f32>| row.iter().all(|value| value.is_finite());
+            if let Some(row) = outputs.rows().into_iter().position(|row| !finite(&row)) {
+                return Err(start + row);
+            }
+            let tally = labels.map(|labels| output.loss.evaluate(outputs, &labels[start..end], None));
+            each(start, outputs, tally.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// The class with the largest output, the first of equal ones, and the probability of each class.
+    ///
+    /// # Math
+    /// Cross-entropy: pₖ = exp oₖ / Σ exp oⱼ, what the network was trained to make true.
+    /// L2: pₖ = max(oₖ, 0) / Σ max(oⱼ, 0), the outputs of the last sigmoids brought to sum 1: an order
+    /// of the classes rather than a calibrated probability. If all are 0, each class has 1 / K.
+    pub fn probabilities(&self, outputs: &[f32]) -> (usize, Vec<f32>) {
+        let best = argmax(outputs);
+        let weight = |&output: &f32| match self.network.outputs()[0].loss {
+            Loss::CrossEntropy => (f64::from(output) - f64::from(outputs[best])).exp(),
+            Loss::L2 => f64::from(output).max(0.0),
+        };
+        let weights: Vec<f64> = outputs.iter().map(weight).collect();
+        let sum: f64 = weights.iter().sum();
+        let share = |weight: &f64| if sum > 0.0 { weight / sum } else { 1.0 / outputs.len() as f64 };
+        (best, weights.iter().map(|weight| share(weight) as f32).collect())
+    }
+}
+
+/// Says of a run directory without a model why there is none, where its run.json tells.
+fn no_model_yet(run: &Path) -> Result<(), Failure> {
+    let Ok(json) = read_state(run) else {
+        return Ok(());
+    };
+    let why = match json.state {
+        State::Complete if json.cv.is_some() => {
+            "a cross-validation trains many models and leaves none; train without --folds".to_owned()
+        }
+        State::Complete => "the run is complete and its model.safetensors is gone; train it again".to_owned(),
+        state => format!("the run is {state} and has no model; give a run whose state is complete"),
+    };
+    Err(Failure::new(DATA, format!("{}: {why}", show(run))))
+}
+
+/// The network with its weights; or what contradicts what in the file.
+fn assemble(model: Model) -> Result<LoadedModel, String> {
+    let Model { tensors, meta } = model;
+    let spec: Spec = serde_json::from_value(meta.network.clone()).map_err(|why| format!("its network: {why}"))?;
+    let network = Network::build(spec).map_err(|why| format!("its network: {why}"))?;
+    let weights: usize = tensors.iter().map(|(.., values)| values.len()).sum();
+    check_network(&network, weights)?;
+    check_meta(&network, &meta)?;
+    let theta = gather(&network, tensors)?;
+    let bytes: Vec<u8> = theta.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+    let hash = hex_hash(xxh3_64(&bytes));
+    if hash != meta.weights_hash {
+        return Err(format!(
+            "the weights have the hash {hash}, and {} was written: they were changed",
+            meta.weights_hash
+        ));
+    }
+    let standardizer = Standardizer { means: meta.means.clone(), deviations: meta.deviations.clone() };
+    Ok(LoadedModel { network, theta, meta, standardizer })
+}
+
+/// Sizes before anything of these sizes is allocated.
+fn check_network(network: &Network, weights: usize) -> Result<(), String> {
+    if network.outputs().len() != 1 {
+        return Err(format!(
+            "its network has {} outputs, this version reads networks with one",
+            network.outputs().len()
+        ));
+    }
+    let most = weights.saturating_mul(16).saturating_add(ACTIVATIONS);
+    let needed = activations(network);
+    if needed > most {
+        return Err(format!("its network needs {needed} values a sample, too many for {weights} weights"));
+    }
+    Ok(())
+}
+
+/// Values that one sample needs, those of padding included.
+fn activations(network: &Network) -> usize {
+    const PADDING: usize = 16;
+    let sizes = network.shapes().iter().map(|shape| shape.elements().saturating_add(PADDING));
+    sizes.fold(0, usize::saturating_add)
+}
+
+fn check_meta(network: &Network, meta: &ModelMeta) -> Result<(), String> {
+    let inputs = network.shapes()[0].elements();
+    let lengths = [("columns", meta.columns.len()), ("means", meta.means.len()), ("deviations", meta.deviations.len())];
+    if let Some((what, length)) = lengths.into_iter().find(|&(_, length)| length != inputs) {
+        return Err(format!("its network reads {inputs} values, and it has {length} {what}"));
+    }
+    let (outputs, classes) = (network.num_classes(), meta.classes.len());
+    if outputs != classes {
+        return Err(format!("its network has {outputs} outputs for {classes} classes"));
+    }
+    for (what, names) in [("column", &meta.columns), ("class", &meta.classes)] {
+        let mut sorted: Vec<_> = names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("the {what} {:?} is there twice", pair[0]));
+        }
+    }
+    if let Some(at) = meta.means.iter().position(|mean| !mean.is_finite()) {
+        return Err(format!("the mean of column {:?} is {}", meta.columns[at], meta.means[at]));
+    }
+    let usable = |deviation: &f32| deviation.is_finite() && *deviation > 0.0;
+    if let Some(at) = meta.deviations.iter().position(|deviation| !usable(deviation)) {
+        return Err(format!("the deviation of column {:?} is {}", meta.columns[at], meta.deviations[at]));
+    }
+    Ok(())
+}
+
+/// θ in the network's order, from tensors in any order.
+fn gather(network: &Network, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Vec<f32>, String> {
+    let mut by_name: HashMap<String, (Vec<usize>, Vec<f32>)> =
+        tensors.into_iter().map(|(name, shape, values)| (name, (shape, values))).collect();
+    let mut theta = Vec::new();
+    for tensor in network.tensors() {
+        let (shape, values) =
+            by_name.remove(&tensor.name).ok_or_else(|| format!("tensor {} of its network is missing", tensor.name))?;
+        // The shape bounds the number of values: the file's reader has compared the two.
+        if shape != tensor.shape || values.len() != tensor.span.len {
+            return Err(format!("tensor {} has shape {shape:?}, its network says {:?}", tensor.name, tensor.shape));
+        }
+        theta.extend(values);
+    }
+    match by_name.keys().min() {
+        Some(name) => Err(format!("tensor {name} belongs to no layer of its network")),
+        None => Ok(theta),
+    }
+}

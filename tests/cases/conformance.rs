@@ -1,0 +1,27 @@
+//! The table: what [`goai::comm::Communicator`] promises, on every backend.
+
+use super::{Case, collectives, messages};
+
+pub const CASES: &[Case] = &[
+    ("messages of one sender on one channel keep their order", messages::order),
+    ("channels do not overtake or wait for each other", messages::two_channels),
+    ("a posted receive is matched before a later one", messages::posted_receives),
+    ("any rank's message is received, each with its sender", messages::from_any),
+    ("a message waits unread until it is received", messages::probe),
+    ("empty and long messages of every kind arrive unchanged", messages::sizes_and_kinds),
+    ("an open buffer takes any length", messages::open_buffers),
+    ("a note travels with its message", messages::notes),
+    ("a message of another length or kind is refused by name and does no harm", messages::mismatches),
+    ("the same holds for receives under way", messages::mismatches_under_way),
+    ("ranks that do not exist are refused", messages::no_such_rank),
+    ("everybody sends before receiving", messages::ring),
+    ("every root broadcasts every kind", collectives::broadcasts),
+    ("sums and maxima are right and the same bits everywhere", collectives::reductions),
+    ("reductions repeat bit for bit", collectives::repeated_reductions),
+    ("gathered parts stand in rank order", collectives::gathers),
+    ("nobody leaves a barrier before the last has come", collectives::barriers),
+    ("texts of any length are gathered", collectives::texts),
+    ("all ranks learn who failed", collectives::agreement),
+    ("all ranks learn who differs", collectives::handshake),
+    ("the meter counts bytes exactly", collectives::metered),
+];

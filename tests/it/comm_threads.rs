@@ -1,0 +1,61 @@
+//! The conformance table on one rank alone and on ranks as threads, buffered and with forced rendezvous.
+
+use crate::cases::Case;
+use crate::cases::conformance::CASES;
+use goai::comm::{Buffer, Communicator, Kind, Solo, Tag, ThreadOptions, run_threads};
+use std::time::Duration;
+
+/// Longer than any case takes on a busy machine; a hang becomes a failure.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub const BUFFERED: ThreadOptions = ThreadOptions { rendezvous: false, deadline: Some(DEADLINE) };
+pub const RENDEZVOUS: ThreadOptions = ThreadOptions { rendezvous: true, deadline: Some(DEADLINE) };
+
+/// Runs a table on threads; the name of the case that fails is the last line of its output.
+pub fn run_table(cases: &[Case], ranks: usize, options: ThreadOptions) {
+    for (name, case) in cases {
+        println!("{ranks} ranks: {name}");
+        run_threads(ranks, options, |comm| {
+            case(comm);
+            comm.barrier().unwrap();
+        });
+    }
+}
+
+#[test]
+fn solo_conforms() {
+    for (name, case) in CASES {
+        println!("solo: {name}");
+        case(&Solo::new());
+    }
+}
+
+#[test]
+fn threads_conform_with_buffered_sends() {
+    (1..=4).for_each(|ranks| run_table(CASES, ranks, BUFFERED));
+}
+
+#[test]
+fn threads_conform_with_forced_rendezvous() {
+    (1..=4).for_each(|ranks| run_table(CASES, ranks, RENDEZVOUS));
+}
+
+#[test]
+#[should_panic(expected = "a receive under way needs its length")]
+fn an_open_buffer_cannot_be_received_into_without_blocking() {
+    run_threads(2, BUFFERED, |comm| {
+        let _ = comm.start_recv(1 - comm.rank(), Tag::Push, Buffer::open(Kind::F32));
+    });
+}
+
+#[test]
+fn one_world_passes_all_cases_in_a_row() {
+    for options in [BUFFERED, RENDEZVOUS] {
+        run_threads(3, options, |comm| {
+            for (_, case) in CASES {
+                case(comm);
+                comm.barrier().unwrap(); // else a receive from any takes the next case's message
+            }
+        });
+    }
+}

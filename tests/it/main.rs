@@ -1,0 +1,10 @@
+//! The integration tests: what several modules promise together.
+
+#[path = "../cases/mod.rs"]
+mod cases;
+
+mod architecture;
+mod comm_threads;
+mod faults_comm;
+mod golden;
+mod strategies;
