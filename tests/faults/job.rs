@@ -119,6 +119,8 @@ pub struct End {
     pub run: Option<Value>,
     /// From the start, the last event of the training, or the last kill, to the end of the last process.
     pub took: Duration,
+    /// Who was still there when that had taken too long.
+    pub late: String,
 }
 
 impl Job {
@@ -164,7 +166,11 @@ impl Job {
     /// When that does not happen; what was left is killed first.
     pub fn end(mut self) -> End {
         let start = Instant::now();
+        let mut late = String::new();
         let status = loop {
+            if late.is_empty() && self.since_sign() > MOST {
+                late = self.describe();
+            }
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
                 None if start.elapsed() > PATIENCE => {
@@ -186,17 +192,26 @@ impl Job {
             }
             std::thread::sleep(POLL);
         }
-        let ended = SystemTime::now();
+        let took = self.since_sign();
+        End { status, text: self.text(), run: read_run(self.dir()), took, late, line: self.line }
+    }
+
+    /// Time since the fault, or since the last sign of training before it.
+    fn since_sign(&self) -> Duration {
         // Training writes this file until the fault strikes, and nobody does after.
-        let last_sign = std::fs::metadata(self.dir().join("run/events.jsonl")).and_then(|file| file.modified());
-        let since = last_sign.map_or(self.started, |sign| sign.max(self.started));
-        End {
-            status,
-            text: self.text(),
-            run: read_run(self.dir()),
-            took: ended.duration_since(since).unwrap_or_default(),
-            line: self.line,
-        }
+        let sign = std::fs::metadata(self.dir().join("run/events.jsonl")).and_then(|file| file.modified());
+        sign.map_or(self.started, |sign| sign.max(self.started)).elapsed().unwrap_or_default()
+    }
+
+    /// The processes that are there, with the state and the place in the kernel that they are in.
+    fn describe(&self) -> String {
+        let line = |pid: u32| {
+            let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            let status = read("status");
+            let state = status.lines().find(|line| line.starts_with("State")).unwrap_or_default().to_string();
+            format!("{pid} {} {state} {}\n", read("comm").trim(), read("wchan"))
+        };
+        self.processes().into_iter().map(line).collect()
     }
 
     fn text(&self) -> String {
@@ -265,6 +280,10 @@ impl End {
 impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let run = self.run.as_ref().map_or("none".into(), Value::to_string);
-        write!(f, "{}\nended with {} after {:?}\nrun.json: {run}\n{}", self.line, self.status, self.took, self.text)
+        write!(
+            f,
+            "{}\nended with {} after {:?}\nrun.json: {run}\n{}{}",
+            self.line, self.status, self.took, self.late, self.text
+        )
     }
 }
