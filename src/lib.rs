@@ -11,6 +11,7 @@ pub mod nn;
 pub mod optim;
 // 2 messages and machines
 pub mod comm;
+pub mod device;
 // 4 strategies
 pub mod strategy;
 // 5 the outside

@@ -9,6 +9,7 @@
 mod iris;
 
 use goai::comm::{Communicator, Solo, ThreadOptions, run_threads};
+use goai::device::RealClock;
 use goai::event::Event;
 use goai::strategy::{Hyper, Job, JobError, State, Strategy, Turn, fit};
 use iris::{Iris, RULES, hyper};
@@ -80,7 +81,7 @@ impl Job for Counter {
 /// Steps that were counted, and their allocations.
 fn counted(strategy: Strategy, hyper: Hyper, comm: &dyn Communicator, iris: &Iris) -> (u64, u64) {
     let mut counter = Counter::default();
-    fit(strategy, &iris.task(hyper), comm, &mut counter).unwrap();
+    fit(strategy, &iris.task(hyper), comm, &RealClock::start(), &mut counter).unwrap();
     (counter.steps, counter.allocations)
 }
 

@@ -9,6 +9,7 @@ use super::task::{self, Parts};
 use super::train::stopped;
 use crate::comm::{Communicator, Solo};
 use crate::data::split::{all_but, stratified_folds};
+use crate::device::RealClock;
 use crate::event::Event;
 use crate::nn::Network;
 use crate::run::fault::Fault;
@@ -50,7 +51,7 @@ pub fn cross_validate(
         let hyper = task::hyper(config, parts.train.len(), prepared.trainers);
         let (train, validation, test) = (&parts.train, &parts.validation, &parts.test);
         let task = Task { network: &network, train, validation, test, hyper };
-        Ok(strategy::fit(prepared.strategy, &task, comm, job)?)
+        Ok(strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), job)?)
     };
     let fits: Vec<Fit> = match prepared.strategy {
         Strategy::Single => folds

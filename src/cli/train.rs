@@ -12,6 +12,7 @@ use super::task::{self, Parts};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, Reduce, Values, gather_texts};
 use crate::data::split::stratified;
+use crate::device::RealClock;
 use crate::event::Event;
 use crate::nn::Network;
 use crate::report::terminal::Head;
@@ -138,7 +139,7 @@ impl Scene<'_> {
         let task =
             Task { network: &network, train: &parts.train, validation: &parts.validation, test: &parts.test, hyper };
         let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault);
-        let fit = strategy::fit(prepared.strategy, &task, comm, &mut observer)?;
+        let fit = strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), &mut observer)?;
         if fit.ending == Ending::Stopped {
             return Err(stopped(comm, &fit, &stop)?);
         }

@@ -183,6 +183,13 @@ impl Buffer {
 
     /// Checks what arrived in the room against what this buffer expects.
     pub(super) fn accept(&mut self, from: usize, tag: Tag, bytes: usize) -> Result<(), CommError> {
+        let accepted = self.read_header(from, tag, bytes);
+        // Also after a refusal: the memory fits the length again.
+        self.resize(self.len);
+        accepted
+    }
+
+    fn read_header(&mut self, from: usize, tag: Tag, bytes: usize) -> Result<(), CommError> {
         let garbage = |why| CommError::Garbage { from, tag, why };
         if bytes < HEADER {
             return Err(garbage("shorter than a header"));
@@ -201,7 +208,6 @@ impl Buffer {
         let note = Note { step: field(8), micro: field(12), edge: field(16), rows: field(20), time };
         if kind != self.kind || (!self.open && len != self.len) {
             let (expected, expected_len) = (self.kind, self.len);
-            self.resize(self.len);
             return Err(CommError::Mismatch {
                 from,
                 tag,
@@ -212,7 +218,7 @@ impl Buffer {
             });
         }
         self.note = note;
-        self.resize(len);
+        self.len = len;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@
 //! scalability of the community atmosphere model*, IJHPCA 26(1), 2012).
 
 use crate::nn::Span;
+use crate::nn::kernels::{Isa, vector};
 
 /// Fraction bits below a tensor's exponent.
 const FRACTION: i32 = 42;
@@ -65,9 +66,7 @@ impl OrderFreeSum {
             self.seen[t] = self.seen[t].max(exponent(values));
             let Some(scale) = self.exponents[t] else { continue };
             let factor = power_of_two(i64::from(FRACTION) - scale);
-            for (sum, value) in self.sum[span.range()].iter_mut().zip(values) {
-                *sum = sum.wrapping_add((f64::from(*value) * factor).round_ties_even() as i64);
-            }
+            vector::add_rounded(Isa::detect(), factor, values, &mut self.sum[span.range()]);
         }
     }
 
@@ -91,9 +90,7 @@ impl OrderFreeSum {
         for (t, span) in self.spans.iter().enumerate() {
             let scale = self.exponents[t].expect("judged good");
             let factor = power_of_two(scale - i64::from(FRACTION));
-            for (value, sum) in values[span.range()].iter_mut().zip(&self.sum[span.range()]) {
-                *value = (*sum as f64 * factor) as f32;
-            }
+            vector::scale_integers(Isa::detect(), factor, &self.sum[span.range()], &mut values[span.range()]);
             self.exponents[t] = Some(self.seen[t]);
         }
     }
@@ -101,7 +98,8 @@ impl OrderFreeSum {
 
 /// The smallest e with `|v| < 2^e` for all values.
 fn exponent(values: &[f32]) -> i64 {
-    let largest = values.iter().fold(0u32, |max, v| max.max(v.to_bits() & 0x7fff_ffff));
+    let mut largest = 0;
+    vector::largest_magnitude(Isa::detect(), values, &mut largest);
     i64::from(largest >> 23) - 126 - i64::from(largest >> 23 == 0)
 }
 

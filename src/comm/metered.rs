@@ -1,11 +1,11 @@
 //! Counts what communication costs, around any communicator.
 
 use super::{Buffer, CommError, Communicator, Pending, Reduce, Tag, Values};
+use crate::device::Clock;
 use crate::units::{Bytes, Seconds};
 use std::cell::{Cell, RefCell, RefMut};
-use std::time::Instant;
 
-/// What one rank's communication has cost so far. All measured.
+/// What one rank's communication has cost so far, in the time of the clock it was metered by.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Traffic {
     /// Bytes given to the transport, headers included; in a collective, the rank's own vector once.
@@ -34,15 +34,16 @@ impl std::ops::Sub for Traffic {
 /// A communicator that counts.
 pub struct Metered<'a> {
     inner: &'a dyn Communicator,
+    clock: &'a dyn Clock,
     traffic: Cell<Traffic>,
     /// Sizes of the non-blocking operations under way, by ticket and direction.
     receiving: RefCell<Vec<u64>>,
 }
 
 impl<'a> Metered<'a> {
-    /// Counts what goes through `inner` from now on.
-    pub fn new(inner: &'a dyn Communicator) -> Self {
-        Self { inner, traffic: Cell::default(), receiving: RefCell::default() }
+    /// Counts what goes through `inner` from now on, in the time of `clock`.
+    pub fn new(inner: &'a dyn Communicator, clock: &'a dyn Clock) -> Self {
+        Self { inner, clock, traffic: Cell::default(), receiving: RefCell::default() }
     }
 
     /// The counts so far.
@@ -62,12 +63,12 @@ impl<'a> Metered<'a> {
         received: usize,
         work: impl FnOnce() -> Result<T, CommError>,
     ) -> Result<T, CommError> {
-        let start = Instant::now();
+        let start = self.clock.now();
         let result = work()?;
         self.count(|traffic| {
             traffic.sent += Bytes(sent as u64);
             traffic.received += Bytes(received as u64);
-            traffic.talked += Seconds::since(start);
+            traffic.talked += self.clock.now() - start;
         });
         Ok(result)
     }
@@ -87,9 +88,9 @@ impl Communicator for Metered<'_> {
     }
 
     fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError> {
-        let start = Instant::now();
+        let start = self.clock.now();
         let from = self.inner.await_message(from, tag)?;
-        self.count(|traffic| traffic.waited += Seconds::since(start));
+        self.count(|traffic| traffic.waited += self.clock.now() - start);
         Ok(from)
     }
 
@@ -122,13 +123,13 @@ impl Communicator for Metered<'_> {
     }
 
     fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
-        let start = Instant::now();
+        let start = self.clock.now();
         let ticket = pending.ticket;
         let buffer = self.inner.wait(pending)?;
         let mut receiving = self.receiving.borrow_mut();
         let received = receiving.iter().position(|t| *t == ticket).map(|at| receiving.swap_remove(at));
         self.count(|traffic| {
-            traffic.waited += Seconds::since(start);
+            traffic.waited += self.clock.now() - start;
             if received.is_some() {
                 traffic.received += Bytes(buffer.wire_len() as u64);
             }
@@ -141,9 +142,9 @@ impl Communicator for Metered<'_> {
     }
 
     fn barrier(&self) -> Result<(), CommError> {
-        let start = Instant::now();
+        let start = self.clock.now();
         self.inner.barrier()?;
-        self.count(|traffic| traffic.waited += Seconds::since(start));
+        self.count(|traffic| traffic.waited += self.clock.now() - start);
         Ok(())
     }
 

@@ -9,11 +9,11 @@ use super::stepper::{Stepper, bytes_per_exchange};
 use super::{Cursor, Exchange, Job, State, Task, TrainError, Turn, evaluate};
 use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
 use crate::data::order::{StepPlan, balanced, epoch_order};
+use crate::device::Clock;
 use crate::event::{EpochRecord, Event, RankRecord};
 use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Flavor, Program, Tally};
 use crate::optim::{Optimizer, Step};
-use std::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How a training ended.
@@ -68,6 +68,7 @@ struct Training<'a> {
 pub(super) fn train(
     task: &Task,
     comm: &Metered,
+    clock: &dyn Clock,
     exchange: &mut dyn Exchange,
     job: &mut dyn Job,
 ) -> Result<Fit, TrainError> {
@@ -75,7 +76,7 @@ pub(super) fn train(
     let plan = StepPlan::new(task.train.len(), task.hyper.global_batch);
     let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk);
     let global = task.hyper.global_batch.min(task.train.len());
-    let mut learner = Learner::new(task, &program, stepper.local_batch(global, exchange.parts()));
+    let mut learner = Learner::new(task, &program, clock, stepper.local_batch(global, exchange.parts()));
     let mut training = Training {
         task,
         comm,
@@ -96,9 +97,9 @@ pub(super) fn train(
     let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
     let (mut loop_s, mut talk_s) = (0.0, 0.0);
     while training.cursor.epoch < task.hyper.epochs {
-        let (start, before) = (Instant::now(), comm.traffic());
+        let (start, before) = (clock.now(), comm.traffic());
         let sums = training.epoch(plan, &mut stepper, &mut learner, exchange, job)?;
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = (clock.now() - start).0;
         let traffic = comm.traffic() - before;
         if training.cursor.step_in_epoch < plan.steps() as u64 {
             ending = Ending::Stopped;

@@ -1,8 +1,10 @@
 //! Computes the summed gradient of given samples: the same on a trainer of any strategy.
 
 use super::Task;
+use crate::device::Clock;
 use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Context, Phase, Program, Tally, Workspace};
+use crate::units::Flops;
 
 /// The most rows that go through the network at once; larger batches are summed in pieces.
 const MOST_ROWS: usize = 256;
@@ -11,6 +13,9 @@ const MOST_ROWS: usize = 256;
 pub(super) struct Learner<'a> {
     task: &'a Task<'a>,
     program: &'a Program,
+    clock: &'a dyn Clock,
+    /// Arithmetic of one sample's forward and backward pass.
+    sample_cost: u64,
     workspace: Workspace,
     labels: Vec<u32>,
     piece: Vec<f32>,
@@ -18,11 +23,14 @@ pub(super) struct Learner<'a> {
 
 impl<'a> Learner<'a> {
     /// A learner for batches of up to `batch` samples.
-    pub fn new(task: &'a Task, program: &'a Program, batch: usize) -> Self {
+    pub fn new(task: &'a Task, program: &'a Program, clock: &'a dyn Clock, batch: usize) -> Self {
         let rows = batch.clamp(1, MOST_ROWS);
+        let cost = program.network().cost();
         Self {
             task,
             program,
+            clock,
+            sample_cost: cost.forward.0 + cost.grad_input.0 + cost.grad_params.0,
             workspace: program.workspace(rows),
             labels: Vec::with_capacity(rows),
             piece: if batch > rows { vec![0.0; program.theta_len()] } else { Vec::new() },
@@ -54,6 +62,8 @@ impl<'a> Learner<'a> {
             self.labels.push(self.task.train.label(*sample as usize));
         }
         let context = Context { phase: Phase::Train, seed: self.task.hyper.seed, epoch, samples };
-        self.program.loss_and_grad(&context, theta, &mut self.workspace, &self.labels, grad)
+        let work = Flops(self.sample_cost * samples.len() as u64);
+        let (program, workspace, labels) = (self.program, &mut self.workspace, &self.labels);
+        self.clock.work(work, || program.loss_and_grad(&context, theta, workspace, labels, grad))
     }
 }

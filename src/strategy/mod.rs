@@ -1,7 +1,7 @@
 //! The strategies: ways to train one network on several ranks, behind one door.
 //!
-//! [`fit`] is the door. A strategy gets a [`Task`] (what to train), a communicator (with whom) and
-//! a [`Job`], its only way out: events, and once a step a turn in which the outside may ask all
+//! [`fit`] is the door. A strategy gets a [`Task`] (what to train), a communicator (with whom), a clock (what
+//! time it is) and a [`Job`], its only way out: events, and once a step a turn in which the outside may ask all
 //! ranks to save or stop.
 
 mod all_reduce;
@@ -23,6 +23,7 @@ pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
 
 use crate::comm::{Communicator, Metered, Reduce, Values};
+use crate::device::Clock;
 
 /// A way to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +85,17 @@ trait Exchange {
 /// # Errors
 /// Divergence is found by all ranks at the same step. Communication errors and a [`JobError`] are
 /// this rank's own: the caller must end the job.
-pub fn fit(strategy: Strategy, task: &Task, comm: &dyn Communicator, job: &mut dyn Job) -> Result<Fit, TrainError> {
-    let comm = Metered::new(comm);
+pub fn fit(
+    strategy: Strategy,
+    task: &Task,
+    comm: &dyn Communicator,
+    clock: &dyn Clock,
+    job: &mut dyn Job,
+) -> Result<Fit, TrainError> {
+    let comm = Metered::new(comm, clock);
     match strategy {
-        Strategy::Single => fit::train(task, &comm, &mut single::Alone, job),
-        Strategy::SendRecv => fit::train(task, &comm, &mut send_recv::ParameterServer::new(&comm), job),
-        Strategy::AllReduce => fit::train(task, &comm, &mut all_reduce::AllReduce::new(&comm), job),
+        Strategy::Single => fit::train(task, &comm, clock, &mut single::Alone, job),
+        Strategy::SendRecv => fit::train(task, &comm, clock, &mut send_recv::ParameterServer::new(&comm), job),
+        Strategy::AllReduce => fit::train(task, &comm, clock, &mut all_reduce::AllReduce::new(&comm), job),
     }
 }

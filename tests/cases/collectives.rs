@@ -4,6 +4,7 @@ use super::messages::{filled, neighbours};
 use goai::comm::{
     Buffer, Communicator, Identity, Kind, Metered, Reduce, Tag, Traffic, Values, Verdict, agree, compare, gather_texts,
 };
+use goai::device::RealClock;
 use goai::units::Bytes;
 
 /// Gathers bytes of all ranks and checks that they are the same everywhere.
@@ -169,7 +170,8 @@ pub fn handshake(comm: &dyn Communicator) {
 }
 
 pub fn metered(comm: &dyn Communicator) {
-    let meter = Metered::new(comm);
+    let clock = RealClock::start();
+    let meter = Metered::new(comm, &clock);
     let size = comm.size() as u64;
     let counted = |sent: u64, received: u64, what: &str| {
         let Traffic { sent: got_sent, received: got_received, talked, waited } = meter.traffic();

@@ -5,6 +5,7 @@ use super::collectives::same_everywhere;
 use super::iris::{Iris, RULES, hyper};
 use super::training::{Recorder, bits, distance, reference, train};
 use goai::comm::{Communicator, Reduce, Values};
+use goai::device::RealClock;
 use goai::event::{EpochRecord, Event};
 use goai::optim::Rule;
 use goai::strategy::{Cursor, Ending, Fit, Hyper, Strategy, TrainError, Turn, fit};
@@ -111,7 +112,7 @@ fn records(comm: &dyn Communicator) {
     let iris = Iris::load();
     for strategy in strategies(comm) {
         let mut job = Recorder::default();
-        let fit = fit(strategy, &iris.task(hyper(Rule::Sgd, 0.1, 50, 2)), comm, &mut job).unwrap();
+        let fit = fit(strategy, &iris.task(hyper(Rule::Sgd, 0.1, 50, 2)), comm, &RealClock::start(), &mut job).unwrap();
         assert_eq!(
             (fit.ending, fit.cursor),
             (Ending::Finished, Cursor { epoch: 2, step: 6, samples: 240, step_in_epoch: 0 })
@@ -168,7 +169,7 @@ fn stopping(comm: &dyn Communicator) {
                 let hyper = Hyper { micro_chunk, ..hyper(Rule::Momentum(0.9), 0.05, 12, 3) };
                 let wish = (comm.rank() == wishing).then_some((step, Turn::Stop));
                 let mut job = Recorder { wish, ..Recorder::default() };
-                let fit = fit(strategy, &iris.task(hyper), comm, &mut job).unwrap();
+                let fit = fit(strategy, &iris.task(hyper), comm, &RealClock::start(), &mut job).unwrap();
                 assert_eq!((fit.ending, agreed(comm, fit.cursor).step), (Ending::Stopped, step + 1));
                 assert_eq!(job.saves.len(), 1);
                 assert_eq!((job.saves[0].step, job.saves[0].samples), (step + 1, 12 * (step + 1)));
@@ -185,7 +186,7 @@ fn saving(comm: &dyn Communicator) {
         let hyper = hyper(Rule::Sgd, 0.1, 40, 2);
         let wish = (comm.rank() + 1 == comm.size()).then_some((3, Turn::Save));
         let mut job = Recorder { wish, ..Recorder::default() };
-        let saved = fit(strategy, &iris.task(hyper), comm, &mut job).unwrap();
+        let saved = fit(strategy, &iris.task(hyper), comm, &RealClock::start(), &mut job).unwrap();
         let steps: Vec<u64> = job.saves.iter().map(|cursor| cursor.step).collect();
         assert_eq!((saved.ending, steps), (Ending::Finished, vec![4]));
         let undisturbed = train(strategy, &iris.task(hyper), comm).unwrap();
@@ -199,7 +200,7 @@ fn divergence(comm: &dyn Communicator) {
         for micro_chunk in [None, Some(4)] {
             let hyper = Hyper { micro_chunk, ..hyper(Rule::Sgd, 1e38, 12, 5) };
             let mut job = Recorder::default();
-            let error = fit(strategy, &iris.task(hyper), comm, &mut job).unwrap_err();
+            let error = fit(strategy, &iris.task(hyper), comm, &RealClock::start(), &mut job).unwrap_err();
             let TrainError::Diverged { step, .. } = error else { panic!("{error}") };
             assert!(error.is_agreed() && agreed(comm, Cursor { step, ..Cursor::default() }).step > 1);
             assert_eq!(job.turns.len() as u64, step);

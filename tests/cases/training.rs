@@ -1,6 +1,7 @@
 //! Trainings as the cases and the tests of the strategies run and compare them.
 
 use goai::comm::{Communicator, Solo};
+use goai::device::RealClock;
 use goai::event::Event;
 use goai::strategy::{Cursor, Fit, Job, JobError, State, Strategy, Task, TrainError, Turn, fit};
 
@@ -32,7 +33,7 @@ impl Job for Recorder {
 }
 
 pub fn train(strategy: Strategy, task: &Task, comm: &dyn Communicator) -> Result<Fit, TrainError> {
-    fit(strategy, task, comm, &mut Recorder::default())
+    fit(strategy, task, comm, &RealClock::start(), &mut Recorder::default())
 }
 
 /// What one rank alone makes of the task.

@@ -16,7 +16,7 @@ const STOREYS: &[(&str, &[&str])] = &[
     ("data", &["units", "rng"]),
     // 2 messages and machines
     ("device", &["units"]),
-    ("comm", &["units", "nn::Span", "device"]),
+    ("comm", &["units", "nn::Span", "nn::kernels", "device"]),
     // 3 plans
     ("plan", &["units", "nn", "device"]),
     // 4 strategies

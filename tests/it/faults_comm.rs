@@ -3,6 +3,7 @@
 use crate::cases::iris::{Iris, hyper};
 use crate::cases::training::Recorder;
 use goai::comm::{Buffer, CommError, Communicator, Kind, Reduce, Tag, ThreadComm, ThreadOptions, Values};
+use goai::device::RealClock;
 use goai::event::Event;
 use goai::optim::Rule;
 use goai::strategy::{Job, JobError, State, Strategy, TrainError, Turn, fit};
@@ -240,7 +241,7 @@ fn a_training_ends_everywhere_when_one_rank_fails() {
                 let (results, took) = run(3, fault, false, |comm, until_others_ended| {
                     let fault = (comm.rank() == culprit).then_some(fault);
                     let mut job = Failing { fault, until_others_ended, heard: Recorder::default() };
-                    let result = fit(strategy, &task, comm, &mut job);
+                    let result = fit(strategy, &task, comm, &RealClock::start(), &mut job);
                     assert!(fault.is_some() || job.heard.turns.len() == 8, "all ranks came to the same step");
                     result.map(drop)
                 });
@@ -268,7 +269,8 @@ fn ranks_with_different_networks_refuse_each_other() {
     for strategy in [Strategy::SendRecv, Strategy::AllReduce] {
         let (results, _) = run(2, Fault::Die, false, |comm, _| {
             let iris = if comm.rank() == 1 { &other } else { &iris };
-            fit(strategy, &iris.task(hyper(Rule::Sgd, 0.1, 12, 1)), comm, &mut Recorder::default()).map(drop)
+            fit(strategy, &iris.task(hyper(Rule::Sgd, 0.1, 12, 1)), comm, &RealClock::start(), &mut Recorder::default())
+                .map(drop)
         });
         let messages: Vec<String> =
             results.into_iter().map(|result| result.unwrap().expect_err("a wrong length").to_string()).collect();

@@ -38,6 +38,43 @@ multiversion! {
     pub fn adam(step: AdamStep, grad: &[f32], first: &mut [f32], second: &mut [f32], theta: &mut [f32]) = adam_body
 }
 
+multiversion! {
+    /// Adds `round(factor · x)` to integers, for products below 2^51; larger ones add something else.
+    ///
+    /// Adding 1.5 · 2^52 leaves the nearest integer in the low bits of the sum: that vectorizes, rounding
+    /// functions and conversions do not.
+    pub fn add_rounded(factor: f64, x: &[f32], sum: &mut [i64]) = add_rounded_body
+}
+multiversion! {
+    /// Writes the bits of the largest magnitude among `x`; infinities and NaN are larger than every number.
+    pub fn largest_magnitude(x: &[f32], bits: &mut u32) = largest_magnitude_body
+}
+multiversion! {
+    /// `x = factor · sum`.
+    pub fn scale_integers(factor: f64, sum: &[i64], x: &mut [f32]) = scale_integers_body
+}
+
+#[inline(always)]
+fn add_rounded_body<const FMA: bool>(factor: f64, x: &[f32], sum: &mut [i64]) {
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    for (sum, x) in sum.iter_mut().zip(x) {
+        let rounded = (f64::from(*x) * factor + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
+        *sum = sum.wrapping_add(rounded as i64);
+    }
+}
+
+#[inline(always)]
+fn largest_magnitude_body<const FMA: bool>(x: &[f32], bits: &mut u32) {
+    *bits = x.iter().fold(0, |largest, x| largest.max(x.to_bits() & 0x7fff_ffff));
+}
+
+#[inline(always)]
+fn scale_integers_body<const FMA: bool>(factor: f64, sum: &[i64], x: &mut [f32]) {
+    for (x, sum) in x.iter_mut().zip(sum) {
+        *x = (*sum as f64 * factor) as f32;
+    }
+}
+
 #[inline(always)]
 fn axpy_body<const FMA: bool>(a: f32, x: &[f32], y: &mut [f32]) {
     for (y, x) in y.iter_mut().zip(x) {
