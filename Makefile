@@ -23,8 +23,8 @@ build: setup              ## the release binary at ./goai-rs (the default)
 	cargo build --release --locked --bin goai-rs
 	@cmp -s "$(CARGO_TARGET_DIR)/release/goai-rs" goai-rs || { cp "$(CARGO_TARGET_DIR)/release/goai-rs" goai-rs.tmp && mv -f goai-rs.tmp goai-rs; }
 
-setup:                    ## install the system packages that are missing (GOAI_SKIP_SETUP=1 leaves that to you)
-	@[ -n "$${GOAI_SKIP_SETUP:-}" ] || tools/setup.sh run
+setup:                    ## install the system packages that are missing (SKIP_SETUP=1 leaves that to you)
+	@[ -n "$${SKIP_SETUP:-}" ] || tools/setup.sh run
 
 run: build                ## train iris on four MPI ranks
 	mpirun -n 4 ./goai-rs --mode allreduce
@@ -32,7 +32,7 @@ run: build                ## train iris on four MPI ranks
 test: setup-test unit mpi readme slurm   ## everything: unit and end-to-end tests, MPI at 1, 2, 3 and 4 ranks, the README's commands, a real one-node Slurm
 
 setup-test:               ## install what the tests need besides
-	@[ -n "$${GOAI_SKIP_SETUP:-}" ] || tools/setup.sh test
+	@[ -n "$${SKIP_SETUP:-}" ] || tools/setup.sh test
 
 # The dev profile: its overflow checks and debug assertions are worth having, and `cargo run` is what it builds besides.
 unit: build               ## cargo test; what it starts is ./goai-rs

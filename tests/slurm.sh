@@ -30,7 +30,7 @@ check() {
 
 # --- what this machine lacks ---------------------------------------------------------------------------------------------------
 
-[ -z "${GOAI_SKIP_SLURM:-}" ] || { skip slurm "GOAI_SKIP_SLURM is set"; finish; }
+[ -z "${SKIP_SLURM:-}" ] || { skip slurm "SKIP_SLURM is set"; finish; }
 for need in slurmctld slurmd sbatch srun munged mpirun; do
   command -v "$need" >/dev/null || { skip slurm "$need not found (apt-get install slurm-wlm munge libpmix-dev; make test does so as root or through sudo)"; finish; }
 done
@@ -59,7 +59,7 @@ start_node() {
   exports=$("$top/tools/slurm-node.sh" start "$tmp/node") || return 1
   eval "$exports"
 }
-start_node || { fail node "Slurm did not start (logs above; GOAI_SKIP_SLURM=1 leaves this part out)"; finish; }
+start_node || { fail node "Slurm did not start (logs above; SKIP_SLURM=1 leaves this part out)"; finish; }
 pass "node: partition fat, $(sinfo --noheader --format=%c) CPUs, Slurm $(sinfo -V | awk '{print $2}')"
 
 # --- jobs ----------------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-GOAI = os.environ.get("GOAI_BIN", "./goai-rs")
+GOAI = os.environ.get("PEERS_BIN", "./goai-rs")
 TRAIN = ["--batch", "4", "--optimizer", "adam", "--json"]
 EPOCHS = {"eager": 10_000, "ddp2": 2_000, "ddp20": 500}
 RANKS = {"ddp2": 2, "ddp20": 20}
@@ -349,7 +349,7 @@ def main():
     if args.worker:
         return worker(args.worker, args.seconds)
     if not args.peers_only and not shutil.which(GOAI, path=f"{ROOT}:{os.environ['PATH']}"):
-        fail(f"{GOAI} is not there; run make first, or set GOAI_BIN, or measure PyTorch alone with --peers-only")
+        fail(f"{GOAI} is not there; run make first, or set PEERS_BIN, or measure PyTorch alone with --peers-only")
     if len(CORES) < 2 and set(args.only) & set(RANKS):
         fail("the distributed comparisons need two cores; use --only eager")
     notes = []

@@ -4,12 +4,12 @@
 # Why a shell script in front: PyTorch is nobody's dependency here, so it goes into a throw-away environment
 # (several GB: the ordinary wheel), made on first use and kept for the next. Delete the folder to be rid of it.
 #
-#   GOAI_PEERS_VENV   where the environment lives     (default target/peers-venv)
-#   GOAI_BIN          the binary to measure           (default ./goai-rs; seen from the project's folder)
+#   PEERS_VENV   where the environment lives     (default target/peers-venv)
+#   PEERS_BIN          the binary to measure           (default ./goai-rs; seen from the project's folder)
 #   options           tools/bench_peers.py --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
-venv="${GOAI_PEERS_VENV:-target/peers-venv}"
+venv="${PEERS_VENV:-target/peers-venv}"
 
 # Asking for the import, not for the folder: an interrupted installation is finished, not believed.
 if ! "$venv/bin/python" -c 'import torch, numpy' 2>/dev/null; then

@@ -4,7 +4,7 @@
 Why: our layers, losses and optimisers are written by hand, so an independent implementation has to say what the
 right numbers are. A test loads the same initial weights and the same batches and must see the same losses.
 
-    ${GOAI_PEERS_VENV:-target/peers-venv}/bin/python tools/golden.py      (tools/bench_peers.sh makes that environment)
+    ${PEERS_VENV:-target/peers-venv}/bin/python tools/golden.py      (tools/bench_peers.sh makes that environment)
 
 The data are made here, not read: three noisy clusters in four dimensions, so the file changes only when this script
 does. Every random number comes from the generator below (not from PyTorch's, which may change between versions).
