@@ -21,7 +21,8 @@ fn ratio(mut a: impl FnMut(), mut b: impl FnMut()) -> (f64, f64, f64) {
         work();
         start.elapsed().as_secs_f64()
     };
-    (a(), b());
+    a();
+    b();
     let mut ratios: Vec<f64> = (0..ROUNDS).map(|_| time(&mut a) / time(&mut b)).collect();
     ratios.sort_by(f64::total_cmp);
     (ratios[ROUNDS / 2], ratios[0], ratios[ROUNDS - 1])

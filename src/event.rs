@@ -64,10 +64,15 @@ pub struct EpochRecord {
     pub bytes_sent: u64,
     /// Joules, absent where nothing measures or models them.
     pub energy_j: Option<f64>,
-    /// Hash of θ, equal on all ranks (checked).
+    /// Hash of θ, equal on all ranks (checked). Sixteen hexadecimal digits in JSON, whose readers round large numbers.
+    #[serde(serialize_with = "as_hex")]
     pub weights_hash: u64,
     /// One record a rank.
     pub ranks: Vec<RankRecord>,
+}
+
+fn as_hex<S: serde::Serializer>(hash: &u64, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{hash:016x}"))
 }
 
 /// What one rank did in one epoch: one row of `ranks.csv`. All times are measured.

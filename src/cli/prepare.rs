@@ -4,9 +4,10 @@ use super::args::TrainArgs;
 use super::failure::Failure;
 use super::ranks::{Ended, agreed};
 use super::task;
-use crate::comm::{Communicator, Identity, Values, compare};
+use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
 use crate::config::{Config, Dataset as DatasetName, Origins};
 use crate::data::{Dataset, source};
+use crate::nn::kernels::Isa;
 use crate::strategy::Strategy;
 use std::path::Path;
 
@@ -20,6 +21,8 @@ pub struct Prepared {
     pub trainers: usize,
     /// The whole data set, as read.
     pub data: Dataset,
+    /// What the reader should know about how the ranks came together.
+    pub notes: Vec<String>,
 }
 
 /// Agrees on configuration and data.
@@ -35,12 +38,25 @@ pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Re
     config.mode = Some(task::mode(strategy));
     let data = agreed(comm, load(&config, &origins))?;
     let identity = Identity::default().with("the data set", format!("{:016x}", data.fingerprint()));
+    let (isa, mixed) = common_instruction_set(comm)?;
     let identity = match config.deterministic {
-        true => identity.with("the instruction set", crate::nn::kernels::Isa::detect().name()),
+        true => identity.with("the instruction set", isa),
         false => identity,
     };
     same(comm, &identity)?;
-    Ok(Prepared { config, strategy, trainers, data })
+    let notes = mixed.then(|| "the ranks have different instruction sets: all use the portable kernels".to_string());
+    Ok(Prepared { config, strategy, trainers, data, notes: notes.into_iter().collect() })
+}
+
+/// This rank's instruction set, and whether the ranks differ; if they do, all are held to the portable kernels.
+fn common_instruction_set(comm: &dyn Communicator) -> Result<(String, bool), Ended> {
+    let mine = format!("{} {}", std::env::consts::ARCH, Isa::detect().name());
+    let all = gather_texts(comm, &mine)?;
+    let mixed = all.iter().any(|other| *other != all[0]);
+    if mixed {
+        Isa::hold_to_portable();
+    }
+    Ok((mine, mixed))
 }
 
 /// What was typed and what the environment says: equal on all ranks, or the job does not start.
@@ -51,6 +67,8 @@ fn launch_identity(args: &TrainArgs) -> Identity {
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .filter(|(name, _)| name.starts_with("GOAI_"));
     let identity = Identity::default().with("the command line", typed.join(" "));
+    #[cfg(feature = "mpi")]
+    let identity = identity.with("the MPI library", crate::comm::mpi::library());
     variables.fold(identity, |identity, (name, value)| identity.with(name, value))
 }
 

@@ -93,7 +93,7 @@ impl Scene<'_> {
         if let Some(output) = &mut output {
             // A bound that binds nothing is worth a line only to those who ask for more.
             let notes = if bounded || args.verbose > 0 { prepared.config.notes() } else { Vec::new() };
-            let notes = notes.into_iter().chain(self.library_note());
+            let notes = notes.into_iter().chain(prepared.notes.clone()).chain(self.library_note());
             notes.for_each(|text| output.hear(&Event::Note { text }));
         }
         let result = self.work(comm, &prepared, &mut output, stop, fault);

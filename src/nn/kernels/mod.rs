@@ -14,6 +14,7 @@ pub use activation::Activation;
 pub use dense::DenseKernel;
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The instruction set that kernels use. One with AVX2 exists only where the processor has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +27,16 @@ enum Level {
     Avx2,
 }
 
+/// Set where the ranks of a job do not all have the same instruction set.
+static ONLY_PORTABLE: AtomicBool = AtomicBool::new(false);
+
 impl Isa {
-    /// The best instruction set of this processor.
+    /// The best instruction set of this processor, unless the process was held to the portable one.
     pub fn detect() -> Self {
         static DETECTED: OnceLock<Isa> = OnceLock::new();
+        if ONLY_PORTABLE.load(Ordering::Relaxed) {
+            return Self::portable();
+        }
         *DETECTED.get_or_init(|| {
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -37,6 +44,11 @@ impl Isa {
             }
             Isa::portable()
         })
+    }
+
+    /// From now on this process uses the portable kernels: every rank must round alike, or the replicas drift apart.
+    pub fn hold_to_portable() {
+        ONLY_PORTABLE.store(true, Ordering::Relaxed);
     }
 
     /// The baseline that every processor has.
