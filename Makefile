@@ -57,7 +57,7 @@ test-long: build          ## the tests too long for every day
 	cargo test --release --locked -- --ignored
 
 bench: build              ## measure this machine
-	cargo bench --locked
+	cargo bench --locked --bench step
 
 bench-peers: build        ## measure PyTorch on this machine, in a throw-away environment, and print the ratios
 	tools/bench_peers.sh
