@@ -233,7 +233,7 @@ impl KeyFlags {
             Kind::Text => "NAME",
             Kind::Shares => "A/B/C",
             Kind::Batch => "N|full",
-            Kind::Dataset => "iris|img|FILE.csv",
+            Kind::Dataset => "iris|FILE.csv",
         };
         let mut help = key.doc.to_owned();
         if let Kind::Choice(words) = key.kind {
