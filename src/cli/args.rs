@@ -295,6 +295,9 @@ pub struct EvalArgs {
     /// Other data than the model was trained on: iris or a labelled FILE.csv
     #[arg(long, value_name = "DATASET")]
     pub dataset: Option<String>,
+    /// Name of the column that holds the right answers, where it is not the one used in training
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
     /// Directory to look for the data in, instead of the one used in training
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
