@@ -233,7 +233,7 @@ impl KeyFlags {
             Kind::Text => "NAME",
             Kind::Shares => "A/B/C",
             Kind::Batch => "N|full",
-            Kind::Dataset => "iris|img|FILE.csv",
+            Kind::Dataset => "iris|FILE.csv",
         };
         let mut help = key.doc.to_owned();
         if let Kind::Choice(words) = key.kind {
@@ -295,6 +295,9 @@ pub struct EvalArgs {
     /// Other data than the model was trained on: iris or a labelled FILE.csv
     #[arg(long, value_name = "DATASET")]
     pub dataset: Option<String>,
+    /// Name of the column that holds the right answers, where it is not the one used in training
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
     /// Directory to look for the data in, instead of the one used in training
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

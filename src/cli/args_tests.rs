@@ -106,6 +106,7 @@ fn mistakes_are_one_line_with_the_cure() {
         ("--epocs 3", ["unknown flag --epocs", "did you mean --epochs?"]),
         ("--learning-rate 1", ["unknown flag", "did you mean --lr?"]),
         ("--step-epochs 1", ["unknown flag", "--set stepEpochs=VALUE?"]),
+        ("--verison", ["unknown flag --verison", "did you mean --version?"]),
         ("--colour", ["unknown flag --colour", "goai-rs --help"]),
         ("--lr", ["--lr", "missing"]),
         ("--lr 1 --lr 2", ["--lr is given twice", "keep one"]),

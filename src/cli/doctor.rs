@@ -6,6 +6,7 @@ use super::host::{self, Place};
 use super::ranks::{Ended, World};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, gather_texts};
+use crate::report::text::count;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Instant;
@@ -112,9 +113,12 @@ fn problems(ranks: usize, places: &[Place], launcher: &Launcher, all_reduce_us: 
         ));
     }
     if all_reduce_us > 5000.0 {
-        problems.push(format!(
-            "an exchange of 3 kB takes {all_reduce_us:.0} µs: ranks spin while others need the core; export OMPI_MCA_mpi_yield_when_idle=1, or start fewer ranks"
-        ));
+        let cure = match launcher.oversubscribed() {
+            true => "start fewer ranks",
+            false => "export OMPI_MCA_mpi_yield_when_idle=1, or start fewer ranks",
+        };
+        problems
+            .push(format!("an exchange of 3 kB takes {all_reduce_us:.0} µs: the ranks do not get their cores; {cure}"));
     }
     problems
 }
@@ -125,17 +129,20 @@ fn describe(findings: &Findings) -> String {
     let _ = writeln!(text, "goai-rs {}, built for {}, running on {}", f.version, f.built_for, f.mpi);
     let _ = writeln!(
         text,
-        "launcher {}, {} rank(s) on {} host(s), kernels {}",
+        "launcher {}, {} on {}, kernels {}",
         f.launcher.unwrap_or("none"),
-        f.ranks,
-        f.hosts,
+        count(f.ranks, "rank"),
+        count(f.hosts, "host"),
         f.instruction_set
     );
     for (rank, (place, threads)) in f.places.iter().zip(&f.threads).enumerate() {
         let _ = writeln!(
             text,
-            "rank {rank:>3}  {}  pid {}  cores {}  {threads} thread(s)",
-            place.host, place.pid, place.cores
+            "rank {rank:>3}  {}  pid {}  cores {}  {}",
+            place.host,
+            place.pid,
+            place.cores,
+            count(*threads, "thread")
         );
     }
     if f.ranks > 1 {

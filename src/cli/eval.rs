@@ -57,7 +57,8 @@ impl Chosen {
         let meta = &model.meta;
         let data = args.dataset.as_ref().unwrap_or(&meta.dataset);
         let data_dir = args.data_dir.as_deref().unwrap_or(Path::new(&meta.data_dir));
-        let whole = source::load(data, data_dir, meta.label.as_deref())?.aligned(&meta.columns, &meta.classes)?;
+        let label = args.label.as_deref().or(meta.label.as_deref());
+        let whole = source::load(data, data_dir, label)?.aligned(&meta.columns, &meta.classes)?;
         let fractions: Fractions =
             meta.data_split.parse().map_err(|why| Failure::new(DATA, format!("{}: {why}", show(&args.run))))?;
         let split = stratified(&whole.labels, whole.num_classes(), fractions, meta.seed);
@@ -183,7 +184,7 @@ mod tests {
     use std::path::PathBuf;
 
     fn args(run: &Path) -> EvalArgs {
-        EvalArgs { run: run.to_owned(), part: None, dataset: None, data_dir: None, json: false }
+        EvalArgs { run: run.to_owned(), part: None, dataset: None, label: None, data_dir: None, json: false }
     }
 
     fn text(args: &EvalArgs) -> Result<String, Failure> {
@@ -264,6 +265,10 @@ mod tests {
         let other = EvalArgs { dataset: Some("new.csv".into()), data_dir: data_dir.clone(), ..args(&run) };
         assert!(text(&other).unwrap().starts_with("new.csv, all 2 rows\nloss "));
         assert_eq!(json(&other)["accuracy"], 1.0);
+        std::fs::write(root.path().join("new.csv"), table.replace("variety", "answer")).unwrap();
+        assert_eq!(text(&other).unwrap_err().code, 4);
+        assert_eq!(json(&EvalArgs { label: Some("answer".into()), ..other })["accuracy"], 1.0);
+        std::fs::write(root.path().join("new.csv"), table).unwrap();
         std::fs::rename(root.path().join("new.csv"), root.path().join("iris.csv")).unwrap();
         let changed = EvalArgs { data_dir, part: Some(EvalPart::All), ..args(&run) };
         let text = text(&changed).unwrap();

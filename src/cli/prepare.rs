@@ -31,7 +31,7 @@ pub struct Prepared {
 /// Every rank must call it. Only rank 0 reads configuration files; every rank reads the data.
 pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Result<Prepared, Ended> {
     let args = agreed(comm, args.as_ref().map_err(Failure::clone))?;
-    same(comm, &launch_identity(args))?;
+    same(comm, &launch_identity())?;
     let (mut config, origins) = shared_configuration(comm, args)?;
     let strategy = task::strategy(config.mode, comm.size());
     let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
@@ -44,8 +44,20 @@ pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Re
         false => identity,
     };
     same(comm, &identity)?;
-    let notes = mixed.then(|| "the ranks have different instruction sets: all use the portable kernels".to_string());
-    Ok(Prepared { config, strategy, trainers, data, notes: notes.into_iter().collect() })
+    let mixed = mixed.then(|| "the ranks have different instruction sets: all use the portable kernels".to_string());
+    let notes = mixed.into_iter().chain(many_classes(&data)).collect();
+    Ok(Prepared { config, strategy, trainers, data, notes })
+}
+
+/// A hint for whoever gives a column of measurements as the label: each number becomes a class of its own.
+fn many_classes(data: &Dataset) -> Option<String> {
+    let (rows, classes) = (data.len(), data.num_classes());
+    (rows >= 20 && classes * 4 > rows).then(|| {
+        let column = &data.label_column;
+        format!(
+            "column {column:?} has {classes} classes in {rows} rows; every value is a class, none a quantity to predict"
+        )
+    })
 }
 
 /// This rank's instruction set, and whether the ranks differ; if they do, all are held to the portable kernels.
@@ -60,8 +72,7 @@ fn common_instruction_set(comm: &dyn Communicator) -> Result<(String, bool), End
 }
 
 /// What was typed and what the environment says: equal on all ranks, or the job does not start.
-fn launch_identity(args: &TrainArgs) -> Identity {
-    let _ = args;
+fn launch_identity() -> Identity {
     let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let variables = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -109,4 +120,30 @@ fn load(config: &Config, origins: &Origins) -> Result<Dataset, Failure> {
     config.check_data(origins, data.dims(), data.num_classes())?;
     config.check_rows(origins, data.len())?;
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_of_many_values_is_noted() {
+        for (classes, noted) in [(2, false), (5, false), (6, true), (20, true)] {
+            let data = Dataset {
+                name: "t".into(),
+                features: ndarray::Array2::zeros((20, 1)),
+                labels: (0..20).map(|row| row % classes).collect(),
+                classes: (0..classes).map(|class| class.to_string()).collect(),
+                columns: vec!["x".into()],
+                label_column: "quality".into(),
+            };
+            let note = many_classes(&data);
+            assert_eq!(note.is_some(), noted, "{classes}");
+            assert!(
+                note.is_none_or(
+                    |note| note.starts_with(&format!("column \"quality\" has {classes} classes in 20 rows"))
+                )
+            );
+        }
+    }
 }

@@ -20,7 +20,8 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write, notes: &mut dyn Write) -> 
         let _ = writeln!(notes, "left out: {}: {why}", show(&run));
     }
     if speedup.rows.is_empty() {
-        let text = "no run can be compared (see above); give directories of runs whose `goai-rs state` is complete";
+        let text =
+            "no run can be compared (see above); give directories of trainings whose `goai-rs state` is complete";
         return Err(Failure::new(DATA, text));
     }
     printed(write!(out, "{speedup}").and_then(|()| out.flush()))?;

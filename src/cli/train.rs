@@ -183,6 +183,7 @@ impl Scene<'_> {
             mpi: self.library(),
             dataset: dataset.clone(),
             split: [split.train.len(), split.validation.len(), split.test.len()],
+            folds: (config.folds > 0).then(|| [config.folds, config.repeats.get()]),
             unit: "rows".into(),
             model: config.model.word().into(),
             epochs: config.epochs.get(),

@@ -81,6 +81,8 @@ fn unknown_flag(flag: &str) -> String {
     let flags: Vec<String> = all
         .flat_map(|command| command.get_arguments())
         .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
+        // clap adds these two when it reads a command line.
+        .chain(["--help", "--version"].map(str::to_owned))
         .collect();
     let by_name = || {
         let key = keys::key(suggest(flag, KEYS.iter().map(|key| key.name))?)?;

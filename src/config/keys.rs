@@ -158,7 +158,7 @@ pub const KEYS: &[Key] = &[
     row("mode", "--mode", Kind::Choice(Mode::WORDS), Fallback::Unset,
         "How ranks work together; unset: single on one rank, allreduce on several"),
     row("dataset", "--dataset", Kind::Dataset, all("iris"),
-        "What to learn (intel and images mean img)"),
+        "What to learn; img, photographs, can be configured but not trained yet"),
     row("dataDir", "--data-dir", Kind::Text, all("datasets"),
         "Folder in which data sets are looked for"),
     row("label", "--label", Kind::Text, Fallback::Unset,

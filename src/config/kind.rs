@@ -73,7 +73,7 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Shares => "three shares like 0.8/0.1/0.1".to_owned(),
             Self::Batch => "a whole number, 1 or more, or full".to_owned(),
-            Self::Dataset => "iris, img or FILE.csv".to_owned(),
+            Self::Dataset => "iris or FILE.csv".to_owned(),
         }
     }
 

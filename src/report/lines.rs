@@ -23,6 +23,8 @@ pub struct Head {
     pub dataset: String,
     /// Samples for training, validation and test.
     pub split: [usize; 3],
+    /// Folds and repeats of a cross-validation, which uses all samples instead of the split.
+    pub folds: Option<[usize; 2]>,
     /// What a sample is, in the plural: `rows`, `images`.
     pub unit: String,
     /// Network.
@@ -40,6 +42,7 @@ pub(super) fn head_lines(head: &Head) -> Vec<String> {
     let ranks = count(head.hosts.len(), "rank");
     let library = head.mpi.as_ref().map_or(String::new(), |mpi| format!(", {mpi}"));
     let [train, validation, test] = head.split;
+    let (dataset, unit) = (&head.dataset, &head.unit);
     let exchange = match head.bytes_per_exchange {
         Bytes(0) => String::new(),
         Bytes(bytes) => format!(", {} a rank and step to exchange", with_unit(bytes as f64, "B")),
@@ -52,11 +55,15 @@ pub(super) fn head_lines(head: &Head) -> Vec<String> {
             places(&head.hosts),
             threads(&head.threads)
         ),
-        format!(
-            "data   {}: {train} {unit} for training, {validation} for validation, {test} for testing",
-            head.dataset,
-            unit = head.unit
-        ),
+        match head.folds {
+            Some([folds, repeats]) => format!(
+                "data   {dataset}: {} {unit}, {repeats} x stratified {folds}-fold: each fold is held out once",
+                train + validation + test
+            ),
+            None => format!(
+                "data   {dataset}: {train} {unit} for training, {validation} for validation, {test} for testing"
+            ),
+        },
         format!("model  {}, {}{exchange}", head.model, count(head.parameters, "parameter")),
     ]
 }
@@ -81,7 +88,11 @@ fn places(hosts: &[String]) -> String {
 
 fn threads(threads: &[usize]) -> String {
     let (least, most) = (threads.iter().min().copied().unwrap_or(1), threads.iter().max().copied().unwrap_or(1));
-    if least == most { format!("{} each", count(most, "thread")) } else { format!("{least} to {most} threads each") }
+    match threads {
+        [one] => count(*one, "thread"),
+        _ if least == most => format!("{} each", count(most, "thread")),
+        _ => format!("{least} to {most} threads each"),
+    }
 }
 
 /// The figures of an epoch, as far as they exist.
@@ -168,6 +179,7 @@ pub(super) mod tests {
             mpi: Some("Open MPI 4.1.4".into()),
             dataset: "iris".into(),
             split: [120, 15, 15],
+            folds: None,
             unit: "rows".into(),
             model: "iris_mlp".into(),
             parameters: 833,
@@ -189,6 +201,9 @@ model  iris_mlp, 833 parameters, 3.3 kB a rank and step to exchange
         let lines = head_lines(&other);
         assert!(lines[0].ends_with("3 ranks on vm (2), b (1), 2 to 4 threads each"), "{lines:?}");
         assert!(lines[2].ends_with("833 parameters"), "{lines:?}");
+        let lines = head_lines(&Head { threads: vec![2], folds: Some([10, 5]), ..head(1) });
+        assert!(lines[0].ends_with("1 rank on vm, 2 threads, Open MPI 4.1.4"), "{lines:?}");
+        assert_eq!(lines[1], "data   iris: 150 rows, 5 x stratified 10-fold: each fold is held out once");
     }
 
     #[test]

@@ -7,4 +7,4 @@ mod lines;
 pub mod speedup;
 pub mod svg;
 pub mod terminal;
-mod text;
+pub(crate) mod text;

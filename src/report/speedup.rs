@@ -85,7 +85,10 @@ fn usable(run: &RunJson) -> Result<SpeedupRow, String> {
     if run.state != State::Complete {
         return Err(format!("the run is {}, not complete", run.state));
     }
-    let figures = run.final_figures.as_ref().ok_or("it has no final figures (a cross-validation?)")?;
+    if run.cv.is_some() {
+        return Err("it is a cross-validation".into());
+    }
+    let figures = run.final_figures.as_ref().ok_or("it has no final figures")?;
     let speed = figures.samples_per_s.filter(|&speed| speed.is_finite() && speed > 0.0);
     if run.ranks == 0 {
         return Err("it has no ranks".into());
@@ -114,7 +117,10 @@ fn compare(rows: &mut [SpeedupRow]) {
 impl fmt::Display for Speedup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["ranks", "samples/s", "seconds", "speed-up", "efficiency", "mode, data, model"];
-        let mut lines = vec![head.map(str::to_owned).to_vec()];
+        // The last column is words, and the table sets columns to the right: equal widths bring it to the left.
+        let width = self.rows.iter().map(|row| row.what.chars().count()).fold(head[5].len(), usize::max);
+        let mut lines =
+            vec![head.map(|word| if word == head[5] { format!("{word:<width$}") } else { word.into() }).to_vec()];
         lines.extend(self.rows.iter().map(|row| {
             vec![
                 row.ranks.to_string(),
@@ -122,7 +128,7 @@ impl fmt::Display for Speedup {
                 row.elapsed_s.map_or("-".into(), |seconds| format!("{seconds:.2}")),
                 format!("{:.2}", row.speedup),
                 format!("{:.0} %", row.efficiency * 100.0),
-                row.what.clone(),
+                format!("{:<width$}", row.what),
             ]
         }));
         f.write_str(&table(&lines))?;
@@ -167,12 +173,12 @@ mod tests {
         assert_eq!(figures, [(1, 1.0, 1.0), (1, 0.8, 0.8), (4, 3.0, 0.75), (2, 1.0, 1.0), (4, 1.5, 0.75)]);
         let text = speedup.to_string();
         let expected = "\
-ranks  samples/s  seconds  speed-up  efficiency        mode, data, model
+ranks  samples/s  seconds  speed-up  efficiency  mode, data, model
 1         10.0 k     2.00      1.00       100 %  allreduce iris iris_mlp
 1          8.0 k     2.00      0.80        80 %  allreduce iris iris_mlp
 4         30.0 k     2.00      3.00        75 %  allreduce iris iris_mlp
-2            200     2.00      1.00       100 %   sendrecv iris iris_mlp
-4            300     2.00      1.50        75 %   sendrecv iris iris_mlp
+2            200     2.00      1.00       100 %  sendrecv iris iris_mlp
+4            300     2.00      1.50        75 %  sendrecv iris iris_mlp
 ";
         assert!(text.starts_with(expected), "{text}");
         let left: Vec<_> = text.lines().skip(6).collect();
