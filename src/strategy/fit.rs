@@ -74,8 +74,8 @@ pub(super) fn train(
 ) -> Result<Fit, TrainError> {
     let program = Program::compile(task.network, Flavor::Fused);
     let plan = StepPlan::new(task.train.len(), task.hyper.global_batch);
-    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk);
     let global = task.hyper.global_batch.min(task.train.len());
+    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk, global);
     let mut learner = Learner::new(task, &program, clock, stepper.local_batch(global, exchange.parts()));
     let mut training = Training {
         task,
