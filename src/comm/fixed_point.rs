@@ -2,8 +2,8 @@
 //!
 //! Each chunk's gradient is scaled by a power of two that all ranks know, rounded to 64-bit integers
 //! and added as integers, which is associative. The scale of a tensor comes from the largest
-//! exponent of the step before; a maximum rides along, and when a chunk exceeds the scale's headroom
-//! all ranks do the step's sum again with the scale that this step needs.
+//! exponent of the step before; a maximum rides along, and when the chunks exceed the scale's headroom, or
+//! leave too few of its bits, all ranks do the step's sum again with the scale that this step needs.
 //!
 //! # References
 //! The idea is that of CESM's `shr_reprosum` (Mirin and Worley, *Improving the performance
@@ -12,10 +12,14 @@
 use crate::nn::Span;
 use crate::nn::kernels::{Isa, vector};
 
-/// Fraction bits below a tensor's exponent.
-const FRACTION: i32 = 42;
-/// A chunk may exceed the expected exponent by this many bits: up to 2^12 chunks then sum without overflow.
+/// Bits of the largest sum: an i64 has 63 beside its sign, and one is for rounding.
+const BITS: i64 = 62;
+/// Most fraction bits below a tensor's exponent; with the headroom they stay below the 51 of [`vector::add_rounded`].
+const FRACTION: i64 = 42;
+/// Most bits by which a chunk may exceed the expected exponent.
 const HEADROOM: i64 = 8;
+/// A tensor may shrink by this many bits from step to step: what is left of the fraction is a float's mantissa.
+const SHRINKAGE: i64 = 18;
 /// The exponent of a tensor of zeros.
 const ZERO: i64 = -127;
 
@@ -26,6 +30,9 @@ pub const NOT_FINITE: i64 = 129;
 #[derive(Debug, Clone)]
 pub struct OrderFreeSum {
     spans: Vec<Span>,
+    /// Fraction bits below a span's exponent, and bits above it.
+    fraction: i64,
+    headroom: i64,
     /// The scale of each span: values are below 2^exponent. Absent before the first step.
     exponents: Vec<Option<i64>>,
     /// The integers to be added over ranks.
@@ -39,18 +46,23 @@ pub struct OrderFreeSum {
 pub enum Fit {
     /// The sum is exact to its scale.
     Good,
-    /// A scale was too small (or not known yet): add the chunks again.
+    /// A scale was too small, far too large, or not known yet: add the chunks again.
     Again,
     /// A value is infinite or NaN.
     NotFinite,
 }
 
 impl OrderFreeSum {
-    /// A sum over vectors with these spans, which cover them.
-    pub fn new(spans: Vec<Span>) -> Self {
+    /// A sum of at most `chunks` vectors with these spans, which cover them.
+    ///
+    /// Up to 2^12 chunks leave room for all bits; more take them from the headroom, then from the fraction.
+    pub fn new(spans: Vec<Span>, chunks: usize) -> Self {
         let len = spans.last().map_or(0, |s| s.end());
         let count = spans.len();
-        Self { spans, exponents: vec![None; count], sum: vec![0; len], seen: vec![ZERO; count] }
+        let room = BITS - i64::from(chunks.next_power_of_two().trailing_zeros());
+        let fraction = room.min(FRACTION);
+        let headroom = (room - fraction).min(HEADROOM);
+        Self { spans, fraction, headroom, exponents: vec![None; count], sum: vec![0; len], seen: vec![ZERO; count] }
     }
 
     /// Empties the sum.
@@ -65,7 +77,7 @@ impl OrderFreeSum {
             let values = &values[span.range()];
             self.seen[t] = self.seen[t].max(exponent(values));
             let Some(scale) = self.exponents[t] else { continue };
-            let factor = power_of_two(i64::from(FRACTION) - scale);
+            let factor = power_of_two(self.fraction - scale);
             vector::add_rounded(Isa::detect(), factor, values, &mut self.sum[span.range()]);
         }
     }
@@ -76,8 +88,9 @@ impl OrderFreeSum {
             return Fit::NotFinite;
         }
         let mut fit = Fit::Good;
+        let fits = |scale: i64, seen: i64| seen <= scale + self.headroom && (seen >= scale - SHRINKAGE || seen == ZERO);
         for (scale, seen) in self.exponents.iter_mut().zip(&self.seen) {
-            if scale.is_none_or(|scale| *seen > scale + HEADROOM) {
+            if scale.is_none_or(|scale| !fits(scale, *seen)) {
                 *scale = Some(*seen);
                 fit = Fit::Again;
             }
@@ -89,14 +102,17 @@ impl OrderFreeSum {
     pub fn finish(&mut self, values: &mut [f32]) {
         for (t, span) in self.spans.iter().enumerate() {
             let scale = self.exponents[t].expect("judged good");
-            let factor = power_of_two(scale - i64::from(FRACTION));
+            let factor = power_of_two(scale - self.fraction);
             vector::scale_integers(Isa::detect(), factor, &self.sum[span.range()], &mut values[span.range()]);
-            self.exponents[t] = Some(self.seen[t]);
+            // Zeros have any scale: the one before will suit what comes after them.
+            if self.seen[t] > ZERO {
+                self.exponents[t] = Some(self.seen[t]);
+            }
         }
     }
 }
 
-/// The smallest e with `|v| < 2^e` for all values.
+/// The smallest e with `|v| < 2^e` for all values; [`ZERO`], one too small, when all are subnormal.
 fn exponent(values: &[f32]) -> i64 {
     let mut largest = 0;
     vector::largest_magnitude(Isa::detect(), values, &mut largest);
@@ -123,7 +139,7 @@ mod tests {
     /// Sums chunks given in `order`, cut over `ranks`, for two steps; returns the second step's bits.
     fn sum(order: &[usize], ranks: usize) -> Vec<u32> {
         let (chunks, spans) = (chunks(), vec![Span { start: 0, len: 20 }, Span { start: 20, len: 30 }]);
-        let mut states = vec![OrderFreeSum::new(spans); ranks];
+        let mut states = vec![OrderFreeSum::new(spans, 60); ranks];
         let mut values = vec![0.0; 50];
         for step in 0..2 {
             let scale = if step == 0 { 1.0 } else { 2f32.powi(20) };
@@ -174,7 +190,7 @@ mod tests {
     #[test]
     fn zeros_and_what_is_not_finite() {
         let spans = vec![Span { start: 0, len: 2 }];
-        let mut sum = OrderFreeSum::new(spans);
+        let mut sum = OrderFreeSum::new(spans, 1);
         for _ in 0..2 {
             sum.clear();
             sum.add(&[0.0, -0.0]);
@@ -189,5 +205,46 @@ mod tests {
             assert_eq!(sum.judge(), Fit::NotFinite);
         }
         assert_eq!((exponent(&[1.0]), exponent(&[0.99, -0.5]), exponent(&[f32::MAX])), (1, 0, 128));
+    }
+
+    /// Sums `chunks` equal vectors of one element, step by step; returns the sums and the tries of the last step.
+    fn steps(values: &[f32], chunks: usize) -> (Vec<f32>, usize) {
+        let mut sum = OrderFreeSum::new(vec![Span { start: 0, len: 1 }], chunks);
+        let (mut sums, mut tries) = (Vec::new(), 0);
+        for value in values {
+            tries = 0;
+            loop {
+                tries += 1;
+                sum.clear();
+                (0..chunks).for_each(|_| sum.add(&[*value]));
+                if sum.judge() == Fit::Good {
+                    break;
+                }
+            }
+            let mut total = [0.0];
+            sum.finish(&mut total);
+            sums.push(total[0]);
+        }
+        (sums, tries)
+    }
+
+    #[test]
+    fn no_number_of_chunks_overflows_when_values_grow() {
+        for chunks in [1, 4096, 4097, 20_000] {
+            let (sums, _) = steps(&[0.99, 253.0], chunks);
+            assert_eq!(sums[1], 253.0 * chunks as f32, "{chunks} chunks");
+        }
+        for (chunks, fraction, headroom) in [(1 << 12, 42, 8), (1 << 20, 42, 0), (1 << 32, 30, 0)] {
+            let sum = OrderFreeSum::new(Vec::new(), chunks);
+            assert_eq!((sum.fraction, sum.headroom), (fraction, headroom), "{chunks} chunks");
+        }
+    }
+
+    #[test]
+    fn values_that_shrink_keep_their_digits_and_zeros_cost_no_second_try() {
+        let third = 2f32.powi(-60) / 3.0;
+        assert_eq!(steps(&[1.0, third], 3).0[1], 3.0 * third);
+        assert_eq!(steps(&[1.0, 0.0], 3).1, 1, "zeros after numbers");
+        assert_eq!(steps(&[1.0, 0.0, 1.0], 3).1, 1, "numbers after zeros");
     }
 }

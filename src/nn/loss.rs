@@ -59,6 +59,7 @@ impl Loss {
         for (b, label) in labels.iter().enumerate() {
             let row = outputs.row(b).to_slice().expect("rows are contiguous");
             let label = *label as usize;
+            assert!(label < row.len(), "class {label} of {}", row.len());
             let mut gradient_row = gradient.as_mut().map(|g| g.row_mut(b));
             let d = gradient_row.as_mut().map(|g| g.as_slice_mut().expect("rows are contiguous"));
             let loss = match self {
@@ -95,9 +96,10 @@ fn cross_entropy(logits: &[f32], label: usize, gradient: Option<&mut [f32]>) -> 
             }
             d.iter_mut().for_each(|d| *d /= sum);
             d[label] -= 1.0;
-            sum.ln() + max - logits[label]
+            sum.ln() + (max - logits[label])
         }
-        None => logits.iter().map(|o| exp(*o - max)).sum::<f32>().ln() + max - logits[label],
+        // In this order: large logits would absorb the logarithm.
+        None => logits.iter().map(|o| exp(*o - max)).sum::<f32>().ln() + (max - logits[label]),
     }
 }
 
@@ -136,6 +138,12 @@ mod tests {
     fn huge_logits_do_not_overflow_and_nan_shows_in_the_loss() {
         let huge = array![[1e30_f32, -1e30]];
         assert_eq!(Loss::CrossEntropy.evaluate(huge.view(), &[0], None).loss, 0.0);
+        let equal = array![[1e9_f32; 3]];
+        let mut gradient = Array2::zeros((1, 3));
+        for gradient in [None, Some(gradient.view_mut())] {
+            let loss = Loss::CrossEntropy.evaluate(equal.view(), &[1], gradient).loss;
+            assert!((loss - 3f64.ln()).abs() < 1e-6, "{loss}");
+        }
         let nan = array![[f32::NAN, 0.0]];
         assert!(Loss::CrossEntropy.evaluate(nan.view(), &[0], None).loss.is_nan());
     }

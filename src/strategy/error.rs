@@ -10,9 +10,9 @@ pub enum TrainError {
     /// A message was lost or wrong.
     #[error(transparent)]
     Comm(#[from] CommError),
-    /// The loss is no number any more. All ranks find it at the same step.
+    /// The loss or a weight is no number any more. All ranks find it at the same step.
     #[error(
-        "diverged: the loss is not finite at step {step} (epoch {epoch}, learning rate {rate:.3e}); lower --lr, or check the data for extreme values"
+        "diverged: the loss or a weight is not finite at step {step} (epoch {epoch}, learning rate {rate:.3e}); lower --lr, or check the data for extreme values"
     )]
     Diverged {
         /// The epoch, from 1.

@@ -74,8 +74,8 @@ pub(super) fn train(
 ) -> Result<Fit, TrainError> {
     let program = Program::compile(task.network, Flavor::Fused);
     let plan = StepPlan::new(task.train.len(), task.hyper.global_batch);
-    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk);
     let global = task.hyper.global_batch.min(task.train.len());
+    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk, global);
     let mut learner = Learner::new(task, &program, clock, stepper.local_batch(global, exchange.parts()));
     let mut training = Training {
         task,
@@ -169,8 +169,7 @@ impl Training<'_> {
             self.rate = hyper.schedule.at(self.cursor.epoch as f64 + s as f64 * span, span);
             self.cursor.step += 1;
             if !sum.loss.is_finite() {
-                let (epoch, step) = (self.cursor.epoch + 1, self.cursor.step);
-                return Err(TrainError::Diverged { epoch, step, rate: self.rate });
+                return Err(self.diverged(self.cursor.epoch + 1));
             }
             vector::scale(isa, 1.0 / run.len() as f32, stepper.grad());
             let step = Step { number: self.cursor.step, rate: self.rate };
@@ -232,6 +231,10 @@ impl Training<'_> {
         self.comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut all))?;
         let rows: Vec<&[f64]> = all.chunks_exact(mine.len()).collect();
         self.check_replicas(&rows)?;
+        // The losses were those before the epoch's last update. Replicas are equal: all ranks find this or none.
+        if !self.theta.iter().all(|weight| weight.is_finite()) {
+            return Err(self.diverged(self.cursor.epoch));
+        }
         let sum = |column: usize| rows.iter().map(|row| row[column]).sum::<f64>();
         let mean = |column: usize| sum(column) / rows.len() as f64;
         let epoch_s = rows.iter().map(|row| row[6]).fold(0.0, f64::max);
@@ -258,6 +261,10 @@ impl Training<'_> {
             weights_hash: hash,
             ranks,
         })
+    }
+
+    fn diverged(&self, epoch: u64) -> TrainError {
+        TrainError::Diverged { epoch, step: self.cursor.step, rate: self.rate }
     }
 
     fn check_replicas(&self, rows: &[&[f64]]) -> Result<(), TrainError> {

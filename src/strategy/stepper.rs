@@ -40,8 +40,8 @@ pub fn bytes_per_exchange(network: &Network, micro_chunk: Option<usize>) -> u64 
 }
 
 impl Stepper {
-    /// A stepper for a network; with a micro-chunk the sum is order-free.
-    pub fn new(network: &Network, micro_chunk: Option<usize>) -> Self {
+    /// A stepper for a network and batches of up to `global_batch`; with a micro-chunk the sum is order-free.
+    pub fn new(network: &Network, micro_chunk: Option<usize>, global_batch: usize) -> Self {
         let len = network.theta_len();
         let tail = (0..TAIL).map(|i| Span { start: len + i, len: 1 });
         let spans = network.tensors().map(|tensor| tensor.span).chain(tail).collect();
@@ -50,7 +50,9 @@ impl Stepper {
             order_free: micro_chunk.map(|micro_chunk| OrderFree {
                 micro_chunk,
                 chunk: vec![0.0; len + TAIL],
-                sum: OrderFreeSum::new(spans),
+                // The chunks decide the scales, and must not depend on the ranks: a rank's wishes are a vector too, but
+                // one of zeros and ones.
+                sum: OrderFreeSum::new(spans, global_batch.div_ceil(micro_chunk)),
             }),
         }
     }

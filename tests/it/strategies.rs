@@ -5,7 +5,7 @@ use crate::cases::equivalence::CASES;
 use crate::cases::iris::{Iris, RULES, hyper};
 use crate::cases::training::{reference, train};
 use goai::comm::{Solo, run_threads};
-use goai::strategy::{Hyper, Strategy};
+use goai::strategy::{Hyper, Strategy, TrainError};
 
 #[test]
 fn one_rank_is_equivalent() {
@@ -63,5 +63,15 @@ fn iris_is_learned_in_every_mode() {
         assert!(record.train_acc > 0.93, "{}: {}", strategy.name(), record.train_acc);
         assert!(fits[0].test.accuracy().unwrap() > 0.8);
         assert!((0.0..=1.0).contains(&fits[0].comm_share) && fits[0].loop_s > 0.0);
+    }
+}
+
+/// The only step's loss is that of the initial weights: its update is what diverges.
+#[test]
+fn weights_that_diverge_in_the_last_step_are_no_result() {
+    let iris = Iris::load();
+    let task = iris.task(hyper(goai::optim::Rule::Sgd, 1e42, iris.train.labels.len(), 1));
+    for error in run_threads(3, BUFFERED, |comm| train(Strategy::AllReduce, &task, comm).unwrap_err()) {
+        assert!(matches!(error, TrainError::Diverged { epoch: 1, step: 1, .. }), "{error}");
     }
 }
