@@ -1,12 +1,11 @@
 //! Stratified cross-validation in any data-parallel mode: `--folds K --repeats R`.
 
 use super::failure::Failure;
-use super::observer::Observer;
+use super::observer::{Observer, stopped};
 use super::output::Output;
 use super::prepare::Prepared;
 use super::ranks::{Ended, agreed};
 use super::task::{self, Parts};
-use super::train::stopped;
 use crate::comm::{Communicator, Solo};
 use crate::data::split::{all_but, stratified_folds};
 use crate::device::RealClock;

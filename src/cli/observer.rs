@@ -1,10 +1,12 @@
 //! What listens to a training: logs and terminal at rank 0, signals and planned faults on every rank.
 
 use super::output::Output;
+use super::ranks::Ended;
+use crate::comm::{Communicator, Reduce, Values};
 use crate::event::Event;
 use crate::run::fault::Fault;
 use crate::run::signals::StopRequest;
-use crate::strategy::{Job, JobError, State, Turn};
+use crate::strategy::{Fit, Job, JobError, State, Turn};
 
 /// The outside of one rank's training.
 pub struct Observer<'a> {
@@ -48,4 +50,20 @@ impl Job for Observer<'_> {
         let kib = kib.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
         kib.map_or(0.0, |kib| kib / 1024.0)
     }
+}
+
+/// The ending of a run that a signal stopped: which signal, agreed by all ranks.
+pub fn stopped(comm: &dyn Communicator, fit: &Fit, stop: &StopRequest) -> Result<Ended, Ended> {
+    let mut signal = [i64::from(stop.signal().unwrap_or(0))];
+    comm.all_reduce(Values::I64(&mut signal), Reduce::Max)?;
+    let (code, name) = match signal[0] {
+        2 => (130, "SIGINT"),
+        _ => (143, "SIGTERM"),
+    };
+    let message = format!(
+        "stopped by {name} after step {} (epoch {}); this version writes no checkpoint, start the run again",
+        fit.cursor.step,
+        fit.cursor.epoch + 1
+    );
+    Ok(Ended::all(code, message))
 }

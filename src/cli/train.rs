@@ -4,13 +4,13 @@ use super::args::TrainArgs;
 use super::crossval;
 use super::failure::Failure;
 use super::host::{self, Place};
-use super::observer::Observer;
+use super::observer::{Observer, stopped};
 use super::output::Output;
 use super::prepare::{Prepared, prepare};
 use super::ranks::{self, Ended, World, agreed};
 use super::task::{self, Parts};
 use crate::comm::launcher::Launcher;
-use crate::comm::{Communicator, Reduce, Values, gather_texts};
+use crate::comm::{Communicator, gather_texts};
 use crate::data::split::stratified;
 use crate::device::RealClock;
 use crate::event::Event;
@@ -238,22 +238,6 @@ fn gather_places(comm: &dyn Communicator) -> Result<Vec<Place>, Ended> {
     let mine = serde_json::to_string(&Place::here()).expect("a place is JSON");
     let texts = gather_texts(comm, &mine)?;
     Ok(texts.iter().map(|text| serde_json::from_str(text).expect("every rank sent a place")).collect())
-}
-
-/// The ending of a run that a signal stopped: which signal, agreed by all ranks.
-pub(super) fn stopped(comm: &dyn Communicator, fit: &Fit, stop: &StopRequest) -> Result<Ended, Ended> {
-    let mut signal = [i64::from(stop.signal().unwrap_or(0))];
-    comm.all_reduce(Values::I64(&mut signal), Reduce::Max)?;
-    let (code, name) = match signal[0] {
-        2 => (130, "SIGINT"),
-        _ => (143, "SIGTERM"),
-    };
-    let message = format!(
-        "stopped by {name} after step {} (epoch {}); this version writes no checkpoint, start the run again",
-        fit.cursor.step,
-        fit.cursor.epoch + 1
-    );
-    Ok(Ended::all(code, message))
 }
 
 /// Writes model.safetensors and the charts, and enters the final figures.
