@@ -30,8 +30,10 @@ pub struct Prepared {
 /// # Collective
 /// Every rank must call it. Only rank 0 reads configuration files; every rank reads the data.
 pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Result<Prepared, Ended> {
+    // First of all: what other versions exchange after the handshake's first frame may be of another form.
+    same(comm, &Identity::default())?;
     let args = agreed(comm, args.as_ref().map_err(Failure::clone))?;
-    same(comm, &launch_identity(args))?;
+    same(comm, &launch_identity())?;
     let (mut config, origins) = shared_configuration(comm, args)?;
     let strategy = task::strategy(config.mode, comm.size());
     let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
@@ -60,8 +62,7 @@ fn common_instruction_set(comm: &dyn Communicator) -> Result<(String, bool), End
 }
 
 /// What was typed and what the environment says: equal on all ranks, or the job does not start.
-fn launch_identity(args: &TrainArgs) -> Identity {
-    let _ = args;
+fn launch_identity() -> Identity {
     let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let variables = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
