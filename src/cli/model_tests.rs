@@ -185,7 +185,7 @@ fn bad_descriptions_are_refused_in_one_line() {
         (|meta| meta.network["nodes"][0]["layer"]["inputs"] = json!(5), "cannot read a tensor of 4"),
         (|meta| meta.network["nodes"][0]["inputs"] = json!(["fc2"]), "no earlier node"),
         (|meta| meta.network["nodes"][0]["inputs"] = json!([]), "its network: "),
-        (|meta| meta.network["outputs"] = json!([]), "0 outputs"),
+        (|meta| meta.network["outputs"] = json!([]), "has no output"),
         (|meta| meta.network = network(4, dense(4, u64::MAX), one_output("fc1")), "its network: "),
         (|meta| meta.network = network(usize::MAX, json!([]), one_output("input")), "its network: "),
         (|meta| meta.network = network(0, json!([]), one_output("input")), "its network: "),

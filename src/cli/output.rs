@@ -51,7 +51,6 @@ impl Output {
     ) -> Result<Self, Failure> {
         let dir = RunDir::create(args.run_dir.as_deref(), name)?;
         dir.write("config.toml", config.as_bytes())?;
-        run.write(&dir)?;
         let hosts = run.placement.iter().map(|place| place.host.clone()).collect();
         let stderr = std::io::stderr();
         let (progress, out): (Progress, Box<dyn Write + Send>) = match args.quiet || args.json {
@@ -65,10 +64,15 @@ impl Output {
         if args.verbose > 0 {
             terminal.show_hashes();
         }
+        let metrics = MetricsLog::create(&dir.file("metrics.csv"))?;
+        let ranks = RanksLog::create(&dir.file("ranks.csv"), hosts)?;
+        let events = EventsLog::create(&dir.file("events.jsonl"))?;
+        // Last: nobody would take back a `running` of a run that failed to open.
+        run.write(&dir)?;
         Ok(Self {
-            metrics: MetricsLog::create(&dir.file("metrics.csv"))?,
-            ranks: RanksLog::create(&dir.file("ranks.csv"), hosts)?,
-            events: EventsLog::create(&dir.file("events.jsonl"))?,
+            metrics,
+            ranks,
+            events,
             dir,
             run,
             json: args.json,

@@ -30,6 +30,8 @@ pub struct Prepared {
 /// # Collective
 /// Every rank must call it. Only rank 0 reads configuration files; every rank reads the data.
 pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Result<Prepared, Ended> {
+    // First of all: what other versions exchange after the handshake's first frame may be of another form.
+    same(comm, &Identity::default())?;
     let args = agreed(comm, args.as_ref().map_err(Failure::clone))?;
     same(comm, &launch_identity())?;
     let (mut config, origins) = shared_configuration(comm, args)?;

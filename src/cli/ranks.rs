@@ -41,7 +41,7 @@ impl From<CommError> for Ended {
             CommError::PeerLost { .. } | CommError::Deadline { .. } => 7,
             _ => 5,
         };
-        let failure = Failure { code, message: error.to_string() };
+        let failure = Failure::new(code, error);
         if lost { Self::PeerLost(failure) } else { Self::Own(failure) }
     }
 }
@@ -51,10 +51,10 @@ impl From<TrainError> for Ended {
         let message = error.to_string();
         match error {
             TrainError::Comm(error) => error.into(),
-            TrainError::Diverged { .. } => Self::Agreed(vec![(0, Failure { code: 6, message })]),
-            TrainError::Replicas { .. } => Self::Agreed(vec![(0, Failure { code: 5, message })]),
-            TrainError::OutOfStep { .. } => Self::Own(Failure { code: 5, message }),
-            _ => Self::Own(Failure { code: 4, message }),
+            TrainError::Diverged { .. } => Self::all(6, message),
+            TrainError::Replicas { .. } => Self::all(5, message),
+            TrainError::OutOfStep { .. } => Self::Own(Failure::new(5, message)),
+            _ => Self::Own(Failure::new(4, message)),
         }
     }
 }
@@ -62,7 +62,7 @@ impl From<TrainError> for Ended {
 impl Ended {
     /// A failure that all ranks have in common.
     pub fn all(code: u8, message: impl Into<String>) -> Self {
-        Self::Agreed(vec![(0, Failure { code, message: message.into() })])
+        Self::Agreed(vec![(0, Failure::new(code, message.into()))])
     }
 
     /// The exit code and the one line of the failure.
@@ -219,4 +219,19 @@ fn run_mpi(launcher: &Launcher, _: impl Fn(&dyn Communicator) -> Result<(), Ende
         "this binary was built without MPI; give --ranks N to run the ranks as threads, --single, or build with `make`"
             .into();
     tell_alone(launcher, Failure { code: 5, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MPICH's error texts are a stack of lines, and a word of the command line may hold anything.
+    #[test]
+    fn a_failure_of_the_ranks_is_one_line() {
+        let mpi = CommError::Mpi { call: "MPI_Recv", code: 15, text: "failed, stack:\nPMPI_Recv(173)".into() };
+        for ended in [mpi.into(), Ended::all(5, "the command line is 'a\nb' on rank 1")] {
+            let (code, message) = ended.summary();
+            assert_eq!((code, message.lines().count()), (5, 1), "{message}");
+        }
+    }
 }

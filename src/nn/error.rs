@@ -46,6 +46,9 @@ pub enum NetError {
     /// No output, or an output that is no node.
     #[error("output '{0}' is no node of the network; name the node whose values the loss reads")]
     UnknownOutput(String),
+    /// Two outputs name the same node.
+    #[error("output '{0}' has two losses; name each node once")]
+    TwoLosses(String),
     /// A network without outputs has nothing to learn.
     #[error("the network has no output; name at least one node and its loss")]
     NoOutput,

@@ -61,8 +61,11 @@ impl Network {
     /// Checks a description and computes shapes and spans.
     ///
     /// # Errors
-    /// When names, shapes or sizes do not fit together.
+    /// When names, shapes or sizes do not fit together, or nothing is to be learned.
     pub fn build(spec: Spec) -> Result<Self, NetError> {
+        if spec.outputs.is_empty() {
+            return Err(NetError::NoOutput);
+        }
         let input = (INPUT.to_string(), spec.input.clone());
         Self::build_with_inputs(spec, vec![input])
     }
@@ -108,14 +111,15 @@ impl Network {
             }
             shapes.push(shape);
         }
-        let outputs = spec
-            .outputs
-            .iter()
-            .map(|output| match names.get(&output.node) {
-                Some(value) => Ok(Output { value: *value, loss: output.loss }),
-                None => Err(NetError::UnknownOutput(output.node.clone())),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut outputs: Vec<Output> = Vec::with_capacity(spec.outputs.len());
+        for output in &spec.outputs {
+            let value = *names.get(&output.node).ok_or_else(|| NetError::UnknownOutput(output.node.clone()))?;
+            // A loss writes its gradient where the value's is: a second one would overwrite it.
+            if outputs.iter().any(|other| other.value == value) {
+                return Err(NetError::TwoLosses(output.node.clone()));
+            }
+            outputs.push(Output { value, loss: output.loss });
+        }
         Ok(Self { spec, inputs: num_inputs, shapes, nodes, outputs, theta_len })
     }
 
@@ -233,6 +237,8 @@ mod tests {
         let dense = |inputs, outputs| LayerKind::Dense(Dense { inputs, outputs });
         let node = |name: &str, layer, input: &str| NodeSpec { name: name.into(), layer, inputs: vec![input.into()] };
         let cases: Vec<(Vec<NodeSpec>, &str, &str)> = vec![
+            (vec![node("a", dense(4, 2), "input")], "", "no output"),
+            (vec![node("a", dense(4, 2), "input")], "a a", "'a' has two losses"),
             (vec![node("a", dense(4, 2), "nowhere")], "a", "nowhere"),
             (vec![node("a", dense(5, 2), "input")], "a", "cannot read a tensor of 4"),
             (vec![node("a", dense(4, 0), "input")], "a", "at least 1"),
@@ -249,7 +255,10 @@ mod tests {
                 name: "wrong".into(),
                 input: Shape::vector(4),
                 nodes,
-                outputs: vec![OutputSpec { node: output.into(), loss: Loss::CrossEntropy }],
+                outputs: output
+                    .split_whitespace()
+                    .map(|node| OutputSpec { node: node.into(), loss: Loss::CrossEntropy })
+                    .collect(),
             };
             let message = Network::build(spec).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");

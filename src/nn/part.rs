@@ -20,8 +20,12 @@ impl Network {
     /// The part that consists of `nodes`, ascending indices.
     ///
     /// # Errors
-    /// When the nodes are not ascending indices of this network.
+    /// When the part is no network by itself.
+    ///
+    /// # Panics
+    /// If the nodes are not ascending indices of this network.
     pub fn part(&self, nodes: &[usize]) -> Result<Part, NetError> {
+        assert!(nodes.is_sorted_by(|a, b| a < b), "nodes in ascending order: {nodes:?}");
         let first = self.num_inputs();
         let inside = |value: ValueId| value >= first && nodes.binary_search(&(value - first)).is_ok();
         let mut inputs: Vec<ValueId> =

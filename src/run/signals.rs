@@ -40,8 +40,9 @@ pub fn die_with_parent() {
     {
         use std::os::unix::process::parent_id;
         let parent = parent_id();
-        // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory.
-        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        // SAFETY: PR_SET_PDEATHSIG reads one more argument, an unsigned long that is a signal's number, and touches no
+        // memory.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) };
         // A parent that ended just before the call has left an heir. (Process 1 may be the launcher itself: in a
         // container it often is, so its number says nothing.)
         if parent_id() != parent {

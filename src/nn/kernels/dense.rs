@@ -2,8 +2,8 @@
 //!
 //! Narrow layers multiply from a transposed copy of the weights, so that a register holds
 //! neighboring outputs; wide ones (more than [`PACK_LIMIT`] weights) use dot products over the
-//! input, because the copy would cost more than it saves. No tail loops: the last register
-//! overlaps the one before it, which is exact because results are written, never added to.
+//! input, because the copy would cost more than it saves. The gradients have no tail loops: their last
+//! register overlaps the one before it, which is exact because results are written, never added to.
 
 use super::{Activation, Isa, lane_starts, load, mul_add, multiversion, store};
 use crate::nn::workspace::LANE;
@@ -107,7 +107,8 @@ multiversion! { fn grad_weights_8(dims: Dims, x: &[f32], dz: &[f32], dw: &mut [f
 multiversion! { fn grad_weights_4(dims: Dims, x: &[f32], dz: &[f32], dw: &mut [f32]) = grad_weights_lanes_4 }
 multiversion! { fn grad_weights_1(dims: Dims, x: &[f32], dz: &[f32], dw: &mut [f32]) = grad_weights_lanes_1 }
 
-/// Runs `full` on tiles of [`ROWS`] batch rows and `single` on what is left.
+/// Runs a tile function on [`ROWS`] batch rows at a time, and on single rows for what is left. A row's result
+/// does not depend on which of the two computed it.
 macro_rules! row_tiles {
     ($dims:expr, $tile:ident::<$($g:tt),*>($($arg:expr),*)) => {
         let mut b = 0;
@@ -207,7 +208,7 @@ fn forward_wide_body<const FMA: bool>(dims: Dims, f: Activation, theta: &[f32], 
     f.apply::<FMA>(y);
 }
 
-/// `R` rows against each output: dot products over the input, `R` by 2 at a time.
+/// `R` rows against each output: dot products over the input.
 #[inline(always)]
 fn wide_rows<const FMA: bool, const R: usize>(d: Dims, b: usize, theta: &[f32], x: &[f32], y: &mut [f32]) {
     let (weights, bias) = theta.split_at(d.inputs * d.outputs);

@@ -73,6 +73,7 @@ macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         $(#[$doc])*
         #[allow(clippy::too_many_arguments)]
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))] // there is one instruction set to choose from
         $vis fn $name(isa: $crate::nn::kernels::Isa, $($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             if isa.0 == $crate::nn::kernels::Level::Avx2 {
