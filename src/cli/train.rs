@@ -76,8 +76,9 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// One rank's work from beginning to end.
     fn rank(&self, comm: &dyn Communicator) -> Result<(), Ended> {
-        let stop = StopRequest::listen();
         let prepared = prepare(comm, self.args)?;
+        // Not before: until steps are made nobody reads the request, and a signal has to end what waits for a file.
+        let stop = StopRequest::listen();
         let Ok(args) = self.args else { unreachable!("prepare agreed on well-formed arguments") };
         let places = gather_places(comm)?;
         let most = prepared.config.parallelism.map(usize::from);

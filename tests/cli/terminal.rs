@@ -84,6 +84,21 @@ fn a_signal_ends_a_run_in_order() {
 }
 
 #[test]
+fn one_signal_ends_a_run_that_waits_for_its_configuration() {
+    let run = Run::new("--env pipe").prepare(|work| {
+        let made = std::process::Command::new("mkfifo").arg(work.join("pipe")).status();
+        assert!(made.is_ok_and(|status| status.success()));
+    });
+    let running = run.start(Launch::Solo);
+    // Nobody writes to the pipe; it is waited for by now.
+    std::thread::sleep(Duration::from_millis(500));
+    running.signal("TERM");
+    let sent = Instant::now();
+    assert_ne!(running.finish().code, 0);
+    assert!(sent.elapsed() < Duration::from_secs(5), "took {:?}", sent.elapsed());
+}
+
+#[test]
 fn a_signal_to_mpirun_ends_every_rank() {
     if !Launch::Mpi(3).possible() {
         return;
