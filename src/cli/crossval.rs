@@ -49,7 +49,7 @@ pub fn cross_validate(
         let parts = Parts::cut(data, &all_but(data.len(), held_out), &[], held_out);
         let hyper = task::hyper(config, parts.train.len(), prepared.trainers);
         let (train, validation, test) = (&parts.train, &parts.validation, &parts.test);
-        let task = Task { network: &network, train, validation, test, hyper };
+        let task = Task { network: &network, train, validation, test, hyper, resume: None };
         Ok(strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), job)?)
     };
     let fits: Vec<Fit> = match prepared.strategy {

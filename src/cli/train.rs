@@ -137,8 +137,14 @@ impl Scene<'_> {
         let spec = task::network(config, data.dims(), data.num_classes());
         let network = agreed(comm, Network::build(spec).map_err(Failure::from))?;
         let hyper = task::hyper(config, parts.train.len(), prepared.trainers);
-        let task =
-            Task { network: &network, train: &parts.train, validation: &parts.validation, test: &parts.test, hyper };
+        let task = Task {
+            network: &network,
+            train: &parts.train,
+            validation: &parts.validation,
+            test: &parts.test,
+            hyper,
+            resume: None,
+        };
         let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault);
         let fit = strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), &mut observer)?;
         if fit.ending == Ending::Stopped {

@@ -33,8 +33,9 @@ pub struct OrderFreeSum {
     /// Fraction bits below a span's exponent, and bits above it.
     fraction: i64,
     headroom: i64,
-    /// The scale of each span: values are below 2^exponent. Absent before the first step.
-    exponents: Vec<Option<i64>>,
+    /// The scale of each span: values are below 2^scale. NaN before the first step. Floats, because a checkpoint
+    /// holds them beside the other vectors: the next step's bits depend on them.
+    scales: Vec<f32>,
     /// The integers to be added over ranks.
     pub sum: Vec<i64>,
     /// The largest exponent seen in each span, to be maximized over ranks.
@@ -62,7 +63,17 @@ impl OrderFreeSum {
         let room = BITS - i64::from(chunks.next_power_of_two().trailing_zeros());
         let fraction = room.min(FRACTION);
         let headroom = (room - fraction).min(HEADROOM);
-        Self { spans, fraction, headroom, exponents: vec![None; count], sum: vec![0; len], seen: vec![ZERO; count] }
+        Self { spans, fraction, headroom, scales: vec![f32::NAN; count], sum: vec![0; len], seen: vec![ZERO; count] }
+    }
+
+    /// The scales, to save.
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// The scales, to restore.
+    pub fn scales_mut(&mut self) -> &mut [f32] {
+        &mut self.scales
     }
 
     /// Empties the sum.
@@ -76,8 +87,10 @@ impl OrderFreeSum {
         for (t, span) in self.spans.iter().enumerate() {
             let values = &values[span.range()];
             self.seen[t] = self.seen[t].max(exponent(values));
-            let Some(scale) = self.exponents[t] else { continue };
-            let factor = power_of_two(self.fraction - scale);
+            if self.scales[t].is_nan() {
+                continue;
+            }
+            let factor = power_of_two(self.fraction - self.scales[t] as i64);
             vector::add_rounded(Isa::detect(), factor, values, &mut self.sum[span.range()]);
         }
     }
@@ -89,9 +102,9 @@ impl OrderFreeSum {
         }
         let mut fit = Fit::Good;
         let fits = |scale: i64, seen: i64| seen <= scale + self.headroom && (seen >= scale - SHRINKAGE || seen == ZERO);
-        for (scale, seen) in self.exponents.iter_mut().zip(&self.seen) {
-            if scale.is_none_or(|scale| !fits(scale, *seen)) {
-                *scale = Some(*seen);
+        for (scale, seen) in self.scales.iter_mut().zip(&self.seen) {
+            if scale.is_nan() || !fits(*scale as i64, *seen) {
+                *scale = *seen as f32;
                 fit = Fit::Again;
             }
         }
@@ -101,12 +114,12 @@ impl OrderFreeSum {
     /// Writes the sum (after it was added over ranks) as floats, and takes the next step's scales.
     pub fn finish(&mut self, values: &mut [f32]) {
         for (t, span) in self.spans.iter().enumerate() {
-            let scale = self.exponents[t].expect("judged good");
-            let factor = power_of_two(scale - self.fraction);
+            debug_assert!(!self.scales[t].is_nan(), "judged good");
+            let factor = power_of_two(self.scales[t] as i64 - self.fraction);
             vector::scale_integers(Isa::detect(), factor, &self.sum[span.range()], &mut values[span.range()]);
             // Zeros have any scale: the one before will suit what comes after them.
             if self.seen[t] > ZERO {
-                self.exponents[t] = Some(self.seen[t]);
+                self.scales[t] = self.seen[t] as f32;
             }
         }
     }

@@ -46,6 +46,9 @@ pub enum TrainError {
         /// The number that was due.
         expected: u32,
     },
+    /// A snapshot that does not fit. All ranks find it before the first step.
+    #[error("cannot go on from this snapshot: {0}; it is of another network, optimizer or --deterministic")]
+    Resume(String),
     /// The outside could not do what was asked of it.
     #[error(transparent)]
     Job(#[from] JobError),
@@ -54,6 +57,6 @@ pub enum TrainError {
 impl TrainError {
     /// Whether every rank has this error at the same point, so that all can end in order.
     pub fn is_agreed(&self) -> bool {
-        matches!(self, TrainError::Diverged { .. } | TrainError::Replicas { .. })
+        matches!(self, TrainError::Diverged { .. } | TrainError::Replicas { .. } | TrainError::Resume(_))
     }
 }

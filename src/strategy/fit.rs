@@ -6,7 +6,7 @@
 
 use super::learner::Learner;
 use super::stepper::{Stepper, bytes_per_exchange};
-use super::{Cursor, Exchange, Job, State, Task, TrainError, Turn, evaluate};
+use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn, evaluate};
 use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
 use crate::data::order::{StepPlan, balanced, epoch_order};
 use crate::device::Clock;
@@ -87,6 +87,9 @@ pub(super) fn train(
         order: Vec::with_capacity(task.train.len()),
         rate: 0.0,
     };
+    if let Some(snapshot) = task.resume {
+        training.restore(snapshot, &mut stepper).map_err(TrainError::Resume)?;
+    }
     job.emit(Event::Started {
         parameters: task.network.theta_len(),
         train_samples: task.train.len(),
@@ -144,8 +147,19 @@ fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Vec<f32>, Tra
 }
 
 impl Training<'_> {
-    fn state(&self) -> State<'_> {
-        State { cursor: self.cursor, theta: &self.theta, sigma: &[], optimizer: self.optimizer.as_ref() }
+    fn state<'a>(&'a self, stepper: &'a Stepper) -> State<'a> {
+        let (theta, optimizer) = (&self.theta, self.optimizer.as_ref());
+        State { cursor: self.cursor, theta, sigma: &[], scales: stepper.scales(), optimizer }
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot, stepper: &mut Stepper) -> Result<(), String> {
+        snapshot.restore("theta", &mut self.theta)?;
+        snapshot.restore("scales", stepper.scales_mut())?;
+        for (name, vector) in self.optimizer.state_mut() {
+            snapshot.restore(name, vector)?;
+        }
+        self.cursor = snapshot.cursor;
+        Ok(())
     }
 
     /// Runs the steps of one epoch, or fewer when a rank wishes to stop.
@@ -161,8 +175,8 @@ impl Training<'_> {
         let isa = Isa::detect();
         epoch_order(self.task.train.len(), hyper.seed, self.cursor.epoch, &mut self.order);
         let mut sums = EpochSums::default();
-        for s in 0..plan.steps() {
-            let wish = job.turn(&self.state())?;
+        for s in self.cursor.step_in_epoch as usize..plan.steps() {
+            let wish = job.turn(&self.state(stepper))?;
             let run = &self.order[plan.run(s)];
             let sum = stepper.sum(learner, exchange, &self.theta, self.cursor.epoch, run, wish)?;
             let span = 1.0 / plan.steps() as f64;
@@ -180,7 +194,7 @@ impl Training<'_> {
             sums.own += sum.own as u64;
             sums.turn = sum.turn;
             if sums.turn != Turn::GoOn {
-                job.save(&self.state())?;
+                job.save(&self.state(stepper))?;
             }
             if sums.turn == Turn::Stop {
                 break;

@@ -24,6 +24,8 @@ pub struct State<'a> {
     pub theta: &'a [f32],
     /// Running statistics, never seen by the optimizer.
     pub sigma: &'a [f32],
+    /// Scales of the order-free sum; empty without `--deterministic`.
+    pub scales: &'a [f32],
     /// The optimizer, whose vectors are aligned with θ.
     pub optimizer: &'a dyn Optimizer,
 }
@@ -31,9 +33,41 @@ pub struct State<'a> {
 impl State<'_> {
     /// All slices by name.
     pub fn slices(&self) -> Vec<(&'static str, &[f32])> {
-        let mut slices = vec![("theta", self.theta), ("sigma", self.sigma)];
+        let mut slices = vec![("theta", self.theta), ("sigma", self.sigma), ("scales", self.scales)];
         slices.extend(self.optimizer.state());
         slices
+    }
+
+    /// A copy that outlives the step.
+    pub fn snapshot(&self) -> Snapshot {
+        let copy = |(name, slice): (&'static str, &[f32])| (name.to_string(), slice.to_vec());
+        Snapshot { cursor: self.cursor, slices: self.slices().into_iter().map(copy).collect() }
+    }
+}
+
+/// A state to go on from: training continues with the same bits as if it had never stopped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Where training stood.
+    pub cursor: Cursor,
+    /// Every slice of the state by its name.
+    pub slices: Vec<(String, Vec<f32>)>,
+}
+
+impl Snapshot {
+    /// Copies the slice of this name.
+    ///
+    /// # Errors
+    /// When it is missing or has another length: the snapshot is of another network or optimizer.
+    pub fn restore(&self, name: &str, to: &mut [f32]) -> Result<(), String> {
+        match self.slices.iter().find(|(known, _)| known == name) {
+            Some((_, slice)) if slice.len() == to.len() => {
+                to.copy_from_slice(slice);
+                Ok(())
+            }
+            Some((_, slice)) => Err(format!("its {name} has {} elements, this training's {}", slice.len(), to.len())),
+            None => Err(format!("it holds no {name}")),
+        }
     }
 }
 

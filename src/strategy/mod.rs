@@ -18,7 +18,7 @@ mod task;
 pub use error::TrainError;
 pub use evaluate::evaluate;
 pub use fit::{Ending, Fit};
-pub use job::{Cursor, Job, JobError, State, Turn};
+pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
 pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
 

@@ -57,6 +57,16 @@ impl Stepper {
         }
     }
 
+    /// The scales of an order-free sum, on which the next step's bits depend; empty for a plain one.
+    pub fn scales(&self) -> &[f32] {
+        self.order_free.as_ref().map_or(&[], |order_free| order_free.sum.scales())
+    }
+
+    /// The same scales, to restore.
+    pub fn scales_mut(&mut self) -> &mut [f32] {
+        self.order_free.as_mut().map_or(&mut [], |order_free| order_free.sum.scales_mut())
+    }
+
     /// The most samples that this rank passes to its learner at once.
     pub fn local_batch(&self, global_batch: usize, parts: usize) -> usize {
         match &self.order_free {

@@ -4,6 +4,8 @@ use crate::data::Samples;
 use crate::nn::{Init, Network};
 use crate::optim::{Rule, Schedule};
 
+use super::Snapshot;
+
 /// The numbers of a training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hyper {
@@ -37,4 +39,6 @@ pub struct Task<'a> {
     pub test: &'a dyn Samples,
     /// The numbers.
     pub hyper: Hyper,
+    /// Where to go on from; absent for a new training.
+    pub resume: Option<&'a Snapshot>,
 }

@@ -8,7 +8,7 @@ use goai::comm::{Communicator, Reduce, Values};
 use goai::device::RealClock;
 use goai::event::{EpochRecord, Event};
 use goai::optim::Rule;
-use goai::strategy::{Cursor, Ending, Fit, Hyper, Strategy, TrainError, Turn, fit};
+use goai::strategy::{Cursor, Ending, Fit, Hyper, Snapshot, Strategy, Task, TrainError, Turn, fit};
 
 pub const CASES: &[Case] = &[
     ("50 steps of every rule equal one rank's", fifty_steps),
@@ -21,6 +21,7 @@ pub const CASES: &[Case] = &[
     ("the epochs' records add up", records),
     ("one rank's wish stops all at one step", stopping),
     ("one rank's wish saves on all", saving),
+    ("a training that was stopped goes on to the same bits", resuming),
     ("divergence is found by all at one step", divergence),
 ];
 
@@ -191,6 +192,33 @@ fn saving(comm: &dyn Communicator) {
         assert_eq!((saved.ending, steps), (Ending::Finished, vec![4]));
         let undisturbed = train(strategy, &iris.task(hyper), comm).unwrap();
         assert!(bits(&saved.theta) == bits(&undisturbed.theta), "saving changed the training");
+    }
+}
+
+/// Stopped within an epoch, at its end, and after the first step; plain and order-free; every rule.
+fn resuming(comm: &dyn Communicator) {
+    let iris = Iris::load();
+    for strategy in strategies(comm) {
+        for (rule, micro_chunk, stop) in [
+            (Rule::Adam, None, 6),
+            (Rule::Momentum(0.9), Some(4), 9),
+            (Rule::Sgd, Some(5), 0),
+            (Rule::Adam, Some(4), 13),
+        ] {
+            let hyper = Hyper { micro_chunk, ..hyper(rule, 0.05, 12, 2) };
+            let whole = train(strategy, &iris.task(hyper), comm).unwrap();
+            let mut job = Recorder { wish: Some((stop, Turn::Stop)), ..Recorder::default() };
+            let task = iris.task(hyper);
+            fit(strategy, &task, comm, &RealClock::start(), &mut job).unwrap();
+            let snapshot = job.snapshot.expect("stopping saves");
+            let resumed = train(strategy, &Task { resume: Some(&snapshot), ..iris.task(hyper) }, comm).unwrap();
+            assert_eq!(resumed.cursor, whole.cursor);
+            assert!(bits(&resumed.theta) == bits(&whole.theta), "{strategy:?} {rule:?} stopped at {stop}");
+        }
+        let other = iris.task(hyper(Rule::Sgd, 0.1, 12, 1));
+        let snapshot = Snapshot { cursor: Cursor::default(), slices: vec![("theta".into(), vec![0.0; 7])] };
+        let error = train(strategy, &Task { resume: Some(&snapshot), ..other }, comm).unwrap_err();
+        assert!(error.is_agreed() && error.to_string().contains("theta has 7 elements"), "{error}");
     }
 }
 

@@ -31,7 +31,7 @@ impl Iris {
 
     pub fn task(&self, hyper: Hyper) -> Task<'_> {
         let Self { network, train, validation, test } = self;
-        Task { network, train, validation, test, hyper }
+        Task { network, train, validation, test, hyper, resume: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use goai::comm::{Communicator, Solo};
 use goai::device::RealClock;
 use goai::event::Event;
-use goai::strategy::{Cursor, Fit, Job, JobError, State, Strategy, Task, TrainError, Turn, fit};
+use goai::strategy::{Cursor, Fit, Job, JobError, Snapshot, State, Strategy, Task, TrainError, Turn, fit};
 
 /// A job that writes down what it is told, and wishes something at one step.
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub struct Recorder {
     pub events: Vec<Event>,
     pub turns: Vec<Cursor>,
     pub saves: Vec<Cursor>,
+    /// The last state that was saved.
+    pub snapshot: Option<Snapshot>,
 }
 
 impl Job for Recorder {
@@ -28,6 +30,7 @@ impl Job for Recorder {
     fn save(&mut self, state: &State) -> Result<(), JobError> {
         assert!(state.slices().iter().any(|(name, slice)| *name == "theta" && !slice.is_empty()));
         self.saves.push(state.cursor);
+        self.snapshot = Some(state.snapshot());
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ fn one_rank_is_equivalent() {
 
 #[test]
 fn threads_are_equivalent() {
-    (1..=4).for_each(|ranks| run_table(CASES, ranks, BUFFERED));
+    (1..=5).for_each(|ranks| run_table(CASES, ranks, BUFFERED));
 }
 
 #[test]
