@@ -177,7 +177,7 @@ pub const KEYS: &[Key] = &[
     row("init", "--init", Kind::Choice(Init::WORDS), all("glorot"),
         "How the first weights are drawn"),
     row("standardizeHidden", "--standardize-hidden", Kind::Switch, all("false"),
-        "Standardise every sample between layers, as the original did"),
+        "Standardise every sample between layers, which the original meant to do"),
     row("loss", "--loss", Kind::Choice(LossKind::WORDS), all("cross-entropy"),
         "What training makes small"),
 
