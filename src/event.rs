@@ -22,6 +22,15 @@ pub enum Event {
     },
     /// An epoch ended; every rank has the same weights.
     Epoch(EpochRecord),
+    /// A repeat of a cross-validation ended.
+    Repeat {
+        /// Which, from 1.
+        repeat: usize,
+        /// Of how many.
+        repeats: usize,
+        /// The accuracy on each held-out fold.
+        accuracies: Vec<f64>,
+    },
     /// Something the reader should know that is no error.
     Note {
         /// The sentence.

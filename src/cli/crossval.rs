@@ -52,18 +52,26 @@ pub fn cross_validate(
         let task = Task { network: &network, train, validation, test, hyper, resume: None };
         Ok(strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), job)?)
     };
-    let fits: Vec<Fit> = match prepared.strategy {
-        Strategy::Single => folds
-            .par_iter()
-            .map(|rows| fit(&Solo::new(), rows, &mut Quiet { stop: &stop }))
-            .collect::<Result<_, _>>()?,
-        _ => {
-            let mut observer = Observer::new(comm.rank(), None, stop.clone(), fault);
-            folds.iter().map(|rows| fit(comm, rows, &mut observer)).collect::<Result<_, _>>()?
+    let mut fits: Vec<Fit> = Vec::new();
+    for (repeat, folds) in folds.chunks(config.folds).enumerate() {
+        let done: Vec<Fit> = match prepared.strategy {
+            Strategy::Single => folds
+                .par_iter()
+                .map(|rows| fit(&Solo::new(), rows, &mut Quiet { stop: &stop }))
+                .collect::<Result<_, _>>()?,
+            _ => {
+                let mut observer = Observer::new(comm.rank(), None, stop.clone(), fault);
+                folds.iter().map(|rows| fit(comm, rows, &mut observer)).collect::<Result<_, _>>()?
+            }
+        };
+        if let Some(fit) = done.iter().find(|fit| fit.ending == Ending::Stopped) {
+            return Err(stopped(comm, fit, &stop)?);
         }
-    };
-    if let Some(fit) = fits.iter().find(|fit| fit.ending == Ending::Stopped) {
-        return Err(stopped(comm, fit, &stop)?);
+        if let Some(output) = output {
+            let accuracies = done.iter().filter_map(|fit| fit.test.accuracy()).collect();
+            output.hear(&Event::Repeat { repeat: repeat + 1, repeats: config.repeats.get(), accuracies });
+        }
+        fits.extend(done);
     }
     if let Some(output) = output {
         enter(output, prepared, &fits);

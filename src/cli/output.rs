@@ -110,6 +110,7 @@ impl Output {
                 self.rows.push(Row::from(record));
                 self.terminal.epoch(record, now);
             }
+            Event::Repeat { repeat, repeats, accuracies } => self.terminal.repeat(*repeat, *repeats, accuracies),
             Event::Note { text } => match &mut self.early_notes {
                 Some(waiting) => waiting.push(text.clone()),
                 None => self.terminal.note(text),

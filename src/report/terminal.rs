@@ -114,6 +114,14 @@ impl Terminal {
         }
     }
 
+    /// A repeat of a cross-validation ended.
+    pub fn repeat(&mut self, repeat: usize, repeats: usize, accuracies: &[f64]) {
+        if self.progress != Progress::None {
+            let mean = accuracies.iter().sum::<f64>() / accuracies.len().max(1) as f64;
+            self.line(&format!("repeat {repeat}/{repeats}  accuracy {mean:.3} on {} folds", accuracies.len()));
+        }
+    }
+
     /// Something the reader should know that is no error.
     pub fn note(&mut self, text: &str) {
         self.line(&format!("note: {text}"));
