@@ -22,6 +22,12 @@ pub enum Purpose {
     Split = 3,
     /// The folds of a cross-validation; the epoch is the repeat.
     Folds = 4,
+    /// Crop and flip of a picture in an epoch; the sample number is its index in the training part.
+    Augment = 5,
+    /// What a dropout layer drops; the sample number is that of the sample, the layer's own number lies above bit 32.
+    Dropout = 6,
+    /// The pictures of a synthetic data set; the epoch is 0, the sample number that of the picture.
+    Synthetic = 7,
 }
 
 /// The generator for one `(purpose, epoch, sample)` of a run with this seed.

@@ -9,13 +9,14 @@ use xxhash_rust::xxh3::Xxh3;
 pub mod csv;
 mod error;
 pub mod order;
+pub mod pictures;
 mod samples;
 pub mod source;
 pub mod split;
 pub mod standardize;
 
 pub use error::DataError;
-pub use samples::Samples;
+pub use samples::{Layout, Samples, Visit};
 
 /// A labelled table in memory.
 ///

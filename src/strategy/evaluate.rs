@@ -1,6 +1,6 @@
 //! Measuring a network on a part of the data.
 
-use crate::data::Samples;
+use crate::data::{Layout, Samples, Visit};
 use crate::nn::{Context, Program, Tally};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -16,7 +16,8 @@ pub fn evaluate(program: &Program, theta: &[f32], samples: &dyn Samples, range: 
         let mut workspace = program.workspace(block.len());
         let mut rows = workspace.input(0, block.len());
         for (i, mut row) in block.clone().zip(rows.rows_mut()) {
-            samples.load(i, row.as_slice_mut().expect("rows are contiguous"));
+            let row = row.as_slice_mut().expect("rows are contiguous");
+            samples.load(i, Visit::MEASURE, Layout::vector(row.len()), row);
         }
         let labels: Vec<u32> = block.clone().map(|i| samples.label(i)).collect();
         let ids: Vec<u32> = block.clone().map(|i| i as u32).collect();

@@ -1,6 +1,7 @@
 //! Computes the summed gradient of given samples: the same on a trainer of any strategy.
 
 use super::Task;
+use crate::data::{Layout, Visit};
 use crate::device::Clock;
 use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Context, Phase, Program, Tally, Workspace};
@@ -58,7 +59,9 @@ impl<'a> Learner<'a> {
         self.labels.clear();
         let mut rows = self.workspace.input(0, samples.len());
         for (mut row, sample) in rows.rows_mut().into_iter().zip(samples) {
-            self.task.train.load(*sample as usize, row.as_slice_mut().expect("rows are contiguous"));
+            let row = row.as_slice_mut().expect("rows are contiguous");
+            let visit = Visit { seed: self.task.hyper.seed, epoch: Some(epoch) };
+            self.task.train.load(*sample as usize, visit, Layout::vector(row.len()), row);
             self.labels.push(self.task.train.label(*sample as usize));
         }
         let context = Context { phase: Phase::Train, seed: self.task.hyper.seed, epoch, samples };
