@@ -19,6 +19,7 @@ mod part;
 mod program;
 mod shape;
 mod spec;
+mod team;
 mod workspace;
 
 #[cfg(test)]
@@ -40,4 +41,5 @@ pub use part::Part;
 pub use program::{Flavor, Program};
 pub use shape::{Shape, Span};
 pub use spec::{NodeSpec, OutputSpec, Spec};
+pub use team::{Alone, Team};
 pub use workspace::Workspace;

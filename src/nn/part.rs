@@ -102,7 +102,7 @@ mod tests {
         let x = Array2::from_shape_fn((6, 5), |(i, j)| (i as f32 - j as f32) / 3.0);
         let labels = [0, 1, 2, 0, 1, 2];
         let samples: Vec<u32> = (0..6).collect();
-        let context = Context::eval(&samples);
+        let context = Context::eval(&samples, &[]);
         let whole = Program::compile(&network, Flavor::Fused);
         let mut ws = whole.workspace(6);
         ws.input(0, 6).assign(&x);

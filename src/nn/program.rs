@@ -7,7 +7,7 @@
 use super::kernels::{Activation, DenseKernel, Isa};
 use super::layers::LayerKind;
 use super::workspace::{LANE, Workspace};
-use super::{At, Context, Inputs, Network, Span, Tally, ValueId};
+use super::{At, Context, Inputs, Network, Phase, Span, Tally, ValueId};
 
 /// How a network is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Program {
 
     /// Memory for batches of up to `capacity` rows.
     pub fn workspace(&self, capacity: usize) -> Workspace {
-        Workspace::new(self.network.shapes(), self.packed, self.scratch, capacity)
+        Workspace::new(self.network.shapes(), self.network.sigma_len(), self.packed, self.scratch, capacity)
     }
 
     /// Runs forward; the inputs must have been filled.
@@ -109,9 +109,20 @@ impl Program {
             let theta = &theta[step.theta.range()];
             match &step.op {
                 Op::Layer { node } => {
-                    let x = Inputs { values: before, places: &ws.places, ids: &step.inputs, batch };
+                    let x = Inputs {
+                        values: before,
+                        places: &ws.places,
+                        shapes: self.network.shapes(),
+                        ids: &step.inputs,
+                        batch,
+                    };
                     let y = super::workspace::Place { offset: 0, ..place }.view_mut(rest, batch);
+                    let span = self.network.nodes()[*node].sigma.range();
+                    let context = &Context { sigma: context.sigma.get(span.clone()).unwrap_or(&[]), ..*context };
                     self.network.layer(*node).forward(context, x, theta, y);
+                    if context.phase == Phase::Train && !span.is_empty() {
+                        self.network.layer(*node).moments(context, x, &mut ws.moments[span]);
+                    }
                 }
                 Op::Dense { kernel, activation } => {
                     let x = ws.places[step.inputs[0]].rows(before, batch);
@@ -141,10 +152,10 @@ impl Program {
         let values = ws.values.as_slice();
         let (before, rest) = ws.grads.as_mut_slice().split_at_mut(place.offset);
         let dy = &mut rest[..batch * place.stride];
-        let x = Inputs { values, places: &ws.places, ids: &step.inputs, batch };
+        let x = Inputs { values, places: &ws.places, shapes: self.network.shapes(), ids: &step.inputs, batch };
         match &step.op {
             Op::Layer { node } => {
-                let at = At { x, y: place.view(values, batch), theta };
+                let at = At { x, y: place.view(values, batch), shape: &self.network.shapes()[step.output], theta };
                 let dy = super::workspace::Place { offset: 0, ..place }.view(dy, batch);
                 self.network.layer(*node).grad_params(context, at, dy, dtheta);
             }
@@ -166,7 +177,7 @@ impl Program {
             };
             match &step.op {
                 Op::Layer { node } => {
-                    let at = At { x, y: place.view(values, batch), theta };
+                    let at = At { x, y: place.view(values, batch), shape: &self.network.shapes()[step.output], theta };
                     let local = super::workspace::Place { offset: 0, ..place }.view(dy, batch);
                     let dx = super::workspace::Place { offset: 0, ..to }.view_mut(target, batch);
                     self.network.layer(*node).grad_input(context, at, local, i, dx);

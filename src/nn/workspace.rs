@@ -85,16 +85,18 @@ pub struct Workspace {
     pub(super) packed: Arena,
     pub(super) scratch: Arena,
     pub(super) written: Vec<bool>,
+    pub(super) moments: Vec<f32>,
     pub(super) capacity: usize,
     pub(super) batch: usize,
 }
 
 impl Workspace {
-    pub(super) fn new(shapes: &[Shape], packed: usize, scratch: usize, capacity: usize) -> Self {
+    pub(super) fn new(shapes: &[Shape], moments: usize, packed: usize, scratch: usize, capacity: usize) -> Self {
         let (places, len) = lay_out(shapes, capacity);
         Self {
             written: vec![false; places.len()],
             places,
+            moments: vec![0.0; moments],
             values: Arena::zeros(len),
             grads: Arena::zeros(len),
             packed: Arena::zeros(packed),
@@ -127,6 +129,11 @@ impl Workspace {
     /// The gradient of the loss with respect to a value, after the backward pass.
     pub fn gradient(&self, id: usize) -> ArrayView2<'_, f32> {
         self.places[id].view(self.grads.as_slice(), self.batch)
+    }
+
+    /// The moments of the last batch that trained, `[S]`.
+    pub fn moments(&self) -> &[f32] {
+        &self.moments
     }
 
     /// A value to read and its gradient to write: what a loss needs at an output.

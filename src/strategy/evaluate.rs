@@ -9,7 +9,7 @@ use std::ops::Range;
 const BLOCK: usize = 256;
 
 /// Sums loss and right answers over a range of samples; blocks run on rayon's threads.
-pub fn evaluate(program: &Program, theta: &[f32], samples: &dyn Samples, range: Range<usize>) -> Tally {
+pub fn evaluate(program: &Program, theta: &[f32], sigma: &[f32], samples: &dyn Samples, range: Range<usize>) -> Tally {
     let blocks: Vec<Range<usize>> =
         range.clone().step_by(BLOCK).map(|start| start..(start + BLOCK).min(range.end)).collect();
     let measure = |block: &Range<usize>| {
@@ -21,7 +21,7 @@ pub fn evaluate(program: &Program, theta: &[f32], samples: &dyn Samples, range: 
         }
         let labels: Vec<u32> = block.clone().map(|i| samples.label(i)).collect();
         let ids: Vec<u32> = block.clone().map(|i| i as u32).collect();
-        program.loss(&Context::eval(&ids), theta, &mut workspace, &labels)
+        program.loss(&Context::eval(&ids, sigma), theta, &mut workspace, &labels)
     };
     let tallies: Vec<Tally> = match blocks.len() {
         0 | 1 => blocks.iter().map(measure).collect(),

@@ -4,7 +4,7 @@
 //! bits on every rank, every rank applies the same update, and so all replicas stay equal; that is
 //! checked after every epoch.
 
-use super::learner::Learner;
+use super::learner::{Learner, Weights};
 use super::stepper::{Stepper, bytes_per_exchange};
 use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn, evaluate};
 use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
@@ -15,6 +15,9 @@ use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Flavor, Program, Tally};
 use crate::optim::{Optimizer, Step};
 use xxhash_rust::xxh3::xxh3_64;
+
+/// Share of a step's moments in the running statistics, as in PyTorch's batch norm.
+const MOMENTS_SHARE: f32 = 0.1;
 
 /// How a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub enum Ending {
 pub struct Fit {
     /// The parameters.
     pub theta: Vec<f32>,
+    /// The running statistics.
+    pub sigma: Vec<f32>,
     /// Where training ended.
     pub cursor: Cursor,
     /// Why it ended there.
@@ -59,6 +64,7 @@ struct Training<'a> {
     comm: &'a Metered<'a>,
     program: &'a Program,
     theta: Vec<f32>,
+    sigma: Vec<f32>,
     optimizer: Box<dyn Optimizer>,
     cursor: Cursor,
     order: Vec<u32>,
@@ -82,6 +88,7 @@ pub(super) fn train(
         comm,
         program: &program,
         theta: initial_weights(task, comm)?,
+        sigma: task.network.initial_sigma(),
         optimizer: task.hyper.rule.build(task.network.theta_len(), task.hyper.weight_decay),
         cursor: Cursor::default(),
         order: Vec::with_capacity(task.train.len()),
@@ -133,6 +140,7 @@ pub(super) fn train(
         loop_s,
         comm_share: if loop_s > 0.0 { talk_s / loop_s } else { 0.0 },
         theta: training.theta,
+        sigma: training.sigma,
     })
 }
 
@@ -149,11 +157,12 @@ fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Vec<f32>, Tra
 impl Training<'_> {
     fn state<'a>(&'a self, stepper: &'a Stepper) -> State<'a> {
         let (theta, optimizer) = (&self.theta, self.optimizer.as_ref());
-        State { cursor: self.cursor, theta, sigma: &[], scales: stepper.scales(), optimizer }
+        State { cursor: self.cursor, theta, sigma: &self.sigma, scales: stepper.scales(), optimizer }
     }
 
     fn restore(&mut self, snapshot: &Snapshot, stepper: &mut Stepper) -> Result<(), String> {
         snapshot.restore("theta", &mut self.theta)?;
+        snapshot.restore("sigma", &mut self.sigma)?;
         snapshot.restore("scales", stepper.scales_mut())?;
         for (name, vector) in self.optimizer.state_mut() {
             snapshot.restore(name, vector)?;
@@ -178,7 +187,14 @@ impl Training<'_> {
         for s in self.cursor.step_in_epoch as usize..plan.steps() {
             let wish = job.turn(&self.state(stepper))?;
             let run = &self.order[plan.run(s)];
-            let sum = stepper.sum(learner, exchange, &self.theta, self.cursor.epoch, run, wish)?;
+            let sum = stepper.sum(
+                learner,
+                exchange,
+                Weights { theta: &self.theta, sigma: &self.sigma },
+                self.cursor.epoch,
+                run,
+                wish,
+            )?;
             let span = 1.0 / plan.steps() as f64;
             self.rate = hyper.schedule.at(self.cursor.epoch as f64 + s as f64 * span, span);
             self.cursor.step += 1;
@@ -188,6 +204,9 @@ impl Training<'_> {
             vector::scale(isa, 1.0 / run.len() as f32, stepper.grad());
             let step = Step { number: self.cursor.step, rate: self.rate };
             self.optimizer.step(step, stepper.grad(), &mut self.theta);
+            for (running, sum) in self.sigma.iter_mut().zip(stepper.moments()) {
+                *running += MOMENTS_SHARE * (sum / run.len() as f32 - *running);
+            }
             self.cursor.step_in_epoch += 1;
             self.cursor.samples += run.len() as u64;
             sums.tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: run.len() as u64 };
@@ -206,7 +225,7 @@ impl Training<'_> {
     /// This rank's share of a part of the data.
     fn measure(&self, samples: &dyn crate::data::Samples) -> Tally {
         let mine = balanced(samples.len(), self.comm.size(), self.comm.rank());
-        evaluate(self.program, &self.theta, samples, mine)
+        evaluate(self.program, &self.theta, &self.sigma, samples, mine)
     }
 
     /// All of a part, shared out over the ranks.

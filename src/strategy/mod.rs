@@ -14,6 +14,7 @@ mod send_recv;
 mod single;
 mod stepper;
 mod task;
+mod team;
 
 pub use error::TrainError;
 pub use evaluate::evaluate;

@@ -80,7 +80,7 @@ fn train(golden: &Golden, case: &Case, flavor: Flavor) -> Ours {
             row.assign(&ndarray::ArrayView1::from(input.as_slice()));
         }
         let ids: Vec<u32> = (0..labels.len() as u32).collect();
-        let context = Context { phase: Phase::Train, seed: 0, epoch: 0, samples: &ids };
+        let context = Context { phase: Phase::Train, ..Context::eval(&ids, &[]) };
         let tally = program.loss_and_grad(&context, &theta, &mut workspace, labels, &mut grad);
         ours.losses.push(tally.mean_loss().unwrap());
         grad.iter_mut().for_each(|g| *g /= inputs.len() as f32);
