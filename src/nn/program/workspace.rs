@@ -4,6 +4,7 @@ use super::slot::{LINE, Slot, SlotId, share_memory};
 use super::{Memory, Program};
 use crate::layout::Layout;
 use crate::nn::kernels::share::share1;
+use crate::nn::team::worthwhile;
 use crate::nn::{Team, ValueId};
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
@@ -133,6 +134,7 @@ impl Workspace {
         let (slot, place) = (self.slots[self.inputs[i]], self.places[self.inputs[i]]);
         let (layout, origin) = (slot.layout(), slot.origin());
         let rows = &mut self.values.as_mut_slice()[place.offset..place.offset + self.batch * place.stride];
+        let team = worthwhile(team, rows.len());
         share1(team, self.batch, (rows, place.stride), &|b, row| write(b, layout, &mut row[origin..]));
     }
 
