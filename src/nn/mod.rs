@@ -20,10 +20,13 @@ mod program;
 mod shape;
 mod spec;
 mod team;
+mod window;
 mod workspace;
 
 #[cfg(test)]
 mod gradient_check;
+#[cfg(test)]
+mod picture_tests;
 
 pub mod kernels;
 pub mod layers;
