@@ -12,11 +12,13 @@ mod workspace;
 pub(super) use slot::LANE;
 pub(super) use workspace::Place;
 pub use workspace::Workspace;
+#[cfg(test)]
+pub(super) use workspace::lay_out;
 
 use super::kernels::share::two;
 use super::kernels::{Activation, DenseKernel};
-use super::{At, Context, Inputs, Network, Phase, Shape, Span, Tally, ValueId};
-use slot::{Form, Life, Slot, SlotId};
+use super::{At, Context, Inputs, Network, Phase, Shape, Span, Tally};
+use slot::{Life, Slot, SlotId};
 
 /// How a network is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

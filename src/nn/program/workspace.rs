@@ -216,3 +216,10 @@ impl Memory {
         (4 * (self.values(capacity).1 + gradients + self.packed) + self.marks * capacity) as u64
     }
 }
+
+/// Places for rows of these shapes one behind the other, and the floats of all.
+#[cfg(test)]
+pub(in crate::nn) fn lay_out(shapes: &[crate::nn::Shape], batch: usize) -> (Vec<Place>, usize) {
+    let memory = Memory { slots: shapes.iter().map(Slot::rows).collect(), ..Memory::default() };
+    memory.values(batch)
+}
