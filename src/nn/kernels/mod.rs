@@ -10,6 +10,7 @@ pub mod conv;
 mod dense;
 pub mod grid;
 pub mod math;
+pub mod peak;
 pub mod share;
 pub mod simd;
 pub mod vector;
