@@ -11,6 +11,7 @@ mod dense;
 pub mod grid;
 pub mod math;
 pub mod norm;
+pub mod peak;
 pub mod share;
 pub mod simd;
 pub mod vector;
