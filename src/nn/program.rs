@@ -127,7 +127,7 @@ impl Program {
                 Op::Dense { kernel, activation } => {
                     let x = ws.places[step.inputs[0]].rows(before, batch);
                     let y = &mut rest[..batch * place.stride];
-                    kernel.forward(*activation, theta, ws.packed.as_mut_slice(), x, y, batch);
+                    kernel.forward(context.team, *activation, theta, ws.packed.as_mut_slice(), x, y, batch);
                 }
             }
         }
@@ -161,7 +161,7 @@ impl Program {
             }
             Op::Dense { kernel, activation } => {
                 activation.gradient(kernel.isa(), place.rows(values, batch), dy);
-                kernel.grad_params(ws.places[step.inputs[0]].rows(values, batch), dy, dtheta, batch);
+                kernel.grad_params(context.team, ws.places[step.inputs[0]].rows(values, batch), dy, dtheta, batch);
             }
         }
         for (i, id) in step.inputs.iter().enumerate() {
@@ -182,7 +182,7 @@ impl Program {
                     let dx = super::workspace::Place { offset: 0, ..to }.view_mut(target, batch);
                     self.network.layer(*node).grad_input(context, at, local, i, dx);
                 }
-                Op::Dense { kernel, .. } => kernel.grad_input(theta, dy, target, batch),
+                Op::Dense { kernel, .. } => kernel.grad_input(context.team, theta, dy, target, batch),
             }
             if shared {
                 let sum = &mut before[to.offset..to.offset + batch * to.stride];
