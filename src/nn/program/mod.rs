@@ -138,7 +138,15 @@ impl Program {
                 }
             }
             Op::Dense { kernel, activation } => {
-                kernel.forward(*activation, theta, ws.packed.as_mut_slice(), from.rows(before, batch), y, batch);
+                kernel.forward(
+                    context.team,
+                    *activation,
+                    theta,
+                    ws.packed.as_mut_slice(),
+                    from.rows(before, batch),
+                    y,
+                    batch,
+                );
             }
             Op::Relayout => {
                 let slots = [&ws.slots[step.inputs[0]], &ws.slots[step.output]];
@@ -195,7 +203,7 @@ impl Program {
                 }
                 Op::Dense { kernel, activation } => {
                     activation.gradient(kernel.isa(), place.rows(values, batch), dy);
-                    kernel.grad_params(ws.places[step.inputs[0]].rows(values, batch), dy, dtheta, batch);
+                    kernel.grad_params(context.team, ws.places[step.inputs[0]].rows(values, batch), dy, dtheta, batch);
                 }
                 Op::Relayout => {}
             }
@@ -211,7 +219,7 @@ impl Program {
                     let dy = dy_place.at_start().view(dy, batch);
                     self.network.layer(*node).grad_input(context, at(), dy, i, to.at_start().view_mut(dx, batch));
                 }
-                Op::Dense { kernel, .. } => kernel.grad_input(theta, dy, dx, batch),
+                Op::Dense { kernel, .. } => kernel.grad_input(context.team, theta, dy, dx, batch),
                 Op::Relayout => {
                     let slots = [&ws.slots[step.output], &ws.slots[*id]];
                     relayout::copy(context.team, slots, dy, dx, batch);
