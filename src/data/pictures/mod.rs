@@ -1,5 +1,6 @@
 //! Pictures: eight bits a pixel and channel, in memory or mapped from a file, scaled when they are read.
 
+pub mod decode;
 mod view;
 
 pub use view::{Augment, PictureView, PixelScale};
