@@ -6,15 +6,18 @@
 use ndarray::{Array2, Axis};
 use xxhash_rust::xxh3::Xxh3;
 
+mod any;
 pub mod csv;
 mod error;
 pub mod order;
 pub mod pictures;
 mod samples;
+pub mod sets;
 pub mod source;
 pub mod split;
 pub mod standardize;
 
+pub use any::AnyData;
 pub use error::DataError;
 pub use samples::{Layout, Samples, Visit};
 

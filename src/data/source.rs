@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const IRIS: &[u8] = include_bytes!("../../datasets/iris.csv");
 
 /// The largest file that is read into memory. Also keeps row numbers within 32 bits: a row takes at least four bytes.
-const SIZE_LIMIT: u64 = 4 << 30;
+pub(super) const SIZE_LIMIT: u64 = 4 << 30;
 
 /// Names that are reserved for later versions.
 const LATER: [&str; 5] = ["img", "intel", "images", "cifar10", "mnist"];
@@ -58,7 +58,7 @@ fn refuse(name: &str) -> DataError {
 }
 
 /// The bytes of a regular file, or `None` when nothing is there.
-fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, DataError> {
+pub(super) fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, DataError> {
     let io = |error| DataError::Io { path: path.to_owned(), error };
     // Asked before opening: opening a pipe that nobody writes to blocks for ever.
     let metadata = match std::fs::metadata(path) {
