@@ -16,6 +16,7 @@ pub mod sets;
 pub mod source;
 pub mod split;
 pub mod standardize;
+pub mod synth;
 
 pub use any::AnyData;
 pub use error::DataError;
