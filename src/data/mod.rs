@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 mod any;
 pub mod csv;
 mod error;
+pub mod inspect;
 pub mod order;
 pub mod pictures;
 mod samples;

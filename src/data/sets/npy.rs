@@ -37,16 +37,13 @@ pub fn holds_pairs(folder: &Path) -> Result<bool, DataError> {
     Ok(spelled(folder, "x_train.npy")?.is_some())
 }
 
-/// Loads the pairs of a folder, or the pair of the file `FILE.npy`: as a path, else below `data_dir`.
+/// Loads the pairs of the folder `name`, or the pair of the file `FILE.npy`: as a path, else below `data_dir`.
 ///
 /// # Errors
 /// A file that is missing or unreadable, or the first fault in one.
 pub fn load(name: &str, data_dir: &Path) -> Result<AnyData, DataError> {
-    let below = data_dir.join(name);
-    for folder in [Path::new(name), &below] {
-        if folder.is_dir() {
-            return load_folder(folder);
-        }
+    if Path::new(name).is_dir() {
+        return load_folder(Path::new(name));
     }
     let (file, bytes) = source::read_file(name, data_dir)?;
     let file = PathBuf::from(file);

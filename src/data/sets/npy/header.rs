@@ -128,7 +128,7 @@ impl<'a> Text<'a> {
         if !self.0.trim_start().starts_with('[') {
             return self.quoted().map(str::to_owned);
         }
-        let dtype: String = self.0.trim_start().chars().take(60).collect();
+        let dtype: String = self.0.trim_start().split_inclusive(']').next().unwrap_or("").chars().take(60).collect();
         // A structure with an object in it is a pickle too.
         let object = ["'|O'", "'O'", "\"|O\""].iter().any(|object| self.0.contains(object));
         Err(if object { NpyFault::Object { dtype } } else { NpyFault::Dtype { dtype } })
