@@ -32,6 +32,8 @@ pub struct LoadedModel {
     pub network: Network,
     /// Its weights.
     pub theta: Vec<f32>,
+    /// Its running statistics.
+    pub sigma: Vec<f32>,
     /// What the file says of the data it was trained on.
     pub meta: ModelMeta,
     /// The scaling of its inputs.
@@ -70,15 +72,15 @@ impl LoadedModel {
         let rows = features.nrows();
         let program = Program::compile(&self.network, Flavor::Fused);
         let capacity = (ACTIVATIONS / activations(&self.network).max(1)).clamp(1, BLOCK).min(rows.max(1));
-        let mut workspace = program.workspace(capacity);
+        let mut workspace = program.forward_workspace(capacity);
         let output = self.network.outputs()[0];
         for start in (0..rows).step_by(capacity) {
             let end = (start + capacity).min(rows);
             let mut block = features.slice(s![start..end, ..]).to_owned();
             self.standardizer.apply(&mut block);
-            workspace.input(0, end - start).assign(&block);
+            workspace.assign(0, block.view());
             let ids: Vec<u32> = (start..end).map(|row| row as u32).collect();
-            program.forward(&Context::eval(&ids), &self.theta, &mut workspace);
+            program.forward(&Context::eval(&ids, &self.sigma), &self.theta, &mut workspace);
             let outputs = workspace.value(output.value);
             let finite = |row: &ndarray::ArrayView1<f32>| row.iter().all(|value| value.is_finite());
             if let Some(row) = outputs.rows().into_iter().position(|row| !finite(&row)) {
@@ -132,7 +134,8 @@ fn assemble(model: Model) -> Result<LoadedModel, String> {
     let weights: usize = tensors.iter().map(|(.., values)| values.len()).sum();
     check_network(&network, weights)?;
     check_meta(&network, &meta)?;
-    let theta = gather(&network, tensors)?;
+    let mut theta = gather(&network, tensors)?;
+    let sigma = theta.split_off(network.theta_len());
     let bytes: Vec<u8> = theta.iter().flat_map(|weight| weight.to_le_bytes()).collect();
     let hash = hex_hash(xxh3_64(&bytes));
     if hash != meta.weights_hash {
@@ -142,7 +145,7 @@ fn assemble(model: Model) -> Result<LoadedModel, String> {
         ));
     }
     let standardizer = Standardizer { means: meta.means.clone(), deviations: meta.deviations.clone() };
-    Ok(LoadedModel { network, theta, meta, standardizer })
+    Ok(LoadedModel { network, theta, sigma, meta, standardizer })
 }
 
 /// Sizes before anything of these sizes is allocated.
@@ -195,12 +198,12 @@ fn check_meta(network: &Network, meta: &ModelMeta) -> Result<(), String> {
     Ok(())
 }
 
-/// θ in the network's order, from tensors in any order.
+/// θ and behind it σ in the network's order, from tensors in any order.
 fn gather(network: &Network, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Vec<f32>, String> {
     let mut by_name: HashMap<String, (Vec<usize>, Vec<f32>)> =
         tensors.into_iter().map(|(name, shape, values)| (name, (shape, values))).collect();
     let mut theta = Vec::new();
-    for tensor in network.tensors() {
+    for tensor in network.tensors().chain(network.statistics()) {
         let (shape, values) =
             by_name.remove(&tensor.name).ok_or_else(|| format!("tensor {} of its network is missing", tensor.name))?;
         // The shape bounds the number of values: the file's reader has compared the two.

@@ -46,7 +46,8 @@ pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Re
         false => identity,
     };
     same(comm, &identity)?;
-    let mixed = mixed.then(|| "the ranks have different instruction sets: all use the portable kernels".to_string());
+    let mixed = mixed
+        .then(|| format!("the ranks have different instruction sets: all use the {} kernels", Isa::detect().name()));
     let notes = mixed.into_iter().chain(many_classes(&data)).collect();
     Ok(Prepared { config, strategy, trainers, data, notes })
 }
@@ -62,13 +63,17 @@ fn many_classes(data: &Dataset) -> Option<String> {
     })
 }
 
-/// This rank's instruction set, and whether the ranks differ; if they do, all are held to the portable kernels.
+/// This rank's instruction set, and whether the ranks differ; if they do, all are held to the best that all have.
 fn common_instruction_set(comm: &dyn Communicator) -> Result<(String, bool), Ended> {
     let mine = format!("{} {}", std::env::consts::ARCH, Isa::detect().name());
     let all = gather_texts(comm, &mine)?;
     let mixed = all.iter().any(|other| *other != all[0]);
     if mixed {
-        Isa::hold_to_portable();
+        // An instruction set that another rank has and this one does not, or of another architecture, is not named here.
+        let named = all.iter().map(|text| text.split_once(' ').map_or("", |(_, name)| name));
+        let one_kind = all.iter().all(|text| text.starts_with(std::env::consts::ARCH));
+        let least = named.map(|name| Isa::named(name).unwrap_or(Isa::detect())).min().filter(|_| one_kind);
+        least.unwrap_or(Isa::portable()).hold_to();
     }
     Ok((mine, mixed))
 }

@@ -258,8 +258,10 @@ fn save(
 ) -> Result<(), Failure> {
     let (config, data) = (&prepared.config, &prepared.data);
     let hash = fit.last.as_ref().map_or(0, |last| last.weights_hash);
+    let weights = network.tensors().map(|t| (t, &fit.theta[t.span.range()]));
+    let statistics = network.statistics().map(|t| (t, &fit.sigma[t.span.range()]));
     let tensors: Vec<(String, Vec<usize>, &[f32])> =
-        network.tensors().map(|t| (t.name.clone(), t.shape.clone(), &fit.theta[t.span.range()])).collect();
+        weights.chain(statistics).map(|(t, values)| (t.name.clone(), t.shape.clone(), values)).collect();
     let meta = ModelMeta {
         network: serde_json::to_value(network.spec()).expect("a network is JSON"),
         dataset: config.dataset.to_string(),

@@ -19,9 +19,10 @@ pub mod split;
 pub mod standardize;
 pub mod synth;
 
+pub use crate::layout::Layout;
 pub use any::AnyData;
 pub use error::DataError;
-pub use samples::{Layout, Samples, Visit};
+pub use samples::{Samples, Visit};
 
 /// A labelled table in memory.
 ///

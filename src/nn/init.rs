@@ -29,8 +29,11 @@ impl Init {
         let mut theta = ndarray::Array1::zeros(network.theta_len());
         for (t, tensor) in network.tensors().enumerate() {
             let rng = stream(seed, Purpose::Init, 0, t as u64);
-            let span = theta.slice_mut(s![tensor.span.range()]);
-            self.fill(span, tensor.fan_in, tensor.fan_out, tensor.is_bias, rng);
+            let mut span = theta.slice_mut(s![tensor.span.range()]);
+            match tensor.constant {
+                Some(value) => span.fill(value),
+                None => self.fill(span, tensor.fan_in, tensor.fan_out, tensor.is_bias, rng),
+            }
         }
         theta.to_vec()
     }

@@ -10,17 +10,20 @@ pub struct TensorSpec {
     pub name: &'static str,
     /// Its shape: dense weight `[out, in]`.
     pub shape: Vec<usize>,
-    /// Inputs that feed one output, for initialization; 0 marks a bias, which starts at zero.
+    /// Inputs that feed one output, for initialization.
     pub fan_in: usize,
     /// Outputs that one input feeds.
     pub fan_out: usize,
+    /// The value it starts with, where it is not drawn.
+    pub constant: Option<f32>,
 }
 
 /// The input tensors of a node: row-major `[B, D]` views of the workspace.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     pub(super) values: &'a [f32],
-    pub(super) places: &'a [super::workspace::Place],
+    pub(super) places: &'a [super::program::Place],
+    pub(super) shapes: &'a [Shape],
     pub(super) ids: &'a [usize],
     pub(super) batch: usize,
 }
@@ -29,6 +32,11 @@ impl<'a> Inputs<'a> {
     /// The number of inputs.
     pub fn count(&self) -> usize {
         self.ids.len()
+    }
+
+    /// The shape of one sample of input `i`.
+    pub fn shape(&self, i: usize) -> &'a Shape {
+        &self.shapes[self.ids[i]]
     }
 
     /// Input `i` as `[B, D]`.
@@ -44,6 +52,8 @@ pub struct At<'a> {
     pub x: Inputs<'a>,
     /// The output of the forward pass, `[B, D']`.
     pub y: ArrayView2<'a, f32>,
+    /// The shape of one sample of it.
+    pub shape: &'a Shape,
     /// The layer's span of θ.
     pub theta: &'a [f32],
 }
@@ -67,6 +77,18 @@ pub trait Layer: Send + Sync {
     fn tensors(&self, _inputs: &[Shape]) -> Vec<TensorSpec> {
         Vec::new()
     }
+
+    /// The running statistics, in their order inside the layer's span of σ.
+    fn statistics(&self, _inputs: &[Shape]) -> Vec<TensorSpec> {
+        Vec::new()
+    }
+
+    /// Writes the moments of this batch that the running statistics follow. Asked for after a forward pass that
+    /// trains, of layers that have statistics.
+    ///
+    /// # Shapes
+    /// `moments`: as the layer's span of σ.
+    fn moments(&self, _context: &Context, _x: Inputs, _moments: &mut [f32]) {}
 
     /// Whether a new trunk block begins here; an activation belongs to the block before it.
     fn begins_block(&self) -> bool {

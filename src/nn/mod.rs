@@ -19,7 +19,7 @@ mod part;
 mod program;
 mod shape;
 mod spec;
-mod workspace;
+mod team;
 
 #[cfg(test)]
 mod gradient_check;
@@ -37,7 +37,7 @@ pub use loss::{Loss, Tally, argmax};
 pub use network::{Network, Node, Output, Tensor, ValueId};
 pub use objective::{BatchObjective, Objective};
 pub use part::Part;
-pub use program::{Flavor, Program};
+pub use program::{Flavor, Program, Workspace};
 pub use shape::{Shape, Span};
 pub use spec::{NodeSpec, OutputSpec, Spec};
-pub use workspace::Workspace;
+pub use team::{Alone, Team};

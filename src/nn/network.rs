@@ -1,7 +1,7 @@
 //! The checked graph: shapes, spans of θ, names.
 
 use super::spec::INPUT;
-use super::{Cost, Layer, Loss, NetError, Shape, Span, Spec};
+use super::{Cost, Layer, Loss, NetError, Shape, Span, Spec, TensorSpec};
 use std::collections::HashMap;
 
 /// A tensor that flows through the graph: the inputs come first, then one value a node.
@@ -22,6 +22,8 @@ pub struct Tensor {
     pub fan_out: usize,
     /// Whether it is a bias.
     pub is_bias: bool,
+    /// The value it starts with, where it is not drawn.
+    pub constant: Option<f32>,
 }
 
 /// A node with everything that follows from its place in the graph.
@@ -33,6 +35,10 @@ pub struct Node {
     pub tensors: Vec<Tensor>,
     /// Its span of θ, all its tensors.
     pub theta: Span,
+    /// Its running statistics; their spans are of σ.
+    pub statistics: Vec<Tensor>,
+    /// Its span of σ, all its statistics.
+    pub sigma: Span,
     /// Arithmetic and memory for one sample.
     pub cost: Cost,
 }
@@ -55,6 +61,7 @@ pub struct Network {
     nodes: Vec<Node>,
     outputs: Vec<Output>,
     theta_len: usize,
+    sigma_len: usize,
 }
 
 impl Network {
@@ -81,7 +88,7 @@ impl Network {
         }
         let num_inputs = shapes.len();
         let mut nodes = Vec::with_capacity(spec.nodes.len());
-        let mut theta_len = 0;
+        let (mut theta_len, mut sigma_len) = (0, 0);
         for node in &spec.nodes {
             let ids = node
                 .inputs
@@ -97,15 +104,11 @@ impl Network {
             let layer = node.layer.as_layer();
             let shape = layer.output(&node.name, &input_shapes)?;
             check_size(&node.name, &shape.0)?;
-            let tensors = place_tensors(&node.name, layer, &input_shapes, theta_len)?;
-            let end = tensors.last().map_or(theta_len, |t| t.span.end());
-            nodes.push(Node {
-                inputs: ids,
-                tensors,
-                theta: Span { start: theta_len, len: end - theta_len },
-                cost: layer.cost(&input_shapes, &shape),
-            });
-            theta_len = end;
+            let (tensors, theta) = place_tensors(&node.name, layer.tensors(&input_shapes), theta_len)?;
+            let (statistics, sigma) = place_tensors(&node.name, layer.statistics(&input_shapes), sigma_len)?;
+            let cost = layer.cost(&input_shapes, &shape);
+            nodes.push(Node { inputs: ids, tensors, theta, statistics, sigma, cost });
+            (theta_len, sigma_len) = (theta.end(), sigma.end());
             if names.insert(node.name.clone(), shapes.len()).is_some() {
                 return Err(NetError::DuplicateName(node.name.clone()));
             }
@@ -120,7 +123,7 @@ impl Network {
             }
             outputs.push(Output { value, loss: output.loss });
         }
-        Ok(Self { spec, inputs: num_inputs, shapes, nodes, outputs, theta_len })
+        Ok(Self { spec, inputs: num_inputs, shapes, nodes, outputs, theta_len, sigma_len })
     }
 
     /// The description it was built from.
@@ -131,6 +134,21 @@ impl Network {
     /// P, the number of parameters.
     pub fn theta_len(&self) -> usize {
         self.theta_len
+    }
+
+    /// S, the number of running statistics.
+    pub fn sigma_len(&self) -> usize {
+        self.sigma_len
+    }
+
+    /// The running statistics a training begins with.
+    pub fn initial_sigma(&self) -> Vec<f32> {
+        self.statistics().flat_map(|s| vec![s.constant.unwrap_or(0.0); s.span.len]).collect()
+    }
+
+    /// All running statistics, in the order of σ.
+    pub fn statistics(&self) -> impl Iterator<Item = &Tensor> {
+        self.nodes.iter().flat_map(|node| &node.statistics)
     }
 
     /// The number of input tensors: 1 for a whole network.
@@ -174,10 +192,11 @@ impl Network {
     }
 }
 
-fn place_tensors(node: &str, layer: &dyn Layer, inputs: &[Shape], start: usize) -> Result<Vec<Tensor>, NetError> {
-    let mut start = start;
+/// Lays tensors out one after the other from `first` on, and gives the span of all.
+fn place_tensors(node: &str, specs: Vec<TensorSpec>, first: usize) -> Result<(Vec<Tensor>, Span), NetError> {
+    let mut start = first;
     let mut tensors = Vec::new();
-    for spec in layer.tensors(inputs) {
+    for spec in specs {
         let name = format!("{node}.{}", spec.name);
         let len = check_size(&name, &spec.shape)?;
         let span = Span { start, len };
@@ -191,9 +210,10 @@ fn place_tensors(node: &str, layer: &dyn Layer, inputs: &[Shape], start: usize) 
             span,
             fan_in: spec.fan_in,
             fan_out: spec.fan_out,
+            constant: spec.constant,
         });
     }
-    Ok(tensors)
+    Ok((tensors, Span { start: first, len: start - first }))
 }
 
 /// The number of elements, refused when it is zero or overflows.

@@ -1,6 +1,6 @@
 //! What an optimizer or a sampler sees of a network: a function of θ.
 
-use super::{Context, Program, Tally, Workspace};
+use super::{Context, Phase, Program, Tally, Workspace};
 use ndarray::ArrayView2;
 
 /// A function of θ to minimize.
@@ -39,6 +39,8 @@ pub struct BatchObjective<'a> {
     program: &'a Program,
     workspace: Workspace,
     samples: Vec<u32>,
+    phase: Phase,
+    sigma: Vec<f32>,
     labels: &'a [u32],
 }
 
@@ -47,13 +49,20 @@ impl<'a> BatchObjective<'a> {
     pub fn new(program: &'a Program, features: ArrayView2<f32>, labels: &'a [u32]) -> Self {
         let batch = features.nrows();
         let mut workspace = program.workspace(batch);
-        workspace.input(0, batch).assign(&features);
-        Self { program, workspace, samples: (0..batch as u32).collect(), labels }
+        workspace.assign(0, features);
+        let sigma = program.network().initial_sigma();
+        Self { program, workspace, samples: (0..batch as u32).collect(), phase: Phase::Eval, sigma, labels }
+    }
+
+    /// The same in another phase; in training, layers draw as they do for seed 0 and epoch 0.
+    pub fn in_phase(mut self, phase: Phase) -> Self {
+        self.phase = phase;
+        self
     }
 
     /// Sums of the loss and of right answers at θ.
     pub fn tally(&mut self, theta: &[f32]) -> Tally {
-        let context = Context::eval(&self.samples);
+        let context = Context { phase: self.phase, ..Context::eval(&self.samples, &self.sigma) };
         self.program.loss(&context, theta, &mut self.workspace, self.labels)
     }
 }
@@ -68,7 +77,7 @@ impl Objective for BatchObjective<'_> {
     }
 
     fn loss_and_grad(&mut self, theta: &[f32], grad: &mut [f32]) -> f64 {
-        let context = Context::eval(&self.samples);
+        let context = Context { phase: self.phase, ..Context::eval(&self.samples, &self.sigma) };
         let tally = self.program.loss_and_grad(&context, theta, &mut self.workspace, self.labels, grad);
         let scale = 1.0 / tally.samples.max(1) as f32;
         grad.iter_mut().for_each(|g| *g *= scale);

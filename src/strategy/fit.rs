@@ -4,9 +4,10 @@
 //! bits on every rank, every rank applies the same update, and so all replicas stay equal; that is
 //! checked after every epoch.
 
-use super::learner::Learner;
+use super::evaluate::Evaluator;
+use super::learner::{Learner, Weights};
 use super::stepper::{Stepper, bytes_per_exchange};
-use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn, evaluate};
+use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
 use crate::data::order::{StepPlan, balanced, epoch_order};
 use crate::device::Clock;
@@ -15,6 +16,9 @@ use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Flavor, Program, Tally};
 use crate::optim::{Optimizer, Step};
 use xxhash_rust::xxh3::xxh3_64;
+
+/// Share of a step's moments in the running statistics, as in PyTorch's batch norm.
+const MOMENTS_SHARE: f32 = 0.1;
 
 /// How a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub enum Ending {
 pub struct Fit {
     /// The parameters.
     pub theta: Vec<f32>,
+    /// The running statistics.
+    pub sigma: Vec<f32>,
     /// Where training ended.
     pub cursor: Cursor,
     /// Why it ended there.
@@ -57,8 +63,9 @@ struct EpochSums {
 struct Training<'a> {
     task: &'a Task<'a>,
     comm: &'a Metered<'a>,
-    program: &'a Program,
+    evaluator: Evaluator<'a>,
     theta: Vec<f32>,
+    sigma: Vec<f32>,
     optimizer: Box<dyn Optimizer>,
     cursor: Cursor,
     order: Vec<u32>,
@@ -80,8 +87,9 @@ pub(super) fn train(
     let mut training = Training {
         task,
         comm,
-        program: &program,
+        evaluator: Evaluator::new(&program),
         theta: initial_weights(task, comm)?,
+        sigma: task.network.initial_sigma(),
         optimizer: task.hyper.rule.build(task.network.theta_len(), task.hyper.weight_decay),
         cursor: Cursor::default(),
         order: Vec::with_capacity(task.train.len()),
@@ -133,6 +141,7 @@ pub(super) fn train(
         loop_s,
         comm_share: if loop_s > 0.0 { talk_s / loop_s } else { 0.0 },
         theta: training.theta,
+        sigma: training.sigma,
     })
 }
 
@@ -149,11 +158,12 @@ fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Vec<f32>, Tra
 impl Training<'_> {
     fn state<'a>(&'a self, stepper: &'a Stepper) -> State<'a> {
         let (theta, optimizer) = (&self.theta, self.optimizer.as_ref());
-        State { cursor: self.cursor, theta, sigma: &[], scales: stepper.scales(), optimizer }
+        State { cursor: self.cursor, theta, sigma: &self.sigma, scales: stepper.scales(), optimizer }
     }
 
     fn restore(&mut self, snapshot: &Snapshot, stepper: &mut Stepper) -> Result<(), String> {
         snapshot.restore("theta", &mut self.theta)?;
+        snapshot.restore("sigma", &mut self.sigma)?;
         snapshot.restore("scales", stepper.scales_mut())?;
         for (name, vector) in self.optimizer.state_mut() {
             snapshot.restore(name, vector)?;
@@ -178,7 +188,14 @@ impl Training<'_> {
         for s in self.cursor.step_in_epoch as usize..plan.steps() {
             let wish = job.turn(&self.state(stepper))?;
             let run = &self.order[plan.run(s)];
-            let sum = stepper.sum(learner, exchange, &self.theta, self.cursor.epoch, run, wish)?;
+            let sum = stepper.sum(
+                learner,
+                exchange,
+                Weights { theta: &self.theta, sigma: &self.sigma },
+                self.cursor.epoch,
+                run,
+                wish,
+            )?;
             let span = 1.0 / plan.steps() as f64;
             self.rate = hyper.schedule.at(self.cursor.epoch as f64 + s as f64 * span, span);
             self.cursor.step += 1;
@@ -188,6 +205,9 @@ impl Training<'_> {
             vector::scale(isa, 1.0 / run.len() as f32, stepper.grad());
             let step = Step { number: self.cursor.step, rate: self.rate };
             self.optimizer.step(step, stepper.grad(), &mut self.theta);
+            for (running, sum) in self.sigma.iter_mut().zip(stepper.moments()) {
+                *running += MOMENTS_SHARE * (sum / run.len() as f32 - *running);
+            }
             self.cursor.step_in_epoch += 1;
             self.cursor.samples += run.len() as u64;
             sums.tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: run.len() as u64 };
@@ -204,13 +224,14 @@ impl Training<'_> {
     }
 
     /// This rank's share of a part of the data.
-    fn measure(&self, samples: &dyn crate::data::Samples) -> Tally {
+    fn measure(&mut self, samples: &dyn crate::data::Samples) -> Tally {
         let mine = balanced(samples.len(), self.comm.size(), self.comm.rank());
-        evaluate(self.program, &self.theta, samples, mine)
+        let weights = Weights { theta: &self.theta, sigma: &self.sigma };
+        self.evaluator.evaluate(weights, samples, mine)
     }
 
     /// All of a part, shared out over the ranks.
-    fn measure_everywhere(&self, samples: &dyn crate::data::Samples) -> Result<Tally, TrainError> {
+    fn measure_everywhere(&mut self, samples: &dyn crate::data::Samples) -> Result<Tally, TrainError> {
         let mine = self.measure(samples);
         let mut sums = [mine.loss, mine.correct as f64, mine.samples as f64];
         self.comm.all_reduce(Values::F64(&mut sums), Reduce::Sum)?;
@@ -219,7 +240,7 @@ impl Training<'_> {
 
     /// Measures the validation part, gathers what every rank spent and compares the replicas.
     fn record(
-        &self,
+        &mut self,
         sums: EpochSums,
         seconds: f64,
         traffic: Traffic,

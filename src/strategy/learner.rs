@@ -1,20 +1,29 @@
 //! Computes the summed gradient of given samples: the same on a trainer of any strategy.
 
 use super::Task;
-use crate::data::{Layout, Visit};
+use super::team::team;
+use crate::data::Visit;
 use crate::device::Clock;
 use crate::nn::kernels::{Isa, vector};
-use crate::nn::{Context, Phase, Program, Tally, Workspace};
+use crate::nn::{Context, Phase, Program, Tally, Team, Workspace};
 use crate::units::Flops;
 
 /// The most rows that go through the network at once; larger batches are summed in pieces.
 const MOST_ROWS: usize = 256;
+
+/// What a network is made of at a step: parameters and running statistics.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weights<'a> {
+    pub theta: &'a [f32],
+    pub sigma: &'a [f32],
+}
 
 /// A program with the memory to train it.
 pub(super) struct Learner<'a> {
     task: &'a Task<'a>,
     program: &'a Program,
     clock: &'a dyn Clock,
+    team: &'static dyn Team,
     /// Arithmetic of one sample's forward and backward pass.
     sample_cost: u64,
     workspace: Workspace,
@@ -31,42 +40,51 @@ impl<'a> Learner<'a> {
             task,
             program,
             clock,
+            team: team(),
             sample_cost: cost.forward.0 + cost.grad_input.0 + cost.grad_params.0,
             workspace: program.workspace(rows),
             labels: Vec::with_capacity(rows),
-            piece: if batch > rows { vec![0.0; program.theta_len()] } else { Vec::new() },
+            piece: if batch > rows {
+                vec![0.0; program.theta_len() + program.network().sigma_len()]
+            } else {
+                Vec::new()
+            },
         }
     }
 
-    /// Writes the gradient of the summed loss over `samples` and returns the sums.
-    pub fn sum_gradient(&mut self, theta: &[f32], epoch: u64, samples: &[u32], grad: &mut [f32]) -> Tally {
+    /// Writes the gradient of the summed loss over `samples`, and behind it their moments, each weighed with the number of
+    /// samples that it was taken over. Returns the sums.
+    pub fn sum_gradient(&mut self, weights: Weights, epoch: u64, samples: &[u32], sums: &mut [f32]) -> Tally {
         let mut pieces = samples.chunks(self.workspace.capacity());
         let Some(first) = pieces.next() else {
-            grad.fill(0.0);
+            sums.fill(0.0);
             return Tally::default();
         };
-        let mut total = self.run(theta, epoch, first, grad);
+        let mut total = self.run(weights, epoch, first, sums);
         for samples in pieces {
             let mut piece = std::mem::take(&mut self.piece);
-            total += self.run(theta, epoch, samples, &mut piece);
-            vector::axpy(Isa::detect(), 1.0, &piece, grad);
+            total += self.run(weights, epoch, samples, &mut piece);
+            vector::axpy(Isa::detect(), 1.0, &piece, sums);
             self.piece = piece;
         }
         total
     }
 
-    fn run(&mut self, theta: &[f32], epoch: u64, samples: &[u32], grad: &mut [f32]) -> Tally {
+    fn run(&mut self, weights: Weights, epoch: u64, samples: &[u32], sums: &mut [f32]) -> Tally {
+        let train = self.task.train;
         self.labels.clear();
-        let mut rows = self.workspace.input(0, samples.len());
-        for (mut row, sample) in rows.rows_mut().into_iter().zip(samples) {
-            let row = row.as_slice_mut().expect("rows are contiguous");
-            let visit = Visit { seed: self.task.hyper.seed, epoch: Some(epoch) };
-            self.task.train.load(*sample as usize, visit, Layout::vector(row.len()), row);
-            self.labels.push(self.task.train.label(*sample as usize));
-        }
-        let context = Context { phase: Phase::Train, seed: self.task.hyper.seed, epoch, samples };
+        self.labels.extend(samples.iter().map(|sample| train.label(*sample as usize)));
+        let visit = Visit { seed: self.task.hyper.seed, epoch: Some(epoch) };
+        self.workspace.begin(samples.len());
+        self.workspace.fill(0, self.team, &|b, layout, row| train.load(samples[b] as usize, visit, layout, row));
+        let (seed, sigma) = (self.task.hyper.seed, weights.sigma);
+        let context = Context { phase: Phase::Train, seed, epoch, samples, sigma, team: self.team };
         let work = Flops(self.sample_cost * samples.len() as u64);
         let (program, workspace, labels) = (self.program, &mut self.workspace, &self.labels);
-        self.clock.work(work, || program.loss_and_grad(&context, theta, workspace, labels, grad))
+        let (grad, moments) = sums.split_at_mut(program.theta_len());
+        let tally = self.clock.work(work, || program.loss_and_grad(&context, weights.theta, workspace, labels, grad));
+        let taken = workspace.moments().iter().map(|moment| moment * samples.len() as f32);
+        moments.iter_mut().zip(taken).for_each(|(sum, moment)| *sum = moment);
+        tally
     }
 }

@@ -1,6 +1,6 @@
 //! One step's sum: the plain one, and the order-free one that gives the same bits at any rank count.
 
-use super::learner::Learner;
+use super::learner::{Learner, Weights};
 use super::{Exchange, TrainError, Turn};
 use crate::comm::fixed_point::{Fit, OrderFreeSum};
 use crate::comm::{Reduce, Values};
@@ -22,8 +22,9 @@ pub(super) struct StepSum {
 
 /// Makes the sum over a global batch, the same bits on every rank.
 pub(super) struct Stepper {
-    /// `[∇ | tail]`: one packed vector, one exchange.
+    /// `[∇ | moments | tail]`: one packed vector, one exchange.
     packed: Vec<f32>,
+    theta_len: usize,
     order_free: Option<OrderFree>,
 }
 
@@ -36,17 +37,19 @@ struct OrderFree {
 /// Payload bytes that a rank gives to the others in one step; with a micro-chunk the sum is order-free.
 pub fn bytes_per_exchange(network: &Network, micro_chunk: Option<usize>) -> u64 {
     let size = if micro_chunk.is_some() { 8 } else { 4 };
-    (network.theta_len() + TAIL) as u64 * size
+    (network.theta_len() + network.sigma_len() + TAIL) as u64 * size
 }
 
 impl Stepper {
     /// A stepper for a network and batches of up to `global_batch`; with a micro-chunk the sum is order-free.
     pub fn new(network: &Network, micro_chunk: Option<usize>, global_batch: usize) -> Self {
-        let len = network.theta_len();
+        let (theta_len, len) = (network.theta_len(), network.theta_len() + network.sigma_len());
+        let moments = network.statistics().map(|t| Span { start: theta_len + t.span.start, ..t.span });
         let tail = (0..TAIL).map(|i| Span { start: len + i, len: 1 });
-        let spans = network.tensors().map(|tensor| tensor.span).chain(tail).collect();
+        let spans = network.tensors().map(|tensor| tensor.span).chain(moments).chain(tail).collect();
         Self {
             packed: vec![0.0; len + TAIL],
+            theta_len,
             order_free: micro_chunk.map(|micro_chunk| OrderFree {
                 micro_chunk,
                 chunk: vec![0.0; len + TAIL],
@@ -77,8 +80,12 @@ impl Stepper {
 
     /// The summed gradient after [`Stepper::sum`].
     pub fn grad(&mut self) -> &mut [f32] {
-        let len = self.packed.len() - TAIL;
-        &mut self.packed[..len]
+        &mut self.packed[..self.theta_len]
+    }
+
+    /// The moments after [`Stepper::sum`], summed over the samples that had them.
+    pub fn moments(&self) -> &[f32] {
+        &self.packed[self.theta_len..self.packed.len() - TAIL]
     }
 
     /// Sums gradient, loss and wishes over the global batch `run`.
@@ -89,7 +96,7 @@ impl Stepper {
         &mut self,
         learner: &mut Learner,
         exchange: &mut dyn Exchange,
-        theta: &[f32],
+        weights: Weights,
         epoch: u64,
         run: &[u32],
         wish: Turn,
@@ -97,12 +104,12 @@ impl Stepper {
         let own = match &mut self.order_free {
             None => {
                 let mine = exchange.part().map_or(0..0, |part| balanced(run.len(), exchange.parts(), part));
-                compute(learner, theta, epoch, &run[mine.clone()], &mut self.packed);
+                compute(learner, weights, epoch, &run[mine.clone()], &mut self.packed);
                 write_wishes(&mut self.packed, wish);
                 exchange.combine(Values::F32(&mut self.packed), Reduce::Sum)?;
                 mine.len()
             }
-            Some(order_free) => order_free.sum(learner, exchange, theta, epoch, run, wish, &mut self.packed)?,
+            Some(order_free) => order_free.sum(learner, exchange, weights, epoch, run, wish, &mut self.packed)?,
         };
         let tail = &self.packed[self.packed.len() - TAIL..];
         let turn = match (tail[2] > 0.0, tail[3] > 0.0) {
@@ -114,10 +121,10 @@ impl Stepper {
     }
 }
 
-/// Writes `[∇ | loss, correct, 0, 0]` of some samples.
-fn compute(learner: &mut Learner, theta: &[f32], epoch: u64, samples: &[u32], packed: &mut [f32]) {
-    let (grad, tail) = packed.split_at_mut(packed.len() - TAIL);
-    let tally = learner.sum_gradient(theta, epoch, samples, grad);
+/// Writes `[∇ | moments | loss, correct, 0, 0]` of some samples.
+fn compute(learner: &mut Learner, weights: Weights, epoch: u64, samples: &[u32], packed: &mut [f32]) {
+    let (sums, tail) = packed.split_at_mut(packed.len() - TAIL);
+    let tally = learner.sum_gradient(weights, epoch, samples, sums);
     tail.copy_from_slice(&[tally.loss as f32, tally.correct as f32, 0.0, 0.0]);
 }
 
@@ -135,7 +142,7 @@ impl OrderFree {
         &mut self,
         learner: &mut Learner,
         exchange: &mut dyn Exchange,
-        theta: &[f32],
+        weights: Weights,
         epoch: u64,
         run: &[u32],
         wish: Turn,
@@ -147,7 +154,7 @@ impl OrderFree {
             self.sum.clear();
             for chunk in mine.clone() {
                 let end = run.len().min((chunk + 1) * self.micro_chunk);
-                compute(learner, theta, epoch, &run[chunk * self.micro_chunk..end], &mut self.chunk);
+                compute(learner, weights, epoch, &run[chunk * self.micro_chunk..end], &mut self.chunk);
                 self.sum.add(&self.chunk);
             }
             self.chunk.fill(0.0);

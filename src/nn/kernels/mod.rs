@@ -1,59 +1,103 @@
 //! Fast kernels: what the fused program and the optimizers run.
 //!
-//! A kernel is written once, as plain loops over fixed-size arrays, and compiled twice: for
-//! AVX2 + FMA and for the portable baseline; which one runs is decided at run time. The layers in
-//! `nn/layers` are their oracles.
+//! A kernel is written once and compiled for each instruction set; which one runs is decided at run time. Small
+//! ones are plain loops over fixed-size arrays (`multiversion!`: portable, AVX2 + FMA), those that count are
+//! written over vector registers ([`simd`]: also AVX-512). The layers in `nn/layers` are their oracles.
 #![allow(unsafe_code)] // calls into functions compiled for an instruction set that was detected
 
 mod activation;
+pub mod conv;
 mod dense;
+pub mod grid;
 pub mod math;
+pub mod share;
+pub mod simd;
 pub mod vector;
 
 pub use activation::Activation;
 pub use dense::DenseKernel;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The instruction set that kernels use. One with AVX2 exists only where the processor has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The instruction set that kernels use. One beyond the portable exists only where the processor has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Isa(Level);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
-/// Set where the ranks of a job do not all have the same instruction set.
-static ONLY_PORTABLE: AtomicBool = AtomicBool::new(false);
+/// Every instruction set that there are kernels for, the most capable last.
+const LEVELS: &[Level] = &[
+    Level::Portable,
+    #[cfg(target_arch = "x86_64")]
+    Level::Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Level::Avx512,
+];
+
+/// The highest level that this process may use, as an index into [`LEVELS`].
+static BOUND: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+impl Level {
+    fn is_here(self) -> bool {
+        match self {
+            Level::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                Level::Avx2.is_here()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+        }
+    }
+}
 
 impl Isa {
-    /// The best instruction set of this processor, unless the process was held to the portable one.
+    /// The best instruction set of this processor, unless the process was held to a lesser one.
     pub fn detect() -> Self {
-        static DETECTED: OnceLock<Isa> = OnceLock::new();
-        if ONLY_PORTABLE.load(Ordering::Relaxed) {
-            return Self::portable();
-        }
-        *DETECTED.get_or_init(|| {
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Isa(Level::Avx2);
-            }
-            Isa::portable()
-        })
+        let bound = BOUND.load(Ordering::Relaxed).saturating_add(1);
+        Self::all().take(bound).last().unwrap_or(Self::portable())
     }
 
-    /// From now on this process uses the portable kernels: every rank must round alike, or the replicas drift apart.
-    pub fn hold_to_portable() {
-        ONLY_PORTABLE.store(true, Ordering::Relaxed);
+    /// The instruction sets that this processor has, the portable one first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        static HERE: OnceLock<usize> = OnceLock::new();
+        let here = *HERE.get_or_init(|| LEVELS.iter().take_while(|level| level.is_here()).count());
+        LEVELS[..here].iter().map(|level| Self(*level))
+    }
+
+    /// The instruction set of this name, where this processor has it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|isa| isa.name() == name)
+    }
+
+    /// From now on this process uses kernels of at most this instruction set: every rank must round alike, or the
+    /// replicas drift apart.
+    pub fn hold_to(self) {
+        let level = LEVELS.iter().position(|level| *level == self.0).expect("every level is listed");
+        BOUND.fetch_min(level, Ordering::Relaxed);
     }
 
     /// The baseline that every processor has.
     pub fn portable() -> Self {
         Self(Level::Portable)
+    }
+
+    /// Whether it has 256-bit registers and fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    fn has_avx2(self) -> bool {
+        self.0 >= Level::Avx2
     }
 
     /// Its name, as a run's head shows it.
@@ -62,6 +106,8 @@ impl Isa {
             Level::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => "avx2+fma",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "avx512",
         }
     }
 }
@@ -76,7 +122,7 @@ macro_rules! multiversion {
         #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))] // there is one instruction set to choose from
         $vis fn $name(isa: $crate::nn::kernels::Isa, $($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
-            if isa.0 == $crate::nn::kernels::Level::Avx2 {
+            if isa.has_avx2() {
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
                 fn fast($($arg: $ty),*) {

@@ -46,7 +46,8 @@ impl Layer for Dense {
     }
 
     fn tensors(&self, _inputs: &[Shape]) -> Vec<TensorSpec> {
-        let tensor = |name, shape| TensorSpec { name, shape, fan_in: self.inputs, fan_out: self.outputs };
+        let tensor =
+            |name, shape| TensorSpec { name, shape, fan_in: self.inputs, fan_out: self.outputs, constant: None };
         vec![tensor("weight", vec![self.outputs, self.inputs]), tensor("bias", vec![self.outputs])]
     }
 

@@ -1,0 +1,86 @@
+//! One vector shared out to the tasks of a team.
+
+use crate::nn::Team;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// A slice cut into parts of equal length (the last may be shorter), each for one task.
+pub struct Shared<'a, T> {
+    start: *mut T,
+    len: usize,
+    part: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it gives out disjoint parts of a slice that it holds exclusively; see `part`.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    /// Cuts `slice` into parts of `part` elements.
+    pub fn new(slice: &'a mut [T], part: usize) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), part, slice: PhantomData }
+    }
+
+    /// Part `i`; empty behind the end.
+    ///
+    /// # Safety
+    /// As long as a part is in use nobody else may ask for the same one.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn part(&self, i: usize) -> &mut [T] {
+        let from = i.saturating_mul(self.part).min(self.len);
+        let len = self.part.min(self.len - from);
+        // SAFETY: within the slice; disjoint from the other parts; the caller asks once for each.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
+    }
+}
+
+/// Runs `work(i, part i of a)` for each of `0..tasks`.
+pub fn share1<A: Send>(team: &dyn Team, tasks: usize, a: (&mut [A], usize), work: &(dyn Fn(usize, &mut [A]) + Sync)) {
+    let a = Shared::new(a.0, a.1);
+    // SAFETY: a team calls the work once for each index.
+    team.run(tasks, &|i| work(i, unsafe { a.part(i) }));
+}
+
+/// Runs `work(i, part i of a, part i of b)` for each of `0..tasks`.
+pub fn share2<A: Send, B: Send>(
+    team: &dyn Team,
+    tasks: usize,
+    a: (&mut [A], usize),
+    b: (&mut [B], usize),
+    work: &(dyn Fn(usize, &mut [A], &mut [B]) + Sync),
+) {
+    let (a, b) = (Shared::new(a.0, a.1), Shared::new(b.0, b.1));
+    // SAFETY: a team calls the work once for each index.
+    team.run(tasks, &|i| work(i, unsafe { a.part(i) }, unsafe { b.part(i) }));
+}
+
+/// Two parts of a slice to write.
+///
+/// # Panics
+/// If they overlap.
+pub fn two<T>(slice: &mut [T], a: Range<usize>, b: Range<usize>) -> (&mut [T], &mut [T]) {
+    if a.start <= b.start {
+        let (front, back) = slice.split_at_mut(b.start);
+        (&mut front[a], &mut back[..b.len()])
+    } else {
+        let (front, back) = slice.split_at_mut(a.start);
+        (&mut back[..a.len()], &mut front[b])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Alone;
+
+    #[test]
+    fn each_task_has_its_own_part() {
+        let (mut a, mut b) = ([0; 10], [0; 4]);
+        share2(&Alone, 4, (&mut a, 3), (&mut b, 1), &|i, a, b| {
+            a.fill(i);
+            b[0] = a.len();
+        });
+        assert_eq!((a, b), ([0, 0, 0, 1, 1, 1, 2, 2, 2, 3], [3, 3, 3, 1]));
+        share1(&Alone, 6, (&mut a, 2), &|i, a| assert_eq!(a.len(), if i < 5 { 2 } else { 0 }));
+    }
+}

@@ -1,0 +1,236 @@
+//! Vector registers as kernels see them: written once over [`Simd`], compiled for each instruction set.
+//!
+//! A kernel is a struct with its arguments that implements [`Kernel`]; [`Isa::run`] calls it inside a function
+//! that was compiled for the instruction set. All of it must be `#[inline(always)]`, or the registers are
+//! passed through memory.
+
+use super::{Isa, Level};
+
+/// An instruction set's vector register of `f32`, and what can be done with it.
+///
+/// A value of an implementing type exists only where the processor has the instructions.
+pub trait Simd: Copy + Send + Sync {
+    /// Floats in a register.
+    const LANES: usize;
+    /// Accumulators that a tile may hold, so that its operands still fit.
+    const ACCUMULATORS: usize;
+    /// A register.
+    type V: Copy;
+
+    /// All lanes equal.
+    fn splat(self, x: f32) -> Self::V;
+    /// Reads `LANES` floats.
+    ///
+    /// # Safety
+    /// They must lie within one allocation that may be read.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    /// Writes `LANES` floats.
+    ///
+    /// # Safety
+    /// They must lie within one allocation that may be written, and that nobody else uses.
+    unsafe fn store(self, to: *mut f32, v: Self::V);
+    /// `a·b + c`, rounded once where the instruction set can.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a·b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger of each lane.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// All lanes zero.
+    #[inline(always)]
+    fn zero(self) -> Self::V {
+        self.splat(0.0)
+    }
+
+    /// The lanes, first to last.
+    #[inline(always)]
+    fn lanes(self, v: Self::V) -> [f32; 16] {
+        let mut lanes = [0.0; 16];
+        // SAFETY: no register has more than 16 lanes.
+        unsafe { self.store(lanes.as_mut_ptr(), v) };
+        lanes
+    }
+}
+
+/// A computation that is compiled for each instruction set.
+pub trait Kernel {
+    /// What it gives back.
+    type Output;
+    /// Runs it. Must be `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+impl Isa {
+    /// Runs a kernel with this instruction set.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Level::Portable => kernel.run(Portable),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => {
+                #[target_feature(enable = "avx2,fma")]
+                fn compiled<K: Kernel>(kernel: K) -> K::Output {
+                    kernel.run(x86::Avx2(()))
+                }
+                // SAFETY: an Isa with AVX2 is made only after AVX2 and FMA were detected.
+                unsafe { compiled(kernel) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+                fn compiled<K: Kernel>(kernel: K) -> K::Output {
+                    kernel.run(x86::Avx512(()))
+                }
+                // SAFETY: an Isa with AVX-512 is made only after these subsets were detected.
+                unsafe { compiled(kernel) }
+            }
+        }
+    }
+}
+
+/// Four floats in an array: what every processor can do, and what compilers make vector code from.
+#[derive(Debug, Clone, Copy)]
+pub struct Portable;
+
+impl Simd for Portable {
+    const LANES: usize = 4;
+    const ACCUMULATORS: usize = 12;
+    type V = [f32; 4];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> [f32; 4] {
+        // SAFETY: the caller's promise; an array of floats needs no more alignment than a float.
+        unsafe { from.cast::<[f32; 4]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: [f32; 4]) {
+        // SAFETY: as above.
+        unsafe { to.cast::<[f32; 4]>().write(v) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| super::mul_add::<{ cfg!(target_arch = "aarch64") }>(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+}
+
+/// The registers of x86-64 processors.
+#[cfg(target_arch = "x86_64")]
+pub mod x86 {
+    use super::Simd;
+    use std::arch::x86_64::*;
+
+    macro_rules! registers {
+        ($(#[$doc:meta])* $name:ident, $v:ty, $lanes:literal, $accumulators:literal, $set1:ident, $load:ident, $store:ident,
+         $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident) => {
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy)]
+            pub struct $name(pub(super) ());
+
+            // SAFETY, for every block: a value of the type exists only inside `Isa::run`, which has detected the
+            // instructions; memory is the caller's promise.
+            #[allow(clippy::undocumented_unsafe_blocks)]
+            impl Simd for $name {
+                const LANES: usize = $lanes;
+                const ACCUMULATORS: usize = $accumulators;
+                type V = $v;
+
+                #[inline(always)]
+                fn splat(self, x: f32) -> $v {
+                    unsafe { $set1(x) }
+                }
+                #[inline(always)]
+                unsafe fn load(self, from: *const f32) -> $v {
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn store(self, to: *mut f32, v: $v) {
+                    unsafe { $store(to, v) }
+                }
+                #[inline(always)]
+                fn mul_add(self, a: $v, b: $v, c: $v) -> $v {
+                    unsafe { $fma(a, b, c) }
+                }
+                #[inline(always)]
+                fn add(self, a: $v, b: $v) -> $v {
+                    unsafe { $add(a, b) }
+                }
+                #[inline(always)]
+                fn sub(self, a: $v, b: $v) -> $v {
+                    unsafe { $sub(a, b) }
+                }
+                #[inline(always)]
+                fn mul(self, a: $v, b: $v) -> $v {
+                    unsafe { $mul(a, b) }
+                }
+                #[inline(always)]
+                fn max(self, a: $v, b: $v) -> $v {
+                    unsafe { $max(a, b) }
+                }
+            }
+        };
+    }
+
+    registers! {
+        /// Eight floats a register, sixteen registers.
+        Avx2, __m256, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+        _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_max_ps
+    }
+    registers! {
+        /// Sixteen floats a register, thirty-two registers.
+        Avx512, __m512, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+        _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_max_ps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Dot<'a>(&'a [f32], &'a [f32]);
+
+    impl Kernel for Dot<'_> {
+        type Output = f32;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> f32 {
+            let mut sum = s.zero();
+            for i in (0..self.0.len()).step_by(S::LANES) {
+                // SAFETY: the lengths are whole registers.
+                let (a, b) = unsafe { (s.load(self.0.as_ptr().add(i)), s.load(self.1.as_ptr().add(i))) };
+                sum = s.mul_add(a, b, sum);
+            }
+            s.lanes(sum).iter().sum()
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_of_this_processor_computes_the_same() {
+        let a: Vec<f32> = (0..64).map(|i| i as f32).collect();
+        for isa in Isa::all() {
+            assert_eq!(isa.run(Dot(&a, &a)), 85344.0, "{}", isa.name());
+        }
+    }
+}
