@@ -2,6 +2,7 @@
 
 use super::csv::CsvFault;
 use super::pictures::decode::PictureFault;
+use super::sets::{CifarFault, IdxFault, NpyFault};
 use std::io;
 use std::path::PathBuf;
 
@@ -98,7 +99,7 @@ pub enum DataError {
         tried: Vec<PathBuf>,
     },
     /// A directory, a pipe, a device.
-    #[error("{}: is {kind}, not a regular file; give the path of a CSV file", path.display())]
+    #[error("{}: is {kind}, not a regular file; give the path of a file", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -160,6 +161,78 @@ pub enum DataError {
         folds: usize,
         /// The rows there are.
         rows: usize,
+    },
+    /// A set with a layout of its own is in none of the folders.
+    #[error("{set} not found: no {wanted} in {}; {cure}", paths(tried))]
+    SetNotFound {
+        /// The set.
+        set: &'static str,
+        /// The files that would have been taken.
+        wanted: &'static str,
+        /// Every folder that was tried, in order.
+        tried: Vec<PathBuf>,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// A link that leads out of the set's folder.
+    #[error("{}: is a link to {}, outside {}; copy the file there", path.display(), target.display(), folder.display())]
+    Outside {
+        /// The link.
+        path: PathBuf,
+        /// What it leads to.
+        target: PathBuf,
+        /// The folder that it leaves.
+        folder: PathBuf,
+    },
+    /// Something in a binary file of CIFAR-10.
+    #[error("{}: {fault}", file.display())]
+    Cifar {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: CifarFault,
+    },
+    /// Something in an idx file of MNIST.
+    #[error("{}: {fault}", file.display())]
+    Idx {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: IdxFault,
+    },
+    /// Something in a .npy file.
+    #[error("{}: {fault}", file.display())]
+    Npy {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: Box<NpyFault>,
+    },
+    /// A synthetic set is not mixed with what is already there.
+    #[error("{}: is not an empty folder; name a new one with --out", path.display())]
+    OutNotEmpty {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A synthetic set of this size cannot be made.
+    #[error("{train} training and {test} test pictures a class: {why}; choose 1 to {limit} a class")]
+    BadSize {
+        /// Training pictures a class.
+        train: usize,
+        /// Test pictures a class.
+        test: usize,
+        /// What is wrong with it.
+        why: &'static str,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// The operating system refused to write.
+    #[error("{}: cannot be written: {error}; check the folder's permissions and the free space", path.display())]
+    CannotWrite {
+        /// The path.
+        path: PathBuf,
+        /// What the system said. Not the error's source: it is in the message already.
+        error: io::Error,
     },
 }
 
