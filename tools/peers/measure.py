@@ -85,15 +85,17 @@ class Rounds:
     def best_variant(self, peer):
         """PyTorch's fast roads, each tried twice in turn, since one try on a busy machine picks by luck. The one with
         the best try takes part in every round; one that does not work here is named in the notes."""
-        rates = {}
+        rates, failed = {}, set()
         variants = torch_images.variants_of(peer.net) if peer.net in NETS else torch_iris.VARIANTS
         for variant in variants + variants:
+            if variant in failed:
+                continue
             try:
                 rate = peer_rate(dataclasses.replace(peer, variant=variant), self.args.seconds)
                 rates[variant] = max(rates.get(variant, 0.0), rate)
             except RuntimeError as error:
-                note = f"{peer.net}: PyTorch's {variant} does not run here: {error}"
-                self.notes += [note] if note not in self.notes else []
+                failed.add(variant)
+                self.notes.append(f"{peer.net}, {peer}: `{variant}` does not run here: {error}")
         if not rates:
             return None
         best = max(rates, key=rates.get)
