@@ -125,7 +125,7 @@ impl Inspection {
                 Err(why) => seen.odd.push(OddFile { file: path.display().to_string(), why }),
             }
         }
-        let count = |([width, height], pictures)| SizeCount { width, height, pictures };
+        let count = |([width, height], pictures): ([usize; 2], usize)| SizeCount { width, height, pictures };
         seen.sizes = sizes.into_iter().map(count).collect();
         // Stable: of equally frequent sizes the smaller comes first.
         seen.sizes.sort_by_key(|size| std::cmp::Reverse(size.pictures));
