@@ -1,5 +1,15 @@
 //! Convolution, directly on pictures with the channels innermost: no im2col.
 
+#[cfg(test)]
+mod backward_tests;
+mod grad_weights;
+mod lists;
+mod sparse_input;
+mod sparse_weights;
+mod unpool;
+
+pub use unpool::DEAD;
+
 use super::Isa;
 use super::grid::Grid;
 
