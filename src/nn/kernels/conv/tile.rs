@@ -85,7 +85,7 @@ pub(super) struct Rows<'a, const V: usize, const P: usize> {
     pub bias: &'a [f32],
     pub x: &'a [f32],
     pub y: &'a mut [f32],
-    /// Which of its four sums each maximum is, laid out as `y`; only written where there are maxima.
+    /// Which of its four sums each maximum is, laid out as `y` without a margin; only written where there are maxima.
     pub argmax: &'a mut [u8],
 }
 
@@ -103,7 +103,8 @@ impl<const V: usize, const P: usize> Kernel for Rows<'_, V, P> {
         assert!(P % window == 0 && self.cols.len() >= tile && self.cols.end <= sums.size[1], "no tile fits");
         sums.check(block, self.weights.len(), self.bias.len(), self.x.len(), self.y.len());
         if window == 2 {
-            assert!(self.argmax.len() >= self.y.len(), "too few places for the maxima");
+            let places = sums.size[0] * sums.size[1] * sums.depth;
+            assert!(self.argmax.len() >= places, "too few places for the maxima");
         }
         for channel in (0..sums.depth).step_by(block) {
             let weights = self.weights[channel * sums.weights()..].as_ptr();
@@ -122,7 +123,8 @@ impl<const V: usize, const P: usize> Kernel for Rows<'_, V, P> {
                         if window == 2 {
                             let above = tile_sums::<S, V, P>(s, sums, x, weights, bias);
                             let below = tile_sums::<S, V, P>(s, sums, x.wrapping_add(sums.input.row), weights, bias);
-                            pool::<S, V, P>(s, sums, &above, &below, place, self.argmax.as_mut_ptr().add(to));
+                            let mark = (row * sums.size[1] + at) * sums.depth + channel;
+                            pool::<S, V, P>(s, sums, &above, &below, place, self.argmax.as_mut_ptr().add(mark));
                         } else {
                             put::<S, V, P>(s, sums, tile_sums::<S, V, P>(s, sums, x, weights, bias), place);
                         }
@@ -210,7 +212,7 @@ unsafe fn put<S: Simd, const V: usize, const P: usize>(
 /// Writes the maximum of each 2 x 2 sums, or zero, and which of them it is.
 ///
 /// # Safety
-/// As [`put`], for whole registers; `argmax` as `place`.
+/// As [`put`], for whole registers; `argmax` likewise.
 #[inline(always)]
 unsafe fn pool<S: Simd, const V: usize, const P: usize>(
     s: S,
