@@ -3,7 +3,6 @@
 //! Forward every picture is a task. Backward the pictures are cut into groups whose number depends on the batch alone;
 //! each group adds up its own gradient of the weights, and the groups' sums are added in order.
 
-use super::slot::SlotId;
 use crate::nn::Team;
 use crate::nn::kernels::conv::{ConvKernel, Post};
 use crate::nn::kernels::share::{share2, two};
@@ -72,7 +71,15 @@ impl ConvStep {
     }
 
     /// Runs forward on a batch.
-    pub fn forward(&self, team: &dyn Team, theta: &[f32], packed: &mut [f32], x: &[f32], y: &mut [f32], marks: &mut [u8]) {
+    pub fn forward(
+        &self,
+        team: &dyn Team,
+        theta: &[f32],
+        packed: &mut [f32],
+        x: &[f32],
+        y: &mut [f32],
+        marks: &mut [u8],
+    ) {
         let kernel = &self.kernel;
         let packed = &mut packed[self.packed..][..kernel.packed_len()];
         kernel.pack(theta, packed);
@@ -110,7 +117,7 @@ impl ConvStep {
         share2(team, groups, (&mut *scratch, group_len), (dx, dx_part), &|g, scratch, dx| {
             let (sums, work) = scratch.split_at_mut(kernel.grad_len());
             sums.fill(0.0);
-            if !work.is_empty() && !kernel.sparse_here() {
+            if !work.is_empty() && !kernel.prefers_sparse() {
                 kernel.z.clear_margin(work);
             }
             let mut dx = dx.chunks_exact_mut(x_len);
