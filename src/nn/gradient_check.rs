@@ -136,27 +136,3 @@ fn fused_programs_equal_naive_ones() {
         }
     }
 }
-
-#[test]
-fn the_portable_kernels_equal_the_detected_ones() {
-    use super::kernels::{Activation, DenseKernel, Isa};
-    for (inputs, outputs, batch) in [(4usize, 30usize, 4usize), (30, 20, 4), (20, 3, 5), (3, 1, 2), (70, 300, 3)] {
-        let theta: Vec<f32> = (0..(inputs + 1) * outputs).map(|i| (i as f32 * 0.37).sin()).collect();
-        let (ldx, ldy) = (inputs.next_multiple_of(8), outputs.next_multiple_of(8));
-        let x: Vec<f32> = (0..batch * ldx).map(|i| (i as f32 * 0.11).cos()).collect();
-        let run = |isa| {
-            let kernel = DenseKernel::new(isa, inputs, outputs, 0);
-            let mut packed = vec![0.0; kernel.packed_len()];
-            let (mut y, mut dx, mut dtheta) = (vec![0.0; batch * ldy], vec![0.0; batch * ldx], vec![0.0; theta.len()]);
-            kernel.forward(Activation::Tanh, &theta, &mut packed, &x, &mut y, batch);
-            let mut dz = y.clone();
-            Activation::Tanh.gradient(isa, &y, &mut dz);
-            kernel.grad_input(&theta, &dz, &mut dx, batch);
-            kernel.grad_params(&x, &dz, &mut dtheta, batch);
-            [y, dx, dtheta].concat()
-        };
-        for (a, b) in run(Isa::detect()).iter().zip(run(Isa::portable())) {
-            assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{a} against {b}");
-        }
-    }
-}

@@ -13,7 +13,6 @@ mod error;
 mod init;
 mod layer;
 mod loss;
-pub mod model_text;
 mod nearest;
 mod network;
 mod objective;
@@ -23,7 +22,6 @@ mod shape;
 mod spec;
 mod team;
 mod window;
-mod workspace;
 
 #[cfg(test)]
 mod gradient_check;
@@ -32,6 +30,7 @@ mod picture_tests;
 
 pub mod kernels;
 pub mod layers;
+pub mod model_text;
 pub mod zoo;
 
 pub use context::{Context, Phase};
@@ -43,8 +42,7 @@ pub use loss::{Loss, Tally, argmax};
 pub use network::{Network, Node, Output, Tensor, ValueId};
 pub use objective::{BatchObjective, Objective};
 pub use part::Part;
-pub use program::{Flavor, Program};
+pub use program::{Flavor, Program, Workspace};
 pub use shape::{Shape, Span};
 pub use spec::{NodeSpec, OutputSpec, Spec};
 pub use team::{Alone, Team};
-pub use workspace::Workspace;
