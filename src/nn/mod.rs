@@ -13,6 +13,7 @@ mod error;
 mod init;
 mod layer;
 mod loss;
+mod nearest;
 mod network;
 mod objective;
 mod part;
@@ -29,6 +30,7 @@ mod picture_tests;
 
 pub mod kernels;
 pub mod layers;
+pub mod model_text;
 pub mod zoo;
 
 pub use context::{Context, Phase};
