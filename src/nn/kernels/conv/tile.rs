@@ -85,7 +85,7 @@ pub(super) struct Rows<'a, const V: usize, const P: usize> {
     pub bias: &'a [f32],
     pub x: &'a [f32],
     pub y: &'a mut [f32],
-    /// Which of its four sums each maximum is, laid out as `y`; only written where there are maxima.
+    /// Which of its four sums each maximum is, `[height, width, depth]`; only written where there are maxima.
     pub argmax: &'a mut [u8],
 }
 
@@ -103,7 +103,8 @@ impl<const V: usize, const P: usize> Kernel for Rows<'_, V, P> {
         assert!(P % window == 0 && self.cols.len() >= tile && self.cols.end <= sums.size[1], "no tile fits");
         sums.check(block, self.weights.len(), self.bias.len(), self.x.len(), self.y.len());
         if window == 2 {
-            assert!(self.argmax.len() >= self.y.len(), "too few places for the maxima");
+            let results = sums.size[0] * sums.size[1] * sums.depth;
+            assert!(self.argmax.len() >= results, "too few places for the maxima");
         }
         for channel in (0..sums.depth).step_by(block) {
             let weights = self.weights[channel * sums.weights()..].as_ptr();
@@ -122,7 +123,8 @@ impl<const V: usize, const P: usize> Kernel for Rows<'_, V, P> {
                         if window == 2 {
                             let above = tile_sums::<S, V, P>(s, sums, x, weights, bias);
                             let below = tile_sums::<S, V, P>(s, sums, x.wrapping_add(sums.input.row), weights, bias);
-                            pool::<S, V, P>(s, sums, &above, &below, place, self.argmax.as_mut_ptr().add(to));
+                            let at = (row * sums.size[1] + at) * sums.depth + channel;
+                            pool::<S, V, P>(s, sums, &above, &below, place.0, self.argmax.as_mut_ptr().add(at));
                         } else {
                             put::<S, V, P>(s, sums, tile_sums::<S, V, P>(s, sums, x, weights, bias), place);
                         }
@@ -217,7 +219,7 @@ unsafe fn pool<S: Simd, const V: usize, const P: usize>(
     sums: &Sums,
     above: &[[S::V; V]; P],
     below: &[[S::V; V]; P],
-    place: (*mut f32, usize),
+    place: *mut f32,
     argmax: *mut u8,
 ) {
     let zero = s.zero();
@@ -230,11 +232,10 @@ unsafe fn pool<S: Simd, const V: usize, const P: usize>(
                 max = s.select_greater(z, max, z, max);
             }
             let at = s.select_greater(max, zero, at, s.splat(4.0));
-            let to = p * sums.output.pixel + v * S::LANES;
             // SAFETY: the caller's promise.
             unsafe {
-                s.store(place.0.add(to), s.max(zero, max));
-                s.store_bytes(argmax.add(to), at);
+                s.store(place.add(p * sums.output.pixel + v * S::LANES), s.max(zero, max));
+                s.store_bytes(argmax.add(p * sums.depth + v * S::LANES), at);
             }
         }
     }
