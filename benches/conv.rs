@@ -115,7 +115,8 @@ fn report(name: &str, direction: &str, isa: Isa, flops: f64, mut work: impl FnMu
 
 fn measure(layer: &Layer, isa: Isa) {
     let kernel = kernel(isa, layer);
-    let theta = numbers(kernel.shape.outputs * (kernel.shape.inputs * kernel.shape.kernel.iter().product::<usize>() + 1));
+    let theta =
+        numbers(kernel.shape.outputs * (kernel.shape.inputs * kernel.shape.kernel.iter().product::<usize>() + 1));
     let (mut x, at_x) = filled(kernel.x.len() * PICTURES);
     let (mut y, at_y) = filled(kernel.y.len() * PICTURES);
     let (dz, at_z) = filled(kernel.z.len() * PICTURES);
