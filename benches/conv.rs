@@ -15,6 +15,8 @@ use std::time::Instant;
 const PAIRS: usize = 61;
 /// Seconds of a turn.
 const TURN: f64 = 2e-3;
+/// The fewest calls of a turn.
+const CALLS: usize = 3;
 /// Pictures that a kernel takes one after the other, so that no picture stays in the cache.
 const PICTURES: usize = 16;
 
@@ -81,8 +83,9 @@ fn filled(n: usize) -> (Vec<f32>, usize) {
 /// FLOP/s of the fastest call of `work`, which does `flops`, in one turn.
 fn rate(flops: f64, work: &mut dyn FnMut()) -> f64 {
     let start = Instant::now();
-    let mut least = f64::MAX;
-    while start.elapsed().as_secs_f64() < TURN {
+    let (mut least, mut calls) = (f64::MAX, 0);
+    while start.elapsed().as_secs_f64() < TURN || calls < CALLS {
+        calls += 1;
         let start = Instant::now();
         work();
         least = least.min(start.elapsed().as_secs_f64());

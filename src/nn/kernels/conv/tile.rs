@@ -115,7 +115,7 @@ impl<const V: usize, const P: usize, const Q: usize, const STEP: usize> Kernel f
         let (window, [rows, cols]) = (sums.window(), sums.size);
         let [wide, narrow] = [P / window, Q / window];
         let wide_end = (self.tiles * wide).min(cols);
-        assert!(P % window == 0 && Q % window == 0, "half a window");
+        assert!(P.is_multiple_of(window) && Q.is_multiple_of(window), "half a window");
         assert!(wide <= cols && (wide_end == cols || (1..=cols).contains(&narrow)), "no tile fits");
         assert!(STEP == 0 || STEP == sums.input.pixel, "another distance between pixels");
         sums.check(block, self.weights.len(), self.bias.len(), self.x.len(), self.y.len());
