@@ -10,7 +10,7 @@ use crate::nn::kernels::simd::{Kernel, Simd};
 /// Pixels that share an address register: 0, 1, 2 and 3 steps from it are one operand each.
 const GROUP: usize = 4;
 /// Groups of the widest tile.
-const GROUPS: usize = 7;
+const GROUPS: usize = 5;
 
 /// Where the pixels of a picture, or every so many of them, lie: (y, x) at `origin + y·row + x·pixel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl Sums {
         assert!(weights >= channels * self.weights() && bias >= channels, "too few weights");
         let [rows, cols] = self.size;
         assert!(y >= self.output.last(rows, cols) + self.depth, "the output is too short");
+        assert!(self.post != Post::ReluPool || channels == self.depth, "a part of a block of maxima");
         if self.weights() > 0 {
             let tap = (self.taps[0] - 1) * self.steps[0] + (self.taps[1] - 1) * self.steps[1];
             let window = self.window();
@@ -74,64 +75,100 @@ impl Sums {
     }
 }
 
-/// Computes columns `from..` of [`Sums`] in tiles `P` sums wide; the last tile overlaps the one before, so there
-/// must be at least as many sums in a row.
-pub(super) struct Rows<'a, const V: usize, const P: usize> {
+/// Computes [`Sums`], each row in tiles of `P` sums and then of `Q`. Where `STEP` is not 0 it is the input's
+/// `pixel`, known at compile time: that is worth a tenth where a tile has one register and few taps.
+pub(super) struct Rows<'a, const V: usize, const P: usize, const Q: usize, const STEP: usize> {
     pub sums: &'a Sums,
-    /// Columns of results.
-    pub cols: std::ops::Range<usize>,
+    /// How many tiles of `P`; those of `Q` do the rest of the row, the last one so that it ends with the row, if it
+    /// must by computing some sums again.
+    pub tiles: usize,
     /// `[block][tap row][tap column][run][V · lanes]`
     pub weights: &'a [f32],
     pub bias: &'a [f32],
     pub x: &'a [f32],
     pub y: &'a mut [f32],
-    /// Which of its four sums each maximum is, laid out as `y` without a margin; only written where there are maxima.
+    /// Which of its four sums each maximum is, `[height, width, depth]`; only written where there are maxima.
     pub argmax: &'a mut [u8],
 }
 
-impl<const V: usize, const P: usize> Kernel for Rows<'_, V, P> {
+/// What a tile reads and writes.
+#[derive(Clone, Copy)]
+struct Place {
+    x: *const f32,
+    weights: *const f32,
+    bias: *const f32,
+    y: *mut f32,
+    argmax: *mut u8,
+    /// Channels that are left to write.
+    channels: usize,
+}
+
+impl<const V: usize, const P: usize, const Q: usize, const STEP: usize> Kernel for Rows<'_, V, P, Q, STEP> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if V * P > if S::LANES == 16 { 28 } else { 12 } {
+        if V * P > 28 || S::LANES < 16 && (V != 2 || P > 6) {
             unreachable!("a tile that no plan has for these registers");
         }
         let (sums, block) = (self.sums, V * S::LANES);
-        let window = sums.window();
-        let tile = P / window;
-        assert!(P % window == 0 && self.cols.len() >= tile && self.cols.end <= sums.size[1], "no tile fits");
+        let (window, [rows, cols]) = (sums.window(), sums.size);
+        let [wide, narrow] = [P / window, Q / window];
+        let wide_end = (self.tiles * wide).min(cols);
+        assert!(P.is_multiple_of(window) && Q.is_multiple_of(window), "half a window");
+        assert!(wide <= cols && (wide_end == cols || (1..=cols).contains(&narrow)), "no tile fits");
+        assert!(STEP == 0 || STEP == sums.input.pixel, "another distance between pixels");
         sums.check(block, self.weights.len(), self.bias.len(), self.x.len(), self.y.len());
-        if window == 2 {
-            let places = sums.size[0] * sums.size[1] * sums.depth;
-            assert!(self.argmax.len() >= places, "too few places for the maxima");
-        }
+        assert!(window == 1 || self.argmax.len() >= rows * cols * sums.depth, "too few places for the maxima");
         for channel in (0..sums.depth).step_by(block) {
-            let weights = self.weights[channel * sums.weights()..].as_ptr();
-            let bias = self.bias[channel..].as_ptr();
-            for row in 0..sums.size[0] {
-                let mut col = self.cols.start;
-                while col < self.cols.end {
-                    let at = col.min(self.cols.end - tile);
-                    let x = sums.input.origin + (row * sums.input.row + at * sums.input.pixel) * window;
-                    let x = self.x.as_ptr().wrapping_add(x);
-                    let to = sums.output.origin + row * sums.output.row + at * sums.output.pixel + channel;
-                    // SAFETY: `check` has compared the first and last element of all that is touched with the
-                    // slices; the blocks of channels and their weights are within them for the same reason.
-                    unsafe {
-                        let place = (self.y.as_mut_ptr().add(to), sums.depth - channel);
-                        if window == 2 {
-                            let above = tile_sums::<S, V, P>(s, sums, x, weights, bias);
-                            let below = tile_sums::<S, V, P>(s, sums, x.wrapping_add(sums.input.row), weights, bias);
-                            let mark = (row * sums.size[1] + at) * sums.depth + channel;
-                            pool::<S, V, P>(s, sums, &above, &below, place, self.argmax.as_mut_ptr().add(mark));
-                        } else {
-                            put::<S, V, P>(s, sums, tile_sums::<S, V, P>(s, sums, x, weights, bias), place);
+            for row in 0..rows {
+                let place =
+                    |col: usize| Place {
+                        x: self
+                            .x
+                            .as_ptr()
+                            .wrapping_add(sums.input.origin + (row * sums.input.row + col * sums.input.pixel) * window),
+                        weights: self.weights.as_ptr().wrapping_add(channel * sums.weights()),
+                        bias: self.bias.as_ptr().wrapping_add(channel),
+                        y: self.y.as_ptr().cast_mut().wrapping_add(
+                            sums.output.origin + row * sums.output.row + col * sums.output.pixel + channel,
+                        ),
+                        argmax: self.argmax.as_ptr().cast_mut().wrapping_add((row * cols + col) * sums.depth + channel),
+                        channels: sums.depth - channel,
+                    };
+                // SAFETY: `check` has compared the first and last element of all that is touched with the slices;
+                // the blocks of channels and their weights are within them for the same reason; y and argmax are
+                // borrowed exclusively.
+                unsafe {
+                    for col in (0..wide_end).step_by(wide) {
+                        tile::<S, V, P, STEP>(s, sums, place(col.min(cols - wide)));
+                    }
+                    if Q > 0 && wide_end < cols {
+                        for col in (wide_end..cols).step_by(narrow) {
+                            tile::<S, V, Q, STEP>(s, sums, place(col.min(cols - narrow)));
                         }
                     }
-                    col += tile;
                 }
             }
+        }
+    }
+}
+
+/// Computes and writes `P` neighboring sums, or the maxima of as many in two rows.
+///
+/// # Safety
+/// All that they read and write is within slices that nobody else writes to.
+#[inline(always)]
+unsafe fn tile<S: Simd, const V: usize, const P: usize, const STEP: usize>(s: S, sums: &Sums, place: Place) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let first = tile_sums::<S, V, P, STEP>(s, sums, place.x, place.weights, place.bias);
+        if sums.window() == 2 {
+            let below = place.x.wrapping_add(sums.input.row);
+            let second = tile_sums::<S, V, P, STEP>(s, sums, below, place.weights, place.bias);
+            pool(s, sums, [&first, &second], place);
+        } else {
+            put(s, sums, &first, place);
         }
     }
 }
@@ -141,14 +178,14 @@ impl<const V: usize, const P: usize> Kernel for Rows<'_, V, P> {
 /// # Safety
 /// All that they read is within allocations.
 #[inline(always)]
-unsafe fn tile_sums<S: Simd, const V: usize, const P: usize>(
+unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const STEP: usize>(
     s: S,
     sums: &Sums,
     x: *const f32,
     mut weights: *const f32,
     bias: *const f32,
 ) -> [[S::V; V]; P] {
-    let step = sums.input.pixel;
+    let step = if STEP > 0 { STEP } else { sums.input.pixel };
     let mut acc = [[s.zero(); V]; P];
     for sum in &mut acc {
         for (v, sum) in sum.iter_mut().enumerate() {
@@ -184,24 +221,19 @@ unsafe fn tile_sums<S: Simd, const V: usize, const P: usize>(
 /// Writes sums.
 ///
 /// # Safety
-/// `place` is where the first pixel's channels go, of which there are as many; it may be written.
+/// As [`tile`].
 #[inline(always)]
-unsafe fn put<S: Simd, const V: usize, const P: usize>(
-    s: S,
-    sums: &Sums,
-    acc: [[S::V; V]; P],
-    place: (*mut f32, usize),
-) {
-    for (p, sum) in acc.iter().enumerate() {
+unsafe fn put<S: Simd, const V: usize, const P: usize>(s: S, sums: &Sums, row: &[[S::V; V]; P], place: Place) {
+    for (p, sum) in row.iter().enumerate() {
         for (v, sum) in sum.iter().enumerate() {
             let z = if sums.post == Post::Relu { s.max(s.zero(), *sum) } else { *sum };
-            let to = place.0.wrapping_add(p * sums.output.pixel + v * S::LANES);
+            let to = place.y.wrapping_add(p * sums.output.pixel + v * S::LANES);
             // SAFETY: the caller's promise; no more channels are written than there are.
             unsafe {
-                if (v + 1) * S::LANES <= place.1 {
+                if (v + 1) * S::LANES <= place.channels {
                     s.store(to, z);
                 } else {
-                    let some = place.1.saturating_sub(v * S::LANES);
+                    let some = place.channels.saturating_sub(v * S::LANES);
                     std::ptr::copy_nonoverlapping(s.lanes(z).as_ptr(), to, some);
                 }
             }
@@ -209,18 +241,16 @@ unsafe fn put<S: Simd, const V: usize, const P: usize>(
     }
 }
 
-/// Writes the maximum of each 2 x 2 sums, or zero, and which of them it is.
+/// Writes the maximum of each 2 x 2 sums, or zero, and which of them it is; the depth is whole blocks.
 ///
 /// # Safety
-/// As [`put`], for whole registers; `argmax` likewise.
+/// As [`tile`].
 #[inline(always)]
 unsafe fn pool<S: Simd, const V: usize, const P: usize>(
     s: S,
     sums: &Sums,
-    above: &[[S::V; V]; P],
-    below: &[[S::V; V]; P],
-    place: (*mut f32, usize),
-    argmax: *mut u8,
+    [above, below]: [&[[S::V; V]; P]; 2],
+    place: Place,
 ) {
     let zero = s.zero();
     for p in 0..P / 2 {
@@ -232,11 +262,10 @@ unsafe fn pool<S: Simd, const V: usize, const P: usize>(
                 max = s.select_greater(z, max, z, max);
             }
             let at = s.select_greater(max, zero, at, s.splat(4.0));
-            let to = p * sums.output.pixel + v * S::LANES;
             // SAFETY: the caller's promise.
             unsafe {
-                s.store(place.0.add(to), s.max(zero, max));
-                s.store_bytes(argmax.add(to), at);
+                s.store(place.y.add(p * sums.output.pixel + v * S::LANES), s.max(zero, max));
+                s.store_bytes(place.argmax.add(p * sums.depth + v * S::LANES), at);
             }
         }
     }
