@@ -3,6 +3,7 @@
 //! A batch is small beside the weights, so packing them would cost as much as the products themselves. The inputs
 //! are cut into chunks that stay in the second-level cache while all rows of the batch use them, so the weights come from
 //! memory once; each chunk leaves its partial sums, which are added up in order at the end.
+#![allow(clippy::needless_range_loop)] // several arrays of registers are walked side by side
 
 use super::{Dims, prefetch};
 use crate::nn::Team;

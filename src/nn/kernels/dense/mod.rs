@@ -1,7 +1,7 @@
 //! The dense layer on rows padded to whole vector registers.
 //!
-//! Layers of up to [`PACK_LIMIT`] weights and larger ones have different kernels ([`narrow`], [`wide`]). The wide
-//! ones are cut into tasks for a team, by the shape alone.
+//! Layers of up to [`PACK_LIMIT`] weights ([`narrow`]) and larger ones ([`dot`], [`outer`]) have different kernels. The
+//! larger ones are cut into tasks for a team, by the shape alone.
 
 mod dot;
 mod narrow;
@@ -14,7 +14,7 @@ use crate::nn::Team;
 use crate::nn::workspace::LANE;
 
 /// The most weights of a narrow layer.
-const PACK_LIMIT: usize = 1 << 14;
+const PACK_LIMIT: usize = 1 << 12;
 
 /// A dense layer compiled for one instruction set. θ holds `W [out, in]`, then `b [out]`.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,7 @@
 //! For the weights k runs over the batch, for the inputs over the outputs. Few rows of `b` count at a time, so that a
 //! panel of it fits the first-level cache, where all rows of C use it; the panel is copied there, because rows whose
 //! distance is a multiple of a large power of two would push each other out of the cache.
+#![allow(clippy::needless_range_loop)] // several arrays of registers are walked side by side
 
 use super::{Dims, prefetch};
 use crate::nn::Team;
