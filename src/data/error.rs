@@ -1,6 +1,7 @@
 //! What can be wrong with data, one line each: what, where, why, and the cure.
 
 use super::csv::CsvFault;
+use super::pictures::decode::PictureFault;
 use super::sets::{CifarFault, IdxFault, NpyFault};
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +21,62 @@ pub enum DataError {
         cell: usize,
         /// What is wrong there.
         fault: Box<CsvFault>,
+    },
+    /// No folder of pictures is in any of the places.
+    #[error(
+        "no pictures found; tried {}; unpack the data set there, give its directory with --data-dir, or make a small \
+         one with goai-rs data synth",
+        paths(tried)
+    )]
+    PicturesNotFound {
+        /// Every folder that was tried, in order.
+        tried: Vec<PathBuf>,
+    },
+    /// A folder of pictures is not laid out as it must be.
+    #[error("{}: {why}", path.display())]
+    PictureFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong there, and the cure.
+        why: String,
+    },
+    /// A picture that is not taken.
+    #[error("{}: {fault}; mend or remove it, or leave out at most 1 % of the pictures with --bad-image skip", path.display())]
+    BadPicture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: PictureFault,
+    },
+    /// Bad pictures were to be left out, but there are too many.
+    #[error(
+        "{bad} of {total} pictures are bad, more than the 1 % that --bad-image skip leaves out; the first: {}: {fault}; \
+         goai-rs data inspect lists them",
+        path.display()
+    )]
+    TooManyBadPictures {
+        /// How many are bad.
+        bad: usize,
+        /// How many there are.
+        total: usize,
+        /// The first bad one.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: PictureFault,
+    },
+    /// Somebody writes to the data while they are read.
+    #[error("{}: has changed since its folder was listed; start again when nobody writes to the data", path.display())]
+    PictureChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file of decoded pictures cannot be made or read.
+    #[error("{}: the file of decoded pictures {why}; free space there, or choose another directory for it", path.display())]
+    PictureCache {
+        /// The file or its directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// No data set has this name.
     #[error("unknown data set {name:?}{}; use iris, or a labelled table FILE.csv", did_you_mean(nearest))]
