@@ -34,6 +34,7 @@
 
 // 0 words
 pub mod event;
+pub mod layout;
 pub mod rng;
 pub mod units;
 // 1 mathematics and data

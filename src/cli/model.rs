@@ -72,13 +72,13 @@ impl LoadedModel {
         let rows = features.nrows();
         let program = Program::compile(&self.network, Flavor::Fused);
         let capacity = (ACTIVATIONS / activations(&self.network).max(1)).clamp(1, BLOCK).min(rows.max(1));
-        let mut workspace = program.workspace(capacity);
+        let mut workspace = program.forward_workspace(capacity);
         let output = self.network.outputs()[0];
         for start in (0..rows).step_by(capacity) {
             let end = (start + capacity).min(rows);
             let mut block = features.slice(s![start..end, ..]).to_owned();
             self.standardizer.apply(&mut block);
-            workspace.input(0, end - start).assign(&block);
+            workspace.assign(0, block.view());
             let ids: Vec<u32> = (start..end).map(|row| row as u32).collect();
             program.forward(&Context::eval(&ids, &self.sigma), &self.theta, &mut workspace);
             let outputs = workspace.value(output.value);

@@ -15,8 +15,9 @@ pub mod source;
 pub mod split;
 pub mod standardize;
 
+pub use crate::layout::Layout;
 pub use error::DataError;
-pub use samples::{Layout, Samples, Visit};
+pub use samples::{Samples, Visit};
 
 /// A labelled table in memory.
 ///

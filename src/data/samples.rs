@@ -1,6 +1,7 @@
 //! Samples as a strategy reads them: one row at a time, by index.
 
 use super::Dataset;
+use crate::layout::Layout;
 
 /// On which occasion a sample is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,47 +15,6 @@ pub struct Visit {
 impl Visit {
     /// A visit that measures.
     pub const MEASURE: Self = Self { seed: 0, epoch: None };
-}
-
-/// Where the elements of a sample lie in the row it is written to: (c, y, x) at `c·channel + y·row + x·column`.
-///
-/// Why: the fast kernels keep pictures with the channels innermost and a margin around; a picture is written
-/// there at once, not copied there afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// Pixel rows of the sample; 1 when it is no picture.
-    pub height: usize,
-    /// Pixels in a row.
-    pub width: usize,
-    /// Floats from a channel to the next.
-    pub channel: usize,
-    /// Floats from a pixel row to the next.
-    pub row: usize,
-    /// Floats from a pixel to its right neighbor.
-    pub column: usize,
-}
-
-impl Layout {
-    /// C, H, W order without gaps.
-    pub fn planar(height: usize, width: usize) -> Self {
-        Self { height, width, channel: height * width, row: width, column: 1 }
-    }
-
-    /// A vector of `dims` features.
-    pub fn vector(dims: usize) -> Self {
-        Self::planar(1, dims)
-    }
-
-    /// Whether the elements lie in C, H, W order without gaps.
-    pub fn is_planar(self) -> bool {
-        self == Self::planar(self.height, self.width)
-    }
-
-    /// Where element `i` in C, H, W order lies.
-    pub fn at(self, i: usize) -> usize {
-        let (c, pixel) = (i / (self.height * self.width), i % (self.height * self.width));
-        c * self.channel + pixel / self.width * self.row + pixel % self.width * self.column
-    }
 }
 
 /// A part of a data set that can be read row by row.

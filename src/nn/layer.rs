@@ -22,7 +22,7 @@ pub struct TensorSpec {
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     pub(super) values: &'a [f32],
-    pub(super) places: &'a [super::workspace::Place],
+    pub(super) places: &'a [super::program::Place],
     pub(super) shapes: &'a [Shape],
     pub(super) ids: &'a [usize],
     pub(super) batch: usize,

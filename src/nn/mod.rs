@@ -20,7 +20,6 @@ mod program;
 mod shape;
 mod spec;
 mod team;
-mod workspace;
 
 #[cfg(test)]
 mod gradient_check;
@@ -38,8 +37,7 @@ pub use loss::{Loss, Tally, argmax};
 pub use network::{Network, Node, Output, Tensor, ValueId};
 pub use objective::{BatchObjective, Objective};
 pub use part::Part;
-pub use program::{Flavor, Program};
+pub use program::{Flavor, Program, Workspace};
 pub use shape::{Shape, Span};
 pub use spec::{NodeSpec, OutputSpec, Spec};
 pub use team::{Alone, Team};
-pub use workspace::Workspace;

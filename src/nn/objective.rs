@@ -49,7 +49,7 @@ impl<'a> BatchObjective<'a> {
     pub fn new(program: &'a Program, features: ArrayView2<f32>, labels: &'a [u32]) -> Self {
         let batch = features.nrows();
         let mut workspace = program.workspace(batch);
-        workspace.input(0, batch).assign(&features);
+        workspace.assign(0, features);
         let sigma = program.network().initial_sigma();
         Self { program, workspace, samples: (0..batch as u32).collect(), phase: Phase::Eval, sigma, labels }
     }

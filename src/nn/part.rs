@@ -105,7 +105,7 @@ mod tests {
         let context = Context::eval(&samples, &[]);
         let whole = Program::compile(&network, Flavor::Fused);
         let mut ws = whole.workspace(6);
-        ws.input(0, 6).assign(&x);
+        ws.assign(0, x.view());
         let mut expected = vec![0.0; theta.len()];
         let tally = whole.loss_and_grad(&context, &theta, &mut ws, &labels, &mut expected);
 
@@ -120,15 +120,15 @@ mod tests {
                 Program::compile(&back.network, Flavor::Fused).with_input_gradients(),
             );
             let (mut fws, mut bws) = (front.workspace(6), back.workspace(6));
-            fws.input(0, 6).assign(&x);
+            fws.assign(0, x.view());
             front.forward(&context, &theta[..middle], &mut fws);
-            let last = fws.places.len() - 1;
-            bws.input(0, 6).assign(&fws.value(last));
+            let last = cut;
+            bws.assign(0, fws.value(last));
             let mut grad = vec![0.0; theta.len()];
             let (grad_front, grad_back) = grad.split_at_mut(middle);
             let got = back.loss_and_grad(&context, &theta[middle..], &mut bws, &labels, grad_back);
             fws.output(last).1.assign(&bws.gradient(0));
-            front.backward(&context, &theta[..middle], &mut fws, grad_front);
+            front.backward(&context, &theta[..middle], &mut fws, grad_front, &mut |_, _| {});
             assert_eq!(got, tally);
             assert_eq!(grad, expected, "cut after {cut} nodes");
             assert_eq!(x.len_of(Axis(0)), 6);

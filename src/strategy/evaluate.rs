@@ -1,35 +1,53 @@
 //! Measuring a network on a part of the data.
 
-use crate::data::{Layout, Samples, Visit};
-use crate::nn::{Context, Program, Tally};
-use rayon::prelude::*;
+use super::learner::Weights;
+use super::team::team;
+use crate::data::{Samples, Visit};
+use crate::nn::{Context, Program, Tally, Workspace};
 use std::ops::Range;
 
-/// Rows of one block. Fixed, so that the sums do not depend on the number of threads.
+/// Most rows of one block. Fixed, so that the sums do not depend on the number of threads.
 const BLOCK: usize = 256;
+/// Bytes of memory that a block should not exceed.
+const MEMORY: u64 = 32 << 20;
 
-/// Sums loss and right answers over a range of samples; blocks run on rayon's threads.
-pub fn evaluate(program: &Program, theta: &[f32], sigma: &[f32], samples: &dyn Samples, range: Range<usize>) -> Tally {
-    let blocks: Vec<Range<usize>> =
-        range.clone().step_by(BLOCK).map(|start| start..(start + BLOCK).min(range.end)).collect();
-    let measure = |block: &Range<usize>| {
-        let mut workspace = program.workspace(block.len());
-        let mut rows = workspace.input(0, block.len());
-        for (i, mut row) in block.clone().zip(rows.rows_mut()) {
-            let row = row.as_slice_mut().expect("rows are contiguous");
-            samples.load(i, Visit::MEASURE, Layout::vector(row.len()), row);
-        }
-        let labels: Vec<u32> = block.clone().map(|i| samples.label(i)).collect();
-        let ids: Vec<u32> = block.clone().map(|i| i as u32).collect();
-        program.loss(&Context::eval(&ids, sigma), theta, &mut workspace, &labels)
-    };
-    let tallies: Vec<Tally> = match blocks.len() {
-        0 | 1 => blocks.iter().map(measure).collect(),
-        _ => blocks.par_iter().map(measure).collect(),
-    };
-    let mut total = Tally::default();
-    for tally in tallies {
-        total += tally;
+/// The memory to measure a network with; made once, for the first part that is measured.
+pub(super) struct Evaluator<'a> {
+    program: &'a Program,
+    workspace: Option<Workspace>,
+    labels: Vec<u32>,
+    ids: Vec<u32>,
+}
+
+impl<'a> Evaluator<'a> {
+    pub fn new(program: &'a Program) -> Self {
+        Self { program, workspace: None, labels: Vec::new(), ids: Vec::new() }
     }
-    total
+
+    /// Sums loss and right answers over a range of samples; a block's rows are shared out to the rank's threads.
+    pub fn evaluate(&mut self, weights: Weights, samples: &dyn Samples, range: Range<usize>) -> Tally {
+        let mut total = Tally::default();
+        if range.is_empty() {
+            return total;
+        }
+        let workspace = self.workspace.get_or_insert_with(|| self.program.forward_workspace(block(self.program)));
+        for start in range.clone().step_by(workspace.capacity()) {
+            let rows = start..(start + workspace.capacity()).min(range.end);
+            self.labels.clear();
+            self.labels.extend(rows.clone().map(|i| samples.label(i)));
+            self.ids.clear();
+            self.ids.extend(rows.clone().map(|i| i as u32));
+            workspace.begin(rows.len());
+            workspace.fill(0, team(), &|b, layout, row| samples.load(rows.start + b, Visit::MEASURE, layout, row));
+            let context = Context { team: team(), ..Context::eval(&self.ids, weights.sigma) };
+            total += self.program.loss(&context, weights.theta, workspace, &self.labels);
+        }
+        total
+    }
+}
+
+/// Rows of a block: as many as fit the memory.
+fn block(program: &Program) -> usize {
+    let each = program.workspace_bytes(2, false) - program.workspace_bytes(1, false);
+    ((MEMORY / each.max(1)) as usize).clamp(1, BLOCK)
 }

@@ -4,9 +4,10 @@
 //! bits on every rank, every rank applies the same update, and so all replicas stay equal; that is
 //! checked after every epoch.
 
+use super::evaluate::Evaluator;
 use super::learner::{Learner, Weights};
 use super::stepper::{Stepper, bytes_per_exchange};
-use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn, evaluate};
+use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
 use crate::data::order::{StepPlan, balanced, epoch_order};
 use crate::device::Clock;
@@ -62,7 +63,7 @@ struct EpochSums {
 struct Training<'a> {
     task: &'a Task<'a>,
     comm: &'a Metered<'a>,
-    program: &'a Program,
+    evaluator: Evaluator<'a>,
     theta: Vec<f32>,
     sigma: Vec<f32>,
     optimizer: Box<dyn Optimizer>,
@@ -86,7 +87,7 @@ pub(super) fn train(
     let mut training = Training {
         task,
         comm,
-        program: &program,
+        evaluator: Evaluator::new(&program),
         theta: initial_weights(task, comm)?,
         sigma: task.network.initial_sigma(),
         optimizer: task.hyper.rule.build(task.network.theta_len(), task.hyper.weight_decay),
@@ -223,13 +224,14 @@ impl Training<'_> {
     }
 
     /// This rank's share of a part of the data.
-    fn measure(&self, samples: &dyn crate::data::Samples) -> Tally {
+    fn measure(&mut self, samples: &dyn crate::data::Samples) -> Tally {
         let mine = balanced(samples.len(), self.comm.size(), self.comm.rank());
-        evaluate(self.program, &self.theta, &self.sigma, samples, mine)
+        let weights = Weights { theta: &self.theta, sigma: &self.sigma };
+        self.evaluator.evaluate(weights, samples, mine)
     }
 
     /// All of a part, shared out over the ranks.
-    fn measure_everywhere(&self, samples: &dyn crate::data::Samples) -> Result<Tally, TrainError> {
+    fn measure_everywhere(&mut self, samples: &dyn crate::data::Samples) -> Result<Tally, TrainError> {
         let mine = self.measure(samples);
         let mut sums = [mine.loss, mine.correct as f64, mine.samples as f64];
         self.comm.all_reduce(Values::F64(&mut sums), Reduce::Sum)?;
@@ -238,7 +240,7 @@ impl Training<'_> {
 
     /// Measures the validation part, gathers what every rank spent and compares the replicas.
     fn record(
-        &self,
+        &mut self,
         sums: EpochSums,
         seconds: f64,
         traffic: Traffic,

@@ -2,7 +2,7 @@
 
 use super::Task;
 use super::team::team;
-use crate::data::{Layout, Visit};
+use crate::data::Visit;
 use crate::device::Clock;
 use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Context, Phase, Program, Tally, Team, Workspace};
@@ -71,14 +71,12 @@ impl<'a> Learner<'a> {
     }
 
     fn run(&mut self, weights: Weights, epoch: u64, samples: &[u32], sums: &mut [f32]) -> Tally {
+        let train = self.task.train;
         self.labels.clear();
-        let mut rows = self.workspace.input(0, samples.len());
-        for (mut row, sample) in rows.rows_mut().into_iter().zip(samples) {
-            let row = row.as_slice_mut().expect("rows are contiguous");
-            let visit = Visit { seed: self.task.hyper.seed, epoch: Some(epoch) };
-            self.task.train.load(*sample as usize, visit, Layout::vector(row.len()), row);
-            self.labels.push(self.task.train.label(*sample as usize));
-        }
+        self.labels.extend(samples.iter().map(|sample| train.label(*sample as usize)));
+        let visit = Visit { seed: self.task.hyper.seed, epoch: Some(epoch) };
+        self.workspace.begin(samples.len());
+        self.workspace.fill(0, self.team, &|b, layout, row| train.load(samples[b] as usize, visit, layout, row));
         let (seed, sigma) = (self.task.hyper.seed, weights.sigma);
         let context = Context { phase: Phase::Train, seed, epoch, samples, sigma, team: self.team };
         let work = Flops(self.sample_cost * samples.len() as u64);

@@ -17,7 +17,6 @@ mod task;
 mod team;
 
 pub use error::TrainError;
-pub use evaluate::evaluate;
 pub use fit::{Ending, Fit};
 pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
 pub use stepper::bytes_per_exchange;

@@ -9,11 +9,12 @@ const STOREYS: &[(&str, &[&str])] = &[
     // 0 words
     ("units", &[]),
     ("rng", &[]),
+    ("layout", &[]),
     ("event", &[]),
     // 1 mathematics and data
-    ("nn", &["units", "rng"]),
+    ("nn", &["units", "rng", "layout"]),
     ("optim", &["nn"]),
-    ("data", &["units", "rng"]),
+    ("data", &["units", "rng", "layout"]),
     // 2 messages and machines
     ("device", &["units"]),
     ("comm", &["units", "nn::Span", "nn::kernels", "device"]),

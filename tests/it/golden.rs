@@ -75,10 +75,8 @@ fn train(golden: &Golden, case: &Case, flavor: Flavor) -> Ours {
     let mut grad = vec![f32::NAN; theta.len()];
     let mut ours = Ours { losses: Vec::new(), gradient0: Vec::new(), weights20: Vec::new() };
     for (number, (inputs, labels)) in (1..).zip(golden.inputs.iter().zip(&golden.labels)) {
-        let mut rows = workspace.input(0, inputs.len());
-        for (mut row, input) in rows.rows_mut().into_iter().zip(inputs) {
-            row.assign(&ndarray::ArrayView1::from(input.as_slice()));
-        }
+        let rows = ndarray::Array2::from_shape_fn((inputs.len(), inputs[0].len()), |(b, i)| inputs[b][i]);
+        workspace.assign(0, rows.view());
         let ids: Vec<u32> = (0..labels.len() as u32).collect();
         let context = Context { phase: Phase::Train, ..Context::eval(&ids, &[]) };
         let tally = program.loss_and_grad(&context, &theta, &mut workspace, labels, &mut grad);

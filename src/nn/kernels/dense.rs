@@ -6,7 +6,7 @@
 //! register overlaps the one before it, which is exact because results are written, never added to.
 
 use super::{Activation, Isa, lane_starts, load, mul_add, multiversion, store};
-use crate::nn::workspace::LANE;
+use crate::nn::program::LANE;
 
 /// The most weights that are copied transposed at each forward pass.
 const PACK_LIMIT: usize = 1 << 14;

@@ -2,6 +2,7 @@
 
 use crate::nn::Team;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A slice cut into parts of equal length (the last may be shorter), each for one task.
 pub struct Shared<'a, T> {
@@ -51,6 +52,20 @@ pub fn share2<A: Send, B: Send>(
     let (a, b) = (Shared::new(a.0, a.1), Shared::new(b.0, b.1));
     // SAFETY: a team calls the work once for each index.
     team.run(tasks, &|i| work(i, unsafe { a.part(i) }, unsafe { b.part(i) }));
+}
+
+/// Two parts of a slice to write.
+///
+/// # Panics
+/// If they overlap.
+pub fn two<T>(slice: &mut [T], a: Range<usize>, b: Range<usize>) -> (&mut [T], &mut [T]) {
+    if a.start <= b.start {
+        let (front, back) = slice.split_at_mut(b.start);
+        (&mut front[a], &mut back[..b.len()])
+    } else {
+        let (front, back) = slice.split_at_mut(a.start);
+        (&mut back[..a.len()], &mut front[b])
+    }
 }
 
 #[cfg(test)]

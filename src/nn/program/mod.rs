@@ -1,0 +1,270 @@
+//! A network compiled for execution.
+//!
+//! Compilation decides once what a pass does: which nodes run together (a convolution with its ReLU and pooling, a
+//! dense layer and its activation), in which form each value lies, where packed weights are, how large the workspace is.
+//! [`Flavor::Naive`] compiles every node to its own layer; it is the oracle of [`Flavor::Fused`].
+
+mod compile;
+mod relayout;
+mod slot;
+mod workspace;
+
+pub(super) use slot::LANE;
+pub(super) use workspace::Place;
+pub use workspace::Workspace;
+
+use super::kernels::share::two;
+use super::kernels::{Activation, DenseKernel};
+use super::{At, Context, Inputs, Network, Phase, Shape, Span, Tally, ValueId};
+use slot::{Form, Life, Slot, SlotId};
+
+/// How a network is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavor {
+    /// Fused steps on SIMD kernels: what training runs.
+    Fused,
+    /// One step a layer, written to be read: the oracle.
+    Naive,
+}
+
+/// One step of a program.
+#[derive(Debug, Clone)]
+enum Op {
+    /// A layer as it is written down, on rows.
+    Layer { node: usize },
+    /// A dense layer and the activation behind it, on the fast kernel.
+    Dense { kernel: DenseKernel, activation: Activation },
+    /// The same value in the other form.
+    Relayout,
+}
+
+#[derive(Debug, Clone)]
+struct Step {
+    op: Op,
+    inputs: Vec<SlotId>,
+    output: SlotId,
+    theta: Span,
+    sigma: Span,
+}
+
+/// What a workspace is made of.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    slots: Vec<Slot>,
+    /// The shape of each slot's value.
+    shapes: Vec<Shape>,
+    /// The slot that holds a value as rows, where one does.
+    rows: Vec<Option<SlotId>>,
+    /// The slots of the inputs.
+    inputs: Vec<SlotId>,
+    lives: Vec<Life>,
+    packed: usize,
+    /// Floats a sample of a second gradient of a value that several steps read.
+    shared: usize,
+    /// What the steps need for each group of samples: floats, and the most groups.
+    groups: Vec<(usize, usize)>,
+    /// Bytes a sample that say which element of a pooling window was the largest.
+    marks: usize,
+}
+
+/// A network ready to run: immutable, shared by threads, each with its own [`Workspace`].
+#[derive(Debug, Clone)]
+pub struct Program {
+    network: Network,
+    flavor: Flavor,
+    steps: Vec<Step>,
+    memory: Memory,
+    input_gradients: bool,
+}
+
+impl Program {
+    /// Compiles a network.
+    pub fn compile(network: &Network, flavor: Flavor) -> Self {
+        compile::compile(network, flavor, false)
+    }
+
+    /// Also computes the gradients of the inputs: what a stage sends upstream.
+    pub fn with_input_gradients(self) -> Self {
+        compile::compile(&self.network, self.flavor, true)
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// P, the number of parameters.
+    pub fn theta_len(&self) -> usize {
+        self.network.theta_len()
+    }
+
+    /// Memory to train on batches of up to `capacity` rows.
+    pub fn workspace(&self, capacity: usize) -> Workspace {
+        Workspace::new(self, capacity, true)
+    }
+
+    /// Memory for forward passes alone.
+    pub fn forward_workspace(&self, capacity: usize) -> Workspace {
+        Workspace::new(self, capacity, false)
+    }
+
+    /// Bytes of a workspace, with or without what the backward pass needs.
+    pub fn workspace_bytes(&self, capacity: usize, backward: bool) -> u64 {
+        self.memory.bytes(capacity, backward)
+    }
+
+    /// Runs forward; the inputs must have been filled.
+    pub fn forward(&self, context: &Context, theta: &[f32], ws: &mut Workspace) {
+        for step in &self.steps {
+            let context = &Context { sigma: context.sigma.get(step.sigma.range()).unwrap_or(&[]), ..*context };
+            self.step_forward(step, context, &theta[step.theta.range()], ws);
+        }
+    }
+
+    fn step_forward(&self, step: &Step, context: &Context, theta: &[f32], ws: &mut Workspace) {
+        let batch = ws.batch;
+        let place = ws.places[step.output];
+        let (before, rest) = ws.values.as_mut_slice().split_at_mut(place.offset);
+        let y = &mut rest[..batch * place.stride];
+        let from = ws.places[step.inputs[0]];
+        match &step.op {
+            Op::Layer { node } => {
+                let x = self.inputs(step, before, &ws.places, batch);
+                self.network.layer(*node).forward(context, x, theta, place.at_start().view_mut(y, batch));
+                if context.phase == Phase::Train && step.sigma.len > 0 {
+                    self.network.layer(*node).moments(context, x, &mut ws.moments[step.sigma.range()]);
+                }
+            }
+            Op::Dense { kernel, activation } => {
+                kernel.forward(*activation, theta, ws.packed.as_mut_slice(), from.rows(before, batch), y, batch);
+            }
+            Op::Relayout => {
+                let slots = [&ws.slots[step.inputs[0]], &ws.slots[step.output]];
+                relayout::copy(context.team, slots, from.rows(before, batch), y, batch);
+            }
+        }
+    }
+
+    fn inputs<'a>(&'a self, step: &'a Step, values: &'a [f32], places: &'a [Place], batch: usize) -> Inputs<'a> {
+        Inputs { values, places, shapes: &self.memory.shapes, ids: &step.inputs, batch }
+    }
+
+    /// Runs backward from the gradients that the losses left at the outputs; writes every element of `grad`.
+    ///
+    /// `ready` is told of each span of the gradient as soon as it is final; the spans come from the end of θ to its
+    /// beginning.
+    pub fn backward(
+        &self,
+        context: &Context,
+        theta: &[f32],
+        ws: &mut Workspace,
+        grad: &mut [f32],
+        ready: &mut dyn FnMut(&mut [f32], Span),
+    ) {
+        for step in self.steps.iter().rev() {
+            let dtheta = &mut grad[step.theta.range()];
+            if std::mem::take(&mut ws.written[step.output]) {
+                let context = &Context { sigma: context.sigma.get(step.sigma.range()).unwrap_or(&[]), ..*context };
+                self.step_backward(step, context, &theta[step.theta.range()], ws, dtheta);
+            } else {
+                dtheta.fill(0.0); // no loss depends on this step
+            }
+            if step.theta.len > 0 {
+                ready(grad, step.theta);
+            }
+        }
+        ws.written.fill(false);
+    }
+
+    fn step_backward(&self, step: &Step, context: &Context, theta: &[f32], ws: &mut Workspace, dtheta: &mut [f32]) {
+        let batch = ws.batch;
+        let place = ws.places[step.output];
+        let dy_place = ws.grad_places[step.output].expect("a workspace for training");
+        let values = ws.values.as_slice();
+        let x = self.inputs(step, values, &ws.places, batch);
+        let at = || At { x, y: place.view(values, batch), shape: &self.memory.shapes[step.output], theta };
+        let dy_range = dy_place.offset..dy_place.offset + batch * dy_place.stride;
+        {
+            let dy = &mut ws.grads.as_mut_slice()[dy_range.clone()];
+            match &step.op {
+                Op::Layer { node } => {
+                    let dy = dy_place.at_start().view(dy, batch);
+                    self.network.layer(*node).grad_params(context, at(), dy, dtheta);
+                }
+                Op::Dense { kernel, activation } => {
+                    activation.gradient(kernel.isa(), place.rows(values, batch), dy);
+                    kernel.grad_params(ws.places[step.inputs[0]].rows(values, batch), dy, dtheta, batch);
+                }
+                Op::Relayout => {}
+            }
+        }
+        for (i, id) in step.inputs.iter().enumerate() {
+            let Some(to) = ws.grad_places[*id] else { continue };
+            let shared = std::mem::replace(&mut ws.written[*id], true);
+            let to_range = to.offset..to.offset + batch * to.stride;
+            let (dy, sum) = two(ws.grads.as_mut_slice(), dy_range.clone(), to_range);
+            let dx = if shared { &mut ws.scratch.as_mut_slice()[..batch * to.stride] } else { &mut *sum };
+            match &step.op {
+                Op::Layer { node } => {
+                    let dy = dy_place.at_start().view(dy, batch);
+                    self.network.layer(*node).grad_input(context, at(), dy, i, to.at_start().view_mut(dx, batch));
+                }
+                Op::Dense { kernel, .. } => kernel.grad_input(theta, dy, dx, batch),
+                Op::Relayout => {
+                    let slots = [&ws.slots[step.output], &ws.slots[*id]];
+                    relayout::copy(context.team, slots, dy, dx, batch);
+                }
+            }
+            if shared {
+                sum.iter_mut().zip(ws.scratch.as_slice()).for_each(|(sum, part)| *sum += part);
+            }
+        }
+    }
+
+    /// Runs forward and sums the losses of all outputs; right answers are counted at the last output.
+    pub fn loss(&self, context: &Context, theta: &[f32], ws: &mut Workspace, labels: &[u32]) -> Tally {
+        self.forward(context, theta, ws);
+        let mut total = Tally::default();
+        for output in self.network.outputs() {
+            let tally = output.loss.evaluate(ws.value(output.value), labels, None);
+            total = Tally { loss: total.loss + tally.loss, ..tally };
+        }
+        total
+    }
+
+    /// Runs forward and backward: sums the losses and writes the gradient of that sum.
+    ///
+    /// # Shapes
+    /// `theta`, `grad`: `[P]`; `labels`: `[B]`.
+    pub fn loss_and_grad(
+        &self,
+        context: &Context,
+        theta: &[f32],
+        ws: &mut Workspace,
+        labels: &[u32],
+        grad: &mut [f32],
+    ) -> Tally {
+        self.loss_and_grad_telling(context, theta, ws, labels, grad, &mut |_, _| {})
+    }
+
+    /// As [`Program::loss_and_grad`]; `ready` is told of each span of the gradient as soon as it is final.
+    pub fn loss_and_grad_telling(
+        &self,
+        context: &Context,
+        theta: &[f32],
+        ws: &mut Workspace,
+        labels: &[u32],
+        grad: &mut [f32],
+        ready: &mut dyn FnMut(&mut [f32], Span),
+    ) -> Tally {
+        self.forward(context, theta, ws);
+        let mut total = Tally::default();
+        for output in self.network.outputs() {
+            let (value, gradient) = ws.output(output.value);
+            let tally = output.loss.evaluate(value, labels, Some(gradient));
+            total = Tally { loss: total.loss + tally.loss, ..tally };
+        }
+        self.backward(context, theta, ws, grad, ready);
+        total
+    }
+}
