@@ -31,7 +31,10 @@ impl Pending {
 /// A vector that all ranks sum again and again, in memory that each of them reaches.
 pub trait SharedVector {
     /// This rank's values.
-    fn values(&mut self) -> &mut [f32];
+    fn values(&self) -> &[f32];
+
+    /// This rank's values, to write.
+    fn values_mut(&mut self) -> &mut [f32];
 
     /// Adds the vectors of all ranks, in rank order, and leaves the same bits in all of them. Calls `met` when all
     /// ranks have come: what passed until then was waiting.

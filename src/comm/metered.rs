@@ -178,8 +178,12 @@ struct MeteredVector<'a> {
 }
 
 impl SharedVector for MeteredVector<'_> {
-    fn values(&mut self) -> &mut [f32] {
+    fn values(&self) -> &[f32] {
         self.inner.values()
+    }
+
+    fn values_mut(&mut self) -> &mut [f32] {
+        self.inner.values_mut()
     }
 
     fn all_reduce(&mut self, met: &mut dyn FnMut()) -> Result<(), CommError> {

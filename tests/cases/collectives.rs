@@ -175,14 +175,14 @@ pub fn repeated_reductions_under_way(comm: &dyn Communicator) {
 pub fn shared_vectors(comm: &dyn Communicator) {
     for len in [1, 2047, 2048, 100_003] {
         let (first, second) = (comm.shared_vector(len).unwrap(), comm.shared_vector(len).unwrap());
-        let (Some(mut first), Some(mut second)) = (first, second) else {
+        let (Some(mut first), Some(second)) = (first, second) else {
             same_everywhere(comm, &[0], "whether there is shared memory");
             continue;
         };
         same_everywhere(comm, &[1], "whether there is shared memory");
         for round in 0..3 {
             assert!(second.values().iter().all(|v| *v == 0.0), "vectors do not overlap");
-            first.values().iter_mut().enumerate().for_each(|(i, v)| *v = term(comm.rank(), i + round) as f32);
+            first.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = term(comm.rank(), i + round) as f32);
             let mut met = 0;
             first.all_reduce(&mut || met += 1).unwrap();
             assert_eq!(met, 1);
@@ -190,9 +190,9 @@ pub fn shared_vectors(comm: &dyn Communicator) {
                 |i: usize| (0..comm.size()).map(|rank| term(rank, i + round) as f32).reduce(|a, b| a + b).unwrap();
             assert!((0..len).all(|i| first.values()[i] == sum(i)), "{len}, round {round}");
         }
-        first.values().fill(1.0);
+        first.values_mut().fill(1.0);
         drop(first);
-        let mut again = comm.shared_vector(len).unwrap().expect("as before");
+        let again = comm.shared_vector(len).unwrap().expect("as before");
         assert!(again.values().iter().all(|v| *v == 0.0), "a vector that is used again begins with zeros");
     }
 }

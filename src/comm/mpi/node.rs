@@ -79,7 +79,7 @@ pub(super) fn vector(comm: &MpiComm, len: usize) -> Result<Option<Box<dyn Shared
     };
     window.taken.set(true);
     let mut vector = NodeVector { comm, window };
-    vector.values().fill(0.0);
+    vector.values_mut().fill(0.0);
     Ok(Some(Box::new(vector)))
 }
 
@@ -145,10 +145,15 @@ impl NodeVector<'_> {
 }
 
 impl SharedVector for NodeVector<'_> {
-    fn values(&mut self) -> &mut [f32] {
+    fn values(&self) -> &[f32] {
         // SAFETY: the window's memory for this rank holds `len` floats and lives until `finish` consumes the
         // communicator that `self` borrows; only one NodeVector has the window; other ranks read and write it only
         // between the barriers of `all_reduce`, which takes `&mut self`, so not while this slice is borrowed.
+        unsafe { std::slice::from_raw_parts(self.window.vectors[self.comm.rank], self.window.len) }
+    }
+
+    fn values_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `values`; `&mut self` makes it the only slice of this memory.
         unsafe { std::slice::from_raw_parts_mut(self.window.vectors[self.comm.rank], self.window.len) }
     }
 
