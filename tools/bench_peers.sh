@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures goai-rs against PyTorch on the iris MLP, side by side; `make bench-peers` runs it.
+# Measures goai-rs against PyTorch, side by side; `make bench-peers` runs it.
 #
 # Why a shell script in front: PyTorch is nobody's dependency here, so it goes into a throw-away environment
 # (several GB: the ordinary wheel), made on first use and kept for the next. Delete the folder to be rid of it.
 #
-#   PEERS_VENV   where the environment lives     (default target/peers-venv)
-#   PEERS_BIN          the binary to measure           (default ./goai-rs; seen from the project's folder)
-#   options           tools/bench_peers.py --help
+#   PEERS_VENV   where the environment lives    (default target/peers-venv)
+#   PEERS_BIN    the binary to measure          (default ./goai-rs; seen from the project's folder)
+#   options      tools/bench_peers.py --help; all groups take about half an hour, --only NAME a few minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${PEERS_VENV:-target/peers-venv}"

@@ -6,16 +6,21 @@
 use ndarray::{Array2, Axis};
 use xxhash_rust::xxh3::Xxh3;
 
+mod any;
 pub mod csv;
 mod error;
+pub mod inspect;
 pub mod order;
 pub mod pictures;
 mod samples;
+pub mod sets;
 pub mod source;
 pub mod split;
 pub mod standardize;
+pub mod synth;
 
 pub use crate::layout::Layout;
+pub use any::AnyData;
 pub use error::DataError;
 pub use samples::{Samples, Visit};
 

@@ -1,6 +1,6 @@
 //! From the name of a data set to its rows: which file, is it one, and is it there.
 
-use super::{DataError, Dataset, csv, nearest};
+use super::{AnyData, DataError, Dataset, csv, nearest, sets};
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const IRIS: &[u8] = include_bytes!("../../datasets/iris.csv");
 
 /// The largest file that is read into memory. Also keeps row numbers within 32 bits: a row takes at least four bytes.
-const SIZE_LIMIT: u64 = 4 << 30;
+pub(super) const SIZE_LIMIT: u64 = 4 << 30;
 
 /// Names that are reserved for later versions.
 const LATER: [&str; 5] = ["img", "intel", "images", "cifar10", "mnist"];
@@ -31,6 +31,24 @@ pub fn load(name: &str, data_dir: &Path, label: Option<&str>) -> Result<Dataset,
     }
     let (path, bytes) = read_file(name, data_dir)?;
     csv::parse(&path, &bytes, label)
+}
+
+/// Loads a set of any kind but folders of pictures, which want to know the size to decode to: what [`load`] takes,
+/// `cifar10` and `mnist` from the first place below `data_dir` that holds them, `FILE.npy`, and a folder of arrays.
+///
+/// # Errors
+/// As those of [`load`], and of the modules in [`sets`].
+pub fn load_any(name: &str, data_dir: &Path, label: Option<&str>) -> Result<AnyData, DataError> {
+    match name {
+        "cifar10" => sets::cifar10::load(data_dir).map(AnyData::Pictures),
+        "mnist" => sets::mnist::load(data_dir).map(AnyData::Pictures),
+        // A name, even where a folder is called like it.
+        "iris" => load(name, data_dir, label).map(AnyData::Table),
+        _ if name.to_ascii_lowercase().ends_with(".npy") || sets::npy::holds_pairs(Path::new(name))? => {
+            sets::npy::load(name, data_dir)
+        }
+        _ => load(name, data_dir, label).map(AnyData::Table),
+    }
 }
 
 /// The bytes of `FILE.csv`, and the path they came from as messages name it: the path itself, else below `data_dir`.
@@ -58,7 +76,7 @@ fn refuse(name: &str) -> DataError {
 }
 
 /// The bytes of a regular file, or `None` when nothing is there.
-fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, DataError> {
+pub(super) fn read(path: &Path) -> Result<Option<(String, Vec<u8>)>, DataError> {
     let io = |error| DataError::Io { path: path.to_owned(), error };
     // Asked before opening: opening a pipe that nobody writes to blocks for ever.
     let metadata = match std::fs::metadata(path) {
@@ -125,6 +143,22 @@ mod tests {
         let path = dir.path().join("own.CSV");
         assert_eq!(load(path.to_str().unwrap(), Path::new("nowhere"), Some("kind")).unwrap().len(), 2);
         assert!(error("own.CSV", dir.path()).starts_with(&format!("{}:1:1: no label column", path.display())));
+    }
+
+    #[test]
+    fn every_kind_of_set_is_found_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("data_batch_1.bin"), [3; sets::cifar10::RECORD]).unwrap();
+        let error = |name: &str| load_any(name, dir.path(), None).unwrap_err().to_string();
+        let cifar = load_any("cifar10", dir.path(), None).unwrap();
+        assert_eq!((cifar.name(), cifar.shape(), cifar.labels()), ("cifar10", Some([3, 32, 32]), &[3][..]));
+        assert_eq!(load_any("iris", dir.path(), None).unwrap().len(), 150);
+        assert!(error("mnist").starts_with("MNIST not found"));
+        assert!(error("x.npy").starts_with("data file not found"));
+        assert!(error("mnits").contains("did you mean \"mnist\""));
+        assert!(error(dir.path().to_str().unwrap()).contains("is not in this version"));
+        std::fs::write(dir.path().join("X_train.npy"), "no array").unwrap();
+        assert!(error(dir.path().to_str().unwrap()).contains("not a .npy file"));
     }
 
     #[test]

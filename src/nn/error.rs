@@ -43,6 +43,28 @@ pub enum NetError {
         /// What it got.
         got: Shape,
     },
+    /// A layer's own numbers are wrong, or do not fit its input.
+    #[error("node '{node}': a {layer} layer {why}; {cure}")]
+    Unfit {
+        /// The node.
+        node: String,
+        /// The kind of layer.
+        layer: &'static str,
+        /// What it has or got.
+        why: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// Two dropout layers draw the same numbers.
+    #[error("dropout nodes '{first}' and '{second}' both have stream {stream}; give each its own number")]
+    SameStream {
+        /// The earlier node.
+        first: String,
+        /// The later node.
+        second: String,
+        /// The number.
+        stream: u32,
+    },
     /// No output, or an output that is no node.
     #[error("output '{0}' is no node of the network; name the node whose values the loss reads")]
     UnknownOutput(String),

@@ -40,6 +40,7 @@ fn cases() -> Vec<(&'static str, usize, usize, Spec)> {
     }
     cases.push(("wide dense", 4100, 3, chain(4100, vec![dense(4100, 4), tanh.clone(), dense(4, 3)], ce)));
     cases.push(("two exits and a shared value", 5, 3, two_exits()));
+    cases.extend(super::picture_tests::cases());
     cases
 }
 
@@ -87,15 +88,15 @@ fn gradients_equal_differences_for_every_layer_and_shape() {
         for batch in [1, 3, 5] {
             let (x, labels) = data(batch, dims, classes, dims as u64);
             let program = Program::compile(&network, Flavor::Fused);
-            let mut objective = BatchObjective::new(&program, x.view(), &labels);
+            let mut objective = BatchObjective::new(&program, x.view(), &labels).in_phase(Phase::Train);
             let mut grad = vec![f32::NAN; theta.len()];
             objective.loss_and_grad(&theta, &mut grad);
             let stride = (theta.len() / 60).max(1);
             for i in (0..theta.len()).step_by(stride) {
                 let expected = difference(&mut objective, &theta, i);
                 let error = (f64::from(grad[i]) - expected).abs();
-                // A ReLU's kink inside the stencil spoils the difference, not the gradient.
-                let allowed = if name == "relu net" { 3e-2 } else { 2e-4 };
+                // A kink inside the stencil spoils the difference, not the gradient.
+                let allowed = if ["relu net", "max pool"].contains(&name) { 3e-2 } else { 2e-4 };
                 assert!(
                     error < allowed,
                     "{name} {dims}->{classes} batch {batch}: grad[{i}] = {} but {expected}",
@@ -115,7 +116,7 @@ fn fused_programs_equal_naive_ones() {
             let (x, labels) = data(batch, dims, classes, 9);
             let mut grads = [Flavor::Fused, Flavor::Naive].map(|flavor| {
                 let program = Program::compile(&network, flavor);
-                let mut objective = BatchObjective::new(&program, x.view(), &labels);
+                let mut objective = BatchObjective::new(&program, x.view(), &labels).in_phase(Phase::Train);
                 let mut grad = vec![f32::NAN; theta.len()];
                 let loss = objective.loss_and_grad(&theta, &mut grad);
                 grad.push(loss as f32);
@@ -125,30 +126,6 @@ fn fused_programs_equal_naive_ones() {
             for (i, (a, b)) in grads[0].iter().zip(&naive).enumerate() {
                 assert!((a - b).abs() < 3e-6 * (1.0 + b.abs()), "{name} batch {batch} [{i}]: {a} against {b}");
             }
-        }
-    }
-}
-
-#[test]
-fn the_portable_kernels_equal_the_detected_ones() {
-    use super::kernels::{Activation, DenseKernel, Isa};
-    for (inputs, outputs, batch) in [(4usize, 30usize, 4usize), (30, 20, 4), (20, 3, 5), (3, 1, 2), (70, 300, 3)] {
-        let theta: Vec<f32> = (0..(inputs + 1) * outputs).map(|i| (i as f32 * 0.37).sin()).collect();
-        let (ldx, ldy) = (inputs.next_multiple_of(8), outputs.next_multiple_of(8));
-        let x: Vec<f32> = (0..batch * ldx).map(|i| (i as f32 * 0.11).cos()).collect();
-        let run = |isa| {
-            let kernel = DenseKernel::new(isa, inputs, outputs, 0);
-            let mut packed = vec![0.0; kernel.packed_len()];
-            let (mut y, mut dx, mut dtheta) = (vec![0.0; batch * ldy], vec![0.0; batch * ldx], vec![0.0; theta.len()]);
-            kernel.forward(Activation::Tanh, &theta, &mut packed, &x, &mut y, batch);
-            let mut dz = y.clone();
-            Activation::Tanh.gradient(isa, &y, &mut dz);
-            kernel.grad_input(&theta, &dz, &mut dx, batch);
-            kernel.grad_params(&x, &dz, &mut dtheta, batch);
-            [y, dx, dtheta].concat()
-        };
-        for (a, b) in run(Isa::detect()).iter().zip(run(Isa::portable())) {
-            assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{a} against {b}");
         }
     }
 }

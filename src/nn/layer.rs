@@ -121,3 +121,16 @@ pub(super) fn one_input<'a>(node: &str, layer: &'static str, inputs: &'a [Shape]
         _ => Err(NetError::InputCount { node: node.into(), layer, expected: 1, got: inputs.len() }),
     }
 }
+
+/// Checks that a layer got at least two inputs; gives the first.
+pub(super) fn several_inputs<'a>(node: &str, layer: &'static str, inputs: &'a [Shape]) -> Result<&'a Shape, NetError> {
+    match inputs {
+        [first, _, ..] => Ok(first),
+        _ => Err(NetError::Unfit {
+            node: node.into(),
+            layer,
+            why: format!("joins two tensors or more, and got {}", inputs.len()),
+            cure: "name the nodes that it reads",
+        }),
+    }
+}

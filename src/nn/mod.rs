@@ -20,9 +20,12 @@ mod program;
 mod shape;
 mod spec;
 mod team;
+mod window;
 
 #[cfg(test)]
 mod gradient_check;
+#[cfg(test)]
+mod picture_tests;
 
 pub mod kernels;
 pub mod layers;

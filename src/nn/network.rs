@@ -1,5 +1,6 @@
 //! The checked graph: shapes, spans of θ, names.
 
+use super::layers::{Dropout, LayerKind};
 use super::spec::INPUT;
 use super::{Cost, Layer, Loss, NetError, Shape, Span, Spec, TensorSpec};
 use std::collections::HashMap;
@@ -73,6 +74,7 @@ impl Network {
         if spec.outputs.is_empty() {
             return Err(NetError::NoOutput);
         }
+        check_streams(&spec)?;
         let input = (INPUT.to_string(), spec.input.clone());
         Self::build_with_inputs(spec, vec![input])
     }
@@ -216,6 +218,19 @@ fn place_tensors(node: &str, specs: Vec<TensorSpec>, first: usize) -> Result<(Ve
     Ok((tensors, Span { start: first, len: start - first }))
 }
 
+/// Refuses dropout layers that would drop the same places.
+fn check_streams(spec: &Spec) -> Result<(), NetError> {
+    let mut seen: HashMap<u32, &str> = HashMap::new();
+    for node in &spec.nodes {
+        if let LayerKind::Dropout(Dropout { stream, .. }) = node.layer
+            && let Some(first) = seen.insert(stream, &node.name)
+        {
+            return Err(NetError::SameStream { first: first.into(), second: node.name.clone(), stream });
+        }
+    }
+    Ok(())
+}
+
 /// The number of elements, refused when it is zero or overflows.
 fn check_size(node: &str, shape: &[usize]) -> Result<usize, NetError> {
     let product = shape.iter().try_fold(1usize, |product, d| product.checked_mul(*d));
@@ -228,7 +243,7 @@ fn check_size(node: &str, shape: &[usize]) -> Result<usize, NetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::layers::{Dense, LayerKind, Sigmoid};
+    use crate::nn::layers::{Dense, Sigmoid};
     use crate::nn::zoo;
     use crate::nn::{NodeSpec, OutputSpec};
 

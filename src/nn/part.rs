@@ -71,11 +71,13 @@ impl Network {
 
     /// The cuts: cut `p` keeps the first `p` trunk blocks, and exactly one tensor crosses it.
     ///
-    /// Returns, for each `p` from 1 to the number of blocks - 1, the number of nodes before the cut.
+    /// What stands before the first block belongs to it. Returns, for each `p` from 1 to the number of blocks - 1, the
+    /// number of nodes before the cut.
     pub fn cuts(&self) -> Vec<usize> {
         let first = self.num_inputs();
-        (1..self.nodes().len())
+        (0..self.nodes().len())
             .filter(|n| self.layer(*n).begins_block())
+            .skip(1)
             .filter(|n| {
                 let reads = self.nodes()[*n..].iter().flat_map(|node| &node.inputs);
                 let mut crossing: Vec<_> = reads.filter(|v| **v < first + n).collect();

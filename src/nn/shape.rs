@@ -15,6 +15,16 @@ impl Shape {
         Self(vec![d])
     }
 
+    /// A picture.
+    pub fn image(channels: usize, height: usize, width: usize) -> Self {
+        Self(vec![channels, height, width])
+    }
+
+    /// Channels, height and width, if it is a picture.
+    pub fn picture(&self) -> Option<[usize; 3]> {
+        self.0.as_slice().try_into().ok()
+    }
+
     /// The number of elements.
     pub fn elements(&self) -> usize {
         self.0.iter().product()

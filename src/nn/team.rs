@@ -25,3 +25,11 @@ impl Team for Alone {
         (0..tasks).for_each(work);
     }
 }
+
+/// Elements below which handing work over takes longer than doing it.
+const WORTHWHILE: usize = 1 << 14;
+
+/// The team, or nobody else where there is little to do.
+pub(super) fn worthwhile(team: &dyn Team, elements: usize) -> &dyn Team {
+    if elements < WORTHWHILE { &Alone } else { team }
+}

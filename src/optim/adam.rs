@@ -1,6 +1,7 @@
 //! Adam.
 
 use super::{Optimizer, Step};
+use crate::nn::Team;
 use crate::nn::kernels::vector::AdamStep;
 use crate::nn::kernels::{Isa, vector};
 
@@ -37,7 +38,7 @@ impl Optimizer for Adam {
         "adam"
     }
 
-    fn step(&mut self, step: Step, grad: &[f32], theta: &mut [f32]) {
+    fn step(&mut self, step: Step, grad: &[f32], theta: &mut [f32], team: &dyn Team) {
         assert_eq!((grad.len(), theta.len()), (self.first.len(), self.first.len()));
         let bias = |beta: f32| 1.0 - f64::from(beta).powf(step.number as f64);
         let numbers = AdamStep {
@@ -46,8 +47,9 @@ impl Optimizer for Adam {
             correction: (1.0 / bias(BETA_2).sqrt()) as f32,
             epsilon: EPSILON,
             shrink: (1.0 - step.rate * f64::from(self.weight_decay)) as f32,
+            scale: step.scale as f32,
         };
-        vector::adam(Isa::detect(), numbers, grad, &mut self.first, &mut self.second, theta);
+        vector::adam(team, Isa::detect(), numbers, grad, &mut self.first, &mut self.second, theta);
     }
 
     fn state(&self) -> Vec<(&'static str, &[f32])> {

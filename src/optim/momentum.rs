@@ -1,6 +1,7 @@
 //! Gradient descent with momentum, in PyTorch's form.
 
 use super::{Optimizer, Step};
+use crate::nn::Team;
 use crate::nn::kernels::{Isa, vector};
 
 /// `v ← μ v + g`, `θ ← θ - η v`, with decoupled weight decay.
@@ -27,11 +28,10 @@ impl Optimizer for Momentum {
         "momentum"
     }
 
-    fn step(&mut self, step: Step, grad: &[f32], theta: &mut [f32]) {
+    fn step(&mut self, step: Step, grad: &[f32], theta: &mut [f32], team: &dyn Team) {
         assert_eq!((grad.len(), theta.len()), (self.velocity.len(), self.velocity.len()));
-        let rate = step.rate as f32;
-        let shrink = 1.0 - rate * self.weight_decay;
-        vector::momentum(Isa::detect(), rate, shrink, self.mu, grad, &mut self.velocity, theta);
+        let numbers = step.descent(self.weight_decay);
+        vector::momentum(team, Isa::detect(), numbers, self.mu, grad, &mut self.velocity, theta);
     }
 
     fn state(&self) -> Vec<(&'static str, &[f32])> {

@@ -1,6 +1,7 @@
 //! Stochastic gradient descent.
 
 use super::{Optimizer, Step};
+use crate::nn::Team;
 use crate::nn::kernels::{Isa, vector};
 
 /// `θ ← θ - η (g + λ θ)`.
@@ -24,10 +25,9 @@ impl Optimizer for Sgd {
         "sgd"
     }
 
-    fn step(&mut self, step: Step, grad: &[f32], theta: &mut [f32]) {
+    fn step(&mut self, step: Step, grad: &[f32], theta: &mut [f32], team: &dyn Team) {
         assert_eq!(grad.len(), theta.len());
-        let rate = step.rate as f32;
-        vector::sgd(Isa::detect(), rate, 1.0 - rate * self.weight_decay, grad, theta);
+        vector::sgd(team, Isa::detect(), step.descent(self.weight_decay), grad, theta);
     }
 
     fn state(&self) -> Vec<(&'static str, &[f32])> {

@@ -7,12 +7,12 @@
 use super::evaluate::Evaluator;
 use super::learner::{Learner, Weights};
 use super::stepper::{Stepper, bytes_per_exchange};
+use super::team::team;
 use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
 use crate::data::order::{StepPlan, balanced, epoch_order};
 use crate::device::Clock;
 use crate::event::{EpochRecord, Event, RankRecord};
-use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Flavor, Program, Tally};
 use crate::optim::{Optimizer, Step};
 use xxhash_rust::xxh3::xxh3_64;
@@ -182,7 +182,6 @@ impl Training<'_> {
         job: &mut dyn Job,
     ) -> Result<EpochSums, TrainError> {
         let hyper = &self.task.hyper;
-        let isa = Isa::detect();
         epoch_order(self.task.train.len(), hyper.seed, self.cursor.epoch, &mut self.order);
         let mut sums = EpochSums::default();
         for s in self.cursor.step_in_epoch as usize..plan.steps() {
@@ -202,9 +201,8 @@ impl Training<'_> {
             if !sum.loss.is_finite() {
                 return Err(self.diverged(self.cursor.epoch + 1));
             }
-            vector::scale(isa, 1.0 / run.len() as f32, stepper.grad());
-            let step = Step { number: self.cursor.step, rate: self.rate };
-            self.optimizer.step(step, stepper.grad(), &mut self.theta);
+            let step = Step { number: self.cursor.step, rate: self.rate, scale: 1.0 / run.len() as f64 };
+            self.optimizer.step(step, stepper.grad(), &mut self.theta, team());
             for (running, sum) in self.sigma.iter_mut().zip(stepper.moments()) {
                 *running += MOMENTS_SHARE * (sum / run.len() as f32 - *running);
             }

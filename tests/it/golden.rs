@@ -1,7 +1,7 @@
 //! Our layers, losses and rules against PyTorch's numbers; `tools/golden.py` made them and explains the file.
 
 use goai::nn::zoo::{self, Hidden, MlpOptions};
-use goai::nn::{Context, Flavor, Loss, Network, Phase, Program};
+use goai::nn::{Alone, Context, Flavor, Loss, Network, Phase, Program};
 use goai::optim::{Rule, Step};
 use serde::Deserialize;
 
@@ -85,7 +85,7 @@ fn train(golden: &Golden, case: &Case, flavor: Flavor) -> Ours {
         if number == 1 {
             ours.gradient0.clone_from(&grad);
         }
-        optimizer.step(Step { number, rate: case.lr }, &grad, &mut theta);
+        optimizer.step(Step { number, rate: case.lr, scale: 1.0 }, &grad, &mut theta, &Alone);
     }
     ours.weights20 = theta;
     ours

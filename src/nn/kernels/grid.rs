@@ -42,6 +42,19 @@ impl Grid {
         ((self.height + 2 * self.halo) * self.row() + DEPTH).next_multiple_of(16)
     }
 
+    /// Writes zeros into the margin of a picture, and behind it.
+    pub fn clear_margin(&self, picture: &mut [f32]) {
+        let (halo, row) = (self.halo, self.row());
+        let side = halo * self.depth;
+        let picture = &mut picture[..self.len()];
+        picture[..halo * row].fill(0.0);
+        for line in picture[halo * row..].chunks_exact_mut(row).take(self.height) {
+            line[..side].fill(0.0);
+            line[row - side..].fill(0.0);
+        }
+        picture[(halo + self.height) * row..].fill(0.0);
+    }
+
     /// Where pixel (y, x) begins; (-halo, -halo) is at 0.
     pub fn at(&self, y: usize, x: usize) -> usize {
         (y + self.halo) * self.row() + (x + self.halo) * self.depth

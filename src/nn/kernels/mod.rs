@@ -10,6 +10,8 @@ pub mod conv;
 mod dense;
 pub mod grid;
 pub mod math;
+pub mod norm;
+pub mod peak;
 pub mod share;
 pub mod simd;
 pub mod vector;

@@ -68,6 +68,20 @@ pub fn two<T>(slice: &mut [T], a: Range<usize>, b: Range<usize>) -> (&mut [T], &
     }
 }
 
+/// Runs `work(i, part i of a, part i of b, part i of c)` for each of `0..tasks`.
+pub fn share3<A: Send, B: Send, C: Send>(
+    team: &dyn Team,
+    tasks: usize,
+    a: (&mut [A], usize),
+    b: (&mut [B], usize),
+    c: (&mut [C], usize),
+    work: &(dyn Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync),
+) {
+    let (a, b, c) = (Shared::new(a.0, a.1), Shared::new(b.0, b.1), Shared::new(c.0, c.1));
+    // SAFETY: a team calls the work once for each index.
+    team.run(tasks, &|i| work(i, unsafe { a.part(i) }, unsafe { b.part(i) }, unsafe { c.part(i) }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,8 +37,15 @@ pub trait Simd: Copy + Send + Sync {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a·b`.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The larger of each lane.
+    /// The larger of each lane; `b` where one is no number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `then` where `a > b`, `other` elsewhere.
+    fn select_greater(self, a: Self::V, b: Self::V, then: Self::V, other: Self::V) -> Self::V;
+    /// Writes the lanes, whole numbers of 0 to 127, as `LANES` bytes.
+    ///
+    /// # Safety
+    /// They must lie within one allocation that may be written, and that nobody else uses.
+    unsafe fn store_bytes(self, to: *mut u8, v: Self::V);
 
     /// All lanes zero.
     #[inline(always)]
@@ -92,6 +99,23 @@ impl Isa {
     }
 }
 
+struct Lanes;
+
+impl Kernel for Lanes {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::LANES
+    }
+}
+
+impl Isa {
+    /// Floats in one of its registers.
+    pub fn lanes(self) -> usize {
+        self.run(Lanes)
+    }
+}
+
 /// Four floats in an array: what every processor can do, and what compilers make vector code from.
 #[derive(Debug, Clone, Copy)]
 pub struct Portable;
@@ -135,6 +159,15 @@ impl Simd for Portable {
     fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
+    #[inline(always)]
+    fn select_greater(self, a: [f32; 4], b: [f32; 4], then: [f32; 4], other: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if a[i] > b[i] { then[i] } else { other[i] })
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, v: [f32; 4]) {
+        // SAFETY: the caller's promise; an array of bytes needs no alignment.
+        unsafe { to.cast::<[u8; 4]>().write(v.map(|x| x as u8)) }
+    }
 }
 
 /// The registers of x86-64 processors.
@@ -143,9 +176,37 @@ pub mod x86 {
     use super::Simd;
     use std::arch::x86_64::*;
 
+    // SAFETY, for the four functions below: only the registers' `Simd` calls them, see there.
+    #[allow(clippy::undocumented_unsafe_blocks)]
+    mod more {
+        use super::*;
+
+        #[inline(always)]
+        pub unsafe fn select_256(a: __m256, b: __m256, then: __m256, other: __m256) -> __m256 {
+            unsafe { _mm256_blendv_ps(other, then, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
+        }
+        #[inline(always)]
+        pub unsafe fn select_512(a: __m512, b: __m512, then: __m512, other: __m512) -> __m512 {
+            unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), other, then) }
+        }
+        #[inline(always)]
+        pub unsafe fn bytes_256(to: *mut u8, v: __m256) {
+            unsafe {
+                let v = _mm256_cvtps_epi32(v);
+                let half = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+                _mm_storel_epi64(to.cast(), _mm_packus_epi16(half, half));
+            }
+        }
+        #[inline(always)]
+        pub unsafe fn bytes_512(to: *mut u8, v: __m512) {
+            unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+        }
+    }
+    use more::*;
+
     macro_rules! registers {
         ($(#[$doc:meta])* $name:ident, $v:ty, $lanes:literal, $accumulators:literal, $set1:ident, $load:ident, $store:ident,
-         $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident) => {
+         $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $select:ident, $bytes:ident) => {
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
             pub struct $name(pub(super) ());
@@ -190,6 +251,14 @@ pub mod x86 {
                 fn max(self, a: $v, b: $v) -> $v {
                     unsafe { $max(a, b) }
                 }
+                #[inline(always)]
+                fn select_greater(self, a: $v, b: $v, then: $v, other: $v) -> $v {
+                    unsafe { $select(a, b, then, other) }
+                }
+                #[inline(always)]
+                unsafe fn store_bytes(self, to: *mut u8, v: $v) {
+                    unsafe { $bytes(to, v) }
+                }
             }
         };
     }
@@ -197,12 +266,12 @@ pub mod x86 {
     registers! {
         /// Eight floats a register, sixteen registers.
         Avx2, __m256, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
-        _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_max_ps
+        _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_max_ps, select_256, bytes_256
     }
     registers! {
         /// Sixteen floats a register, thirty-two registers.
         Avx512, __m512, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
-        _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_max_ps
+        _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_max_ps, select_512, bytes_512
     }
 }
 

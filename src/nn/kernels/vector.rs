@@ -1,6 +1,25 @@
 //! Updates of flat vectors: θ, gradients, optimizer state.
+//!
+//! An optimizer's step reads and writes each vector once: for large ones memory is the limit, and so the gradient is
+//! scaled on the way. A team shares them out in blocks of [`BLOCK`] elements.
 
-use super::{mul_add, multiversion};
+use super::share::{share1, share2, share3};
+use super::{Isa, mul_add, multiversion};
+use crate::nn::Team;
+
+/// Elements of a task.
+const BLOCK: usize = 1 << 15;
+
+/// The numbers of one step of gradient descent, with or without momentum.
+#[derive(Debug, Clone, Copy)]
+pub struct DescentStep {
+    /// The learning rate.
+    pub rate: f32,
+    /// `1 - rate · weight decay`, what θ shrinks by.
+    pub shrink: f32,
+    /// What the gradient is multiplied with.
+    pub scale: f32,
+}
 
 /// The numbers of one Adam step.
 #[derive(Debug, Clone, Copy)]
@@ -15,28 +34,59 @@ pub struct AdamStep {
     pub epsilon: f32,
     /// `1 - rate · weight decay`, what θ shrinks by.
     pub shrink: f32,
+    /// What the gradient is multiplied with.
+    pub scale: f32,
 }
 
 multiversion! {
     /// `y += a x`.
     pub fn axpy(a: f32, x: &[f32], y: &mut [f32]) = axpy_body
 }
-multiversion! {
-    /// `x *= a`.
-    pub fn scale(a: f32, x: &mut [f32]) = scale_body
+/// `θ = shrink θ - rate scale g`.
+pub fn sgd(team: &dyn Team, isa: Isa, step: DescentStep, grad: &[f32], theta: &mut [f32]) {
+    share1(team, theta.len().div_ceil(BLOCK), (theta, BLOCK), &|i, theta| {
+        sgd_block(isa, step.rate * step.scale, step.shrink, block(grad, i), theta);
+    });
 }
-multiversion! {
-    /// `θ = shrink θ - rate g`.
-    pub fn sgd(rate: f32, shrink: f32, grad: &[f32], theta: &mut [f32]) = sgd_body
+
+/// `v = μ v + scale g`, `θ = shrink θ - rate v`.
+pub fn momentum(
+    team: &dyn Team,
+    isa: Isa,
+    step: DescentStep,
+    mu: f32,
+    grad: &[f32],
+    velocity: &mut [f32],
+    theta: &mut [f32],
+) {
+    share2(team, theta.len().div_ceil(BLOCK), (velocity, BLOCK), (theta, BLOCK), &|i, velocity, theta| {
+        momentum_block(isa, step, mu, block(grad, i), velocity, theta);
+    });
 }
-multiversion! {
-    /// `v = μ v + g`, `θ = shrink θ - rate v`.
-    pub fn momentum(rate: f32, shrink: f32, mu: f32, grad: &[f32], velocity: &mut [f32], theta: &mut [f32]) = momentum_body
+
+/// One Adam step on θ and both moments.
+pub fn adam(
+    team: &dyn Team,
+    isa: Isa,
+    step: AdamStep,
+    grad: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    theta: &mut [f32],
+) {
+    let tasks = theta.len().div_ceil(BLOCK);
+    share3(team, tasks, (first, BLOCK), (second, BLOCK), (theta, BLOCK), &|i, first, second, theta| {
+        adam_block(isa, step, block(grad, i), first, second, theta);
+    });
 }
-multiversion! {
-    /// One Adam step on θ and both moments.
-    pub fn adam(step: AdamStep, grad: &[f32], first: &mut [f32], second: &mut [f32], theta: &mut [f32]) = adam_body
+
+fn block(vector: &[f32], i: usize) -> &[f32] {
+    &vector[i * BLOCK..vector.len().min((i + 1) * BLOCK)]
 }
+
+multiversion! { fn sgd_block(rate: f32, shrink: f32, grad: &[f32], theta: &mut [f32]) = sgd_body }
+multiversion! { fn momentum_block(step: DescentStep, mu: f32, grad: &[f32], v: &mut [f32], theta: &mut [f32]) = momentum_body }
+multiversion! { fn adam_block(step: AdamStep, grad: &[f32], first: &mut [f32], second: &mut [f32], theta: &mut [f32]) = adam_body }
 
 multiversion! {
     /// Adds `round(factor · x)` to integers, for products below 2^51; larger ones add something else.
@@ -83,13 +133,6 @@ fn axpy_body<const FMA: bool>(a: f32, x: &[f32], y: &mut [f32]) {
 }
 
 #[inline(always)]
-fn scale_body<const FMA: bool>(a: f32, x: &mut [f32]) {
-    for x in x {
-        *x *= a;
-    }
-}
-
-#[inline(always)]
 fn sgd_body<const FMA: bool>(rate: f32, shrink: f32, grad: &[f32], theta: &mut [f32]) {
     for (theta, g) in theta.iter_mut().zip(grad) {
         *theta = mul_add::<FMA>(-rate, *g, shrink * *theta);
@@ -97,24 +140,19 @@ fn sgd_body<const FMA: bool>(rate: f32, shrink: f32, grad: &[f32], theta: &mut [
 }
 
 #[inline(always)]
-fn momentum_body<const FMA: bool>(
-    rate: f32,
-    shrink: f32,
-    mu: f32,
-    grad: &[f32],
-    velocity: &mut [f32],
-    theta: &mut [f32],
-) {
-    for ((theta, v), g) in theta.iter_mut().zip(velocity).zip(grad) {
-        *v = mul_add::<FMA>(mu, *v, *g);
+fn momentum_body<const FMA: bool>(step: DescentStep, mu: f32, grad: &[f32], v: &mut [f32], theta: &mut [f32]) {
+    let DescentStep { rate, shrink, scale } = step;
+    for ((theta, v), g) in theta.iter_mut().zip(v).zip(grad) {
+        *v = mul_add::<FMA>(mu, *v, scale * g);
         *theta = mul_add::<FMA>(-rate, *v, shrink * *theta);
     }
 }
 
 #[inline(always)]
 fn adam_body<const FMA: bool>(step: AdamStep, grad: &[f32], first: &mut [f32], second: &mut [f32], theta: &mut [f32]) {
-    let AdamStep { decay: (b1, b2), rate, correction, epsilon, shrink } = step;
+    let AdamStep { decay: (b1, b2), rate, correction, epsilon, shrink, scale } = step;
     for (((theta, m), v), g) in theta.iter_mut().zip(first).zip(second).zip(grad) {
+        let g = scale * g;
         *m = mul_add::<FMA>(b1, *m, (1.0 - b1) * g);
         *v = mul_add::<FMA>(b2, *v, (1.0 - b2) * g * g);
         *theta = shrink * *theta - rate * *m / mul_add::<FMA>(v.sqrt(), correction, epsilon);

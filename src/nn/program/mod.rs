@@ -12,11 +12,13 @@ mod workspace;
 pub(super) use slot::LANE;
 pub(super) use workspace::Place;
 pub use workspace::Workspace;
+#[cfg(test)]
+pub(super) use workspace::lay_out;
 
 use super::kernels::share::two;
 use super::kernels::{Activation, DenseKernel};
-use super::{At, Context, Inputs, Network, Phase, Shape, Span, Tally, ValueId};
-use slot::{Form, Life, Slot, SlotId};
+use super::{At, Context, Inputs, Network, Phase, Shape, Span, Tally};
+use slot::{Life, Slot, SlotId};
 
 /// How a network is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +138,15 @@ impl Program {
                 }
             }
             Op::Dense { kernel, activation } => {
-                kernel.forward(*activation, theta, ws.packed.as_mut_slice(), from.rows(before, batch), y, batch);
+                kernel.forward(
+                    context.team,
+                    *activation,
+                    theta,
+                    ws.packed.as_mut_slice(),
+                    from.rows(before, batch),
+                    y,
+                    batch,
+                );
             }
             Op::Relayout => {
                 let slots = [&ws.slots[step.inputs[0]], &ws.slots[step.output]];
@@ -193,7 +203,7 @@ impl Program {
                 }
                 Op::Dense { kernel, activation } => {
                     activation.gradient(kernel.isa(), place.rows(values, batch), dy);
-                    kernel.grad_params(ws.places[step.inputs[0]].rows(values, batch), dy, dtheta, batch);
+                    kernel.grad_params(context.team, ws.places[step.inputs[0]].rows(values, batch), dy, dtheta, batch);
                 }
                 Op::Relayout => {}
             }
@@ -209,7 +219,7 @@ impl Program {
                     let dy = dy_place.at_start().view(dy, batch);
                     self.network.layer(*node).grad_input(context, at(), dy, i, to.at_start().view_mut(dx, batch));
                 }
-                Op::Dense { kernel, .. } => kernel.grad_input(theta, dy, dx, batch),
+                Op::Dense { kernel, .. } => kernel.grad_input(context.team, theta, dy, dx, batch),
                 Op::Relayout => {
                     let slots = [&ws.slots[step.output], &ws.slots[*id]];
                     relayout::copy(context.team, slots, dy, dx, batch);

@@ -3,6 +3,7 @@
 use super::slot::{Form, Slot};
 use crate::nn::Team;
 use crate::nn::kernels::share::share1;
+use crate::nn::team::worthwhile;
 
 /// Channels and pixels of a tile that stays in the first cache while it is turned.
 const TILE: usize = 16;
@@ -13,7 +14,7 @@ pub(super) fn copy(team: &dyn Team, [from, to]: [&Slot; 2], x: &[f32], y: &mut [
     let (stride, layout, target) = (from.stride(), from.layout(), to.layout());
     let [height, width] = from.size;
     let channels = from.dims / (height * width);
-    share1(team, batch, (y, to.stride()), &|b, y| {
+    share1(worthwhile(team, y.len()), batch, (y, to.stride()), &|b, y| {
         let x = &x[b * stride + from.origin()..];
         if let Form::Grid(grid) = to.form
             && grid.depth > grid.channels

@@ -4,6 +4,7 @@ use super::slot::{LINE, Slot, SlotId, share_memory};
 use super::{Memory, Program};
 use crate::layout::Layout;
 use crate::nn::kernels::share::share1;
+use crate::nn::team::worthwhile;
 use crate::nn::{Team, ValueId};
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
@@ -133,6 +134,7 @@ impl Workspace {
         let (slot, place) = (self.slots[self.inputs[i]], self.places[self.inputs[i]]);
         let (layout, origin) = (slot.layout(), slot.origin());
         let rows = &mut self.values.as_mut_slice()[place.offset..place.offset + self.batch * place.stride];
+        let team = worthwhile(team, rows.len());
         share1(team, self.batch, (rows, place.stride), &|b, row| write(b, layout, &mut row[origin..]));
     }
 
@@ -213,4 +215,11 @@ impl Memory {
         let gradients = if backward { self.grads(capacity).1 + self.scratch(capacity) } else { 0 };
         (4 * (self.values(capacity).1 + gradients + self.packed) + self.marks * capacity) as u64
     }
+}
+
+/// Places for rows of these shapes one behind the other, and the floats of all.
+#[cfg(test)]
+pub(in crate::nn) fn lay_out(shapes: &[crate::nn::Shape], batch: usize) -> (Vec<Place>, usize) {
+    let memory = Memory { slots: shapes.iter().map(Slot::rows).collect(), ..Memory::default() };
+    memory.values(batch)
 }

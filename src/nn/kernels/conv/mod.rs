@@ -1,5 +1,14 @@
 //! Convolution, directly on pictures with the channels innermost: no im2col.
 
+mod forward;
+mod grad_input;
+#[cfg(test)]
+pub(super) mod naive;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod tile;
+
 use super::Isa;
 use super::grid::Grid;
 

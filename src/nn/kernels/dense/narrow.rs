@@ -1,105 +1,51 @@
-//! The dense layer on rows padded to whole vector registers.
+//! Small dense layers: the weights lie in a cache near by, and calls and tails are what costs.
 //!
-//! Narrow layers multiply from a transposed copy of the weights, so that a register holds
-//! neighboring outputs; wide ones (more than [`PACK_LIMIT`] weights) use dot products over the
-//! input, because the copy would cost more than it saves. The gradients have no tail loops: their last
-//! register overlaps the one before it, which is exact because results are written, never added to.
+//! The forward pass multiplies from a transposed copy of the weights, so that a register holds neighboring
+//! outputs. The gradients have no tail loops: their last register overlaps the one before it, which is exact
+//! because results are written, never added to.
 
-use super::{Activation, Isa, lane_starts, load, mul_add, multiversion, store};
+use super::Dims;
+use crate::nn::kernels::{Activation, Isa, lane_starts, load, mul_add, multiversion, store};
 use crate::nn::program::LANE;
 
-/// The most weights that are copied transposed at each forward pass.
-const PACK_LIMIT: usize = 1 << 14;
 /// Batch rows in a tile.
 const ROWS: usize = 4;
 
-/// A dense layer compiled for one instruction set. θ holds `W [out, in]`, then `b [out]`.
-#[derive(Debug, Clone, Copy)]
-pub struct DenseKernel {
-    isa: Isa,
-    inputs: usize,
-    outputs: usize,
-    packed_at: usize,
+/// Floats of packed weights and bias.
+pub(super) fn packed_len(d: Dims) -> usize {
+    (d.inputs + 1) * d.ldy
 }
 
-/// The sizes that a body needs.
-#[derive(Clone, Copy)]
-struct Dims {
-    inputs: usize,
-    outputs: usize,
-    /// Row strides of the padded input and output rows.
-    ldx: usize,
-    ldy: usize,
-    batch: usize,
+/// Writes `y = f(x Wᵀ + b)`.
+pub(super) fn forward(isa: Isa, d: Dims, f: Activation, theta: &[f32], packed: &mut [f32], x: &[f32], y: &mut [f32]) {
+    pack(isa, d, theta, packed);
+    forward_packed(isa, d, f, packed, x, y);
 }
 
-impl DenseKernel {
-    /// A kernel for `W [outputs, inputs]` whose packed weights lie at `packed_at` of the workspace.
-    pub fn new(isa: Isa, inputs: usize, outputs: usize, packed_at: usize) -> Self {
-        Self { isa, inputs, outputs, packed_at }
+/// Writes `dx = dz W`.
+pub(super) fn grad_input(isa: Isa, d: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) {
+    match d.inputs {
+        8.. => grad_input_8(isa, d, theta, dz, dx),
+        4.. => grad_input_4(isa, d, theta, dz, dx),
+        _ => grad_input_1(isa, d, theta, dz, dx),
     }
+}
 
-    /// The instruction set.
-    pub fn isa(&self) -> Isa {
-        self.isa
-    }
-
-    /// Floats of packed weights and bias: 0 for wide layers.
-    pub fn packed_len(&self) -> usize {
-        if self.inputs * self.outputs > PACK_LIMIT {
-            return 0;
-        }
-        (self.inputs + 1) * self.outputs.next_multiple_of(LANE)
-    }
-
-    fn dims(&self, batch: usize) -> Dims {
-        let (inputs, outputs) = (self.inputs, self.outputs);
-        let (ldx, ldy) = (inputs.next_multiple_of(LANE), outputs.next_multiple_of(LANE));
-        Dims { inputs, outputs, ldx, ldy, batch }
-    }
-
-    /// Writes `y = f(x Wᵀ + b)`.
-    ///
-    /// # Shapes
-    /// `x`: `[B, in]`, `y`: `[B, out]`, rows padded to whole registers.
-    pub fn forward(&self, f: Activation, theta: &[f32], packed: &mut [f32], x: &[f32], y: &mut [f32], batch: usize) {
-        let dims = self.dims(batch);
-        match self.packed_len() {
-            0 => forward_wide(self.isa, dims, f, theta, x, y),
-            len => {
-                let packed = &mut packed[self.packed_at..self.packed_at + len];
-                pack(self.isa, dims, theta, packed);
-                forward_narrow(self.isa, dims, f, packed, x, y);
-            }
-        }
-    }
-
-    /// Writes `dx = dz W`.
-    pub fn grad_input(&self, theta: &[f32], dz: &[f32], dx: &mut [f32], batch: usize) {
-        let dims = self.dims(batch);
-        match self.inputs {
-            8.. => grad_input_8(self.isa, dims, theta, dz, dx),
-            4.. => grad_input_4(self.isa, dims, theta, dz, dx),
-            _ => grad_input_1(self.isa, dims, theta, dz, dx),
-        }
-    }
-
-    /// Writes `dW = dzᵀ x` and `db = Σ_b dz`.
-    pub fn grad_params(&self, x: &[f32], dz: &[f32], dtheta: &mut [f32], batch: usize) {
-        let dims = self.dims(batch);
-        match self.inputs {
-            8.. => grad_weights_8(self.isa, dims, x, dz, dtheta),
-            4.. => grad_weights_4(self.isa, dims, x, dz, dtheta),
-            _ => grad_weights_1(self.isa, dims, x, dz, dtheta),
-        }
-        grad_bias(self.isa, dims, dz, &mut dtheta[dims.inputs * dims.outputs..]);
+/// Writes `dW = dzᵀ x`.
+pub(super) fn grad_weights(isa: Isa, d: Dims, x: &[f32], dz: &[f32], dw: &mut [f32]) {
+    match d.inputs {
+        8.. => grad_weights_8(isa, d, x, dz, dw),
+        4.. => grad_weights_4(isa, d, x, dz, dw),
+        _ => grad_weights_1(isa, d, x, dz, dw),
     }
 }
 
 multiversion! { fn pack(dims: Dims, theta: &[f32], packed: &mut [f32]) = pack_body }
-multiversion! { fn grad_bias(dims: Dims, dz: &[f32], db: &mut [f32]) = grad_bias_body }
-multiversion! { fn forward_narrow(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) = forward_narrow_body }
-multiversion! { fn forward_wide(dims: Dims, f: Activation, theta: &[f32], x: &[f32], y: &mut [f32]) = forward_wide_body }
+multiversion! {
+    /// Writes `db = Σ_b dz`.
+    pub(super) fn grad_bias(dims: Dims, dz: &[f32], db: &mut [f32]) = grad_bias_body
+}
+multiversion! { fn forward_packed(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) = forward_body }
 multiversion! { fn grad_input_8(dims: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) = grad_input_lanes_8 }
 multiversion! { fn grad_input_4(dims: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) = grad_input_lanes_4 }
 multiversion! { fn grad_input_1(dims: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) = grad_input_lanes_1 }
@@ -155,7 +101,7 @@ fn grad_bias_body<const FMA: bool>(d: Dims, dz: &[f32], db: &mut [f32]) {
 }
 
 #[inline(always)]
-fn forward_narrow_body<const FMA: bool>(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) {
+fn forward_body<const FMA: bool>(dims: Dims, f: Activation, packed: &[f32], x: &[f32], y: &mut [f32]) {
     row_tiles!(dims, narrow_rows::<FMA>(packed, x, y));
     f.apply::<FMA>(y);
 }
@@ -198,37 +144,6 @@ fn narrow_tile<const FMA: bool, const R: usize, const V: usize>(
     for (r, sums) in sums.into_iter().enumerate() {
         for (v, sum) in sums.into_iter().enumerate() {
             store(y, (b + r) * d.ldy + o + v * LANE, &sum);
-        }
-    }
-}
-
-#[inline(always)]
-fn forward_wide_body<const FMA: bool>(dims: Dims, f: Activation, theta: &[f32], x: &[f32], y: &mut [f32]) {
-    row_tiles!(dims, wide_rows::<FMA>(theta, x, y));
-    f.apply::<FMA>(y);
-}
-
-/// `R` rows against each output: dot products over the input.
-#[inline(always)]
-fn wide_rows<const FMA: bool, const R: usize>(d: Dims, b: usize, theta: &[f32], x: &[f32], y: &mut [f32]) {
-    let (weights, bias) = theta.split_at(d.inputs * d.outputs);
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &x[(b + r) * d.ldx..][..d.inputs]);
-    let whole = d.inputs - d.inputs % LANE;
-    for (o, (w, bias)) in weights.chunks_exact(d.inputs).zip(bias).enumerate() {
-        let mut sums = [[0.0f32; LANE]; R];
-        for i in (0..whole).step_by(LANE) {
-            let w: [f32; LANE] = load(w, i);
-            for (sum, row) in sums.iter_mut().zip(&rows) {
-                let x: [f32; LANE] = load(row, i);
-                for l in 0..LANE {
-                    sum[l] = mul_add::<FMA>(x[l], w[l], sum[l]);
-                }
-            }
-        }
-        for (r, sum) in sums.iter().enumerate() {
-            let tail: f32 = (whole..d.inputs).map(|i| w[i] * rows[r][i]).sum();
-            let z = sum.iter().sum::<f32>() + tail + bias;
-            y[(b + r) * d.ldy + o] = z;
         }
     }
 }
