@@ -5,6 +5,7 @@
 //! ranks to save or stop.
 
 mod all_reduce;
+mod buckets;
 mod error;
 mod evaluate;
 mod fit;
@@ -13,6 +14,7 @@ mod learner;
 mod send_recv;
 mod single;
 mod stepper;
+mod summing;
 mod task;
 mod team;
 
@@ -24,6 +26,8 @@ pub use task::{Hyper, Task};
 
 use crate::comm::{Communicator, Metered, Reduce, Values};
 use crate::device::Clock;
+use crate::nn::Network;
+use summing::Summing;
 
 /// A way to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +70,18 @@ impl Strategy {
 }
 
 /// How the parts of a sum get together: what the data-parallel strategies differ in.
-trait Exchange {
+trait Exchange<'a> {
     /// Which part of each step's global batch this rank computes; a server computes none.
     fn part(&self) -> Option<usize>;
 
     /// Into how many parts the global batch is cut.
     fn parts(&self) -> usize;
+
+    /// The packed vector of a step's plain sum, with `rest` elements behind the gradient; unless a strategy has a better
+    /// way, one that [`Exchange::combine`] takes whole.
+    fn summing(&self, network: &Network, rest: usize) -> Result<Summing<'a>, TrainError> {
+        Ok(Summing::OneVector(vec![0.0; network.theta_len() + rest]))
+    }
 
     /// Combines the values of all ranks and leaves the same bits on all of them.
     fn combine(&mut self, values: Values, op: Reduce) -> Result<(), TrainError>;
