@@ -42,6 +42,7 @@ pub fn share1<A: Send>(team: &dyn Team, tasks: usize, a: (&mut [A], usize), work
 }
 
 /// Runs `work(i, part i of a, part i of b)` for each of `0..tasks`.
+#[allow(clippy::type_complexity)] // an alias would hide what the closure gets
 pub fn share2<A: Send, B: Send>(
     team: &dyn Team,
     tasks: usize,
@@ -69,6 +70,7 @@ pub fn two<T>(slice: &mut [T], a: Range<usize>, b: Range<usize>) -> (&mut [T], &
 }
 
 /// Runs `work(i, part i of a, part i of b, part i of c)` for each of `0..tasks`.
+#[allow(clippy::type_complexity)] // an alias would hide what the closure gets
 pub fn share3<A: Send, B: Send, C: Send>(
     team: &dyn Team,
     tasks: usize,

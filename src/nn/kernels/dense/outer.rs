@@ -136,7 +136,7 @@ impl Outer<'_> {
                 let depth = DEPTH.min(self.f.depth - from);
                 let rows = &self.f.b.0[from * self.f.b.1 + column..];
                 // Whole registers that few rows of C need are read where they lie.
-                let in_place = self.c.rows <= FEW && columns % S::LANES == 0;
+                let in_place = self.c.rows <= FEW && columns.is_multiple_of(S::LANES);
                 let b = if in_place {
                     (rows, self.f.b.1)
                 } else {
