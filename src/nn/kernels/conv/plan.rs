@@ -22,15 +22,20 @@ fn widths(isa: Isa, registers: usize) -> &'static [usize] {
     }
 }
 
+/// The widest tile of one register of which two rows fit into the registers: with maxima that is faster than two
+/// rows one after the other.
+const WIDEST_PAIR: usize = 14;
+
 /// Cuts a row of `sums` into tiles of two neighboring widths: `[(width, tiles)]`, the wider first. The cheapest way:
 /// what reaches beyond the row is computed in vain, and a tile has a cost of its own, most of all where it is too
 /// narrow to keep the multipliers busy.
 fn cut(isa: Isa, registers: usize, sums: usize, even: bool) -> [(usize, usize); 2] {
     let busy = 8usize.div_ceil(registers);
+    let widest = if even && registers == 1 { WIDEST_PAIR.min(sums) } else { sums };
     let cost = |(width, tiles): (usize, usize)| tiles * (4 * width.max(busy) + 5);
     let (mut best, mut least) = ([(0, 0); 2], usize::MAX);
     let mut narrow = 0;
-    for &wide in widths(isa, registers).iter().filter(|width| **width <= sums && (!even || **width % 2 == 0)) {
+    for &wide in widths(isa, registers).iter().filter(|width| **width <= widest && (!even || **width % 2 == 0)) {
         let tiles = sums.div_ceil(wide);
         let narrower = if narrow == 0 { 0 } else { ((tiles * wide - sums) / (wide - narrow)).min(tiles) };
         let these = [(wide, tiles - narrower), (narrow, narrower)];

@@ -164,6 +164,24 @@ fn a_pixel_has_the_same_bits_wherever_its_row_is_cut() {
 }
 
 #[test]
+fn maxima_are_those_of_the_same_sums_bit_for_bit() {
+    for (inputs, outputs) in [(3, 16), (1, 16), (3, 32)] {
+        let shape = ConvShape { inputs, outputs, kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
+        let theta = theta(&shape);
+        for (isa, width) in Isa::all().flat_map(|isa| (2..64).map(move |width| (isa, width))) {
+            let (x, size) = (random(inputs * 5 * width, 9), [5, width]);
+            let of = |post| {
+                let kernel = naive::kernel(isa, shape, size, post, true);
+                let (y, argmax) = forward(&kernel, &theta, &x);
+                (from_grid(&kernel.y, &y), from_grid(&places(&kernel.y), &argmax[..]))
+            };
+            let (pooled, at) = of(Post::ReluPool);
+            assert_eq!((pooled, at), naive::relu_pool(&of(Post::None).0, size), "{} {shape:?} {width}", isa.name());
+        }
+    }
+}
+
+#[test]
 fn the_first_of_equal_sums_is_the_maximum_and_nan_does_not_vanish() {
     let shape = ConvShape { inputs: 1, outputs: 2, kernel: [1, 1], stride: [1, 1], padding: [0, 0] };
     for isa in Isa::all() {

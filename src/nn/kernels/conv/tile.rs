@@ -108,7 +108,7 @@ impl<const V: usize, const P: usize, const Q: usize, const STEP: usize> Kernel f
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if V * P > 28 || S::LANES < 16 && (V != 2 || P > 6) {
+        if V * P > registers::<S>() || S::LANES < 16 && V != 2 {
             unreachable!("a tile that no plan has for these registers");
         }
         let (sums, block) = (self.sums, V * S::LANES);
@@ -160,34 +160,42 @@ impl<const V: usize, const P: usize, const Q: usize, const STEP: usize> Kernel f
 /// All that they read and write is within slices that nobody else writes to.
 #[inline(always)]
 unsafe fn tile<S: Simd, const V: usize, const P: usize, const STEP: usize>(s: S, sums: &Sums, place: Place) {
+    let (x, weights, bias) = (place.x, place.weights, place.bias);
     // SAFETY: the caller's promise.
     unsafe {
-        let first = tile_sums::<S, V, P, STEP>(s, sums, place.x, place.weights, place.bias);
-        if sums.window() == 2 {
-            let below = place.x.wrapping_add(sums.input.row);
-            let second = tile_sums::<S, V, P, STEP>(s, sums, below, place.weights, place.bias);
-            pool(s, sums, [&first, &second], place);
+        if sums.window() == 1 {
+            let [row] = tile_sums::<S, V, P, 1, STEP>(s, sums, x, weights, bias);
+            put(s, sums, &row, place);
+        } else if 2 * V * P <= registers::<S>() {
+            pool(s, sums, tile_sums::<S, V, P, 2, STEP>(s, sums, x, weights, bias), place);
         } else {
-            put(s, sums, &first, place);
+            let [above] = tile_sums::<S, V, P, 1, STEP>(s, sums, x, weights, bias);
+            let [below] = tile_sums::<S, V, P, 1, STEP>(s, sums, x.wrapping_add(sums.input.row), weights, bias);
+            pool(s, sums, [above, below], place);
         }
     }
 }
 
-/// The sums of `P` neighboring pixels, the first of which reads from `x` on.
+/// Sums that registers can hold at once beside what is added to them.
+const fn registers<S: Simd>() -> usize {
+    if S::LANES == 16 { 28 } else { 12 }
+}
+
+/// The sums of `P` neighboring pixels in each of `R` rows, the first of which reads from `x` on.
 ///
 /// # Safety
 /// All that they read is within allocations.
 #[inline(always)]
-unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const STEP: usize>(
+unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const R: usize, const STEP: usize>(
     s: S,
     sums: &Sums,
     x: *const f32,
     mut weights: *const f32,
     bias: *const f32,
-) -> [[S::V; V]; P] {
+) -> [[[S::V; V]; P]; R] {
     let step = if STEP > 0 { STEP } else { sums.input.pixel };
-    let mut acc = [[s.zero(); V]; P];
-    for sum in &mut acc {
+    let mut acc = [[[s.zero(); V]; P]; R];
+    for sum in acc.as_flattened_mut() {
         for (v, sum) in sum.iter_mut().enumerate() {
             // SAFETY: the bias of this block.
             *sum = unsafe { s.load(bias.add(v * S::LANES)) };
@@ -196,22 +204,25 @@ unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const STEP: usize>(
     for tap_row in 0..sums.taps[0] {
         for tap_col in 0..sums.taps[1] {
             let from = x.wrapping_add(tap_row * sums.steps[0] + tap_col * sums.steps[1]);
-            let mut groups: [*const f32; GROUPS] = std::array::from_fn(|g| from.wrapping_add(g * GROUP * step));
+            let group = |r, g| from.wrapping_add(r * sums.input.row + g * GROUP * step);
+            let mut groups: [[_; GROUPS]; R] = std::array::from_fn(|r| std::array::from_fn(|g| group(r, g)));
             for _ in 0..sums.run {
                 let mut w = [s.zero(); V];
                 for (v, w) in w.iter_mut().enumerate() {
                     // SAFETY: the weights of this block.
                     *w = unsafe { s.load(weights.add(v * S::LANES)) };
                 }
-                for p in 0..P {
-                    // SAFETY: a pixel that this sum reads.
-                    let pixel = s.splat(unsafe { *groups[p / GROUP].wrapping_add(p % GROUP * step) });
-                    for v in 0..V {
-                        acc[p][v] = s.mul_add(w[v], pixel, acc[p][v]);
+                for r in 0..R {
+                    for p in 0..P {
+                        // SAFETY: a pixel that this sum reads.
+                        let pixel = s.splat(unsafe { *groups[r][p / GROUP].wrapping_add(p % GROUP * step) });
+                        for v in 0..V {
+                            acc[r][p][v] = s.mul_add(w[v], pixel, acc[r][p][v]);
+                        }
                     }
                 }
                 weights = weights.wrapping_add(V * S::LANES);
-                groups = groups.map(|group| group.wrapping_add(1));
+                groups = groups.map(|row| row.map(|group| group.wrapping_add(1)));
             }
         }
     }
@@ -249,7 +260,7 @@ unsafe fn put<S: Simd, const V: usize, const P: usize>(s: S, sums: &Sums, row: &
 unsafe fn pool<S: Simd, const V: usize, const P: usize>(
     s: S,
     sums: &Sums,
-    [above, below]: [&[[S::V; V]; P]; 2],
+    [above, below]: [[[S::V; V]; P]; 2],
     place: Place,
 ) {
     let zero = s.zero();
