@@ -20,7 +20,7 @@ fn main() {
 }
 
 fn measure(name: &str, shape: [usize; 3], classes: usize, batch: usize) {
-    let spec = zoo::by_name(name, goai::nn::Shape(shape.to_vec()), classes).expect("a network of the zoo");
+    let spec = zoo::by_name(name, &goai::nn::Shape(shape.to_vec()), classes).expect("a network of the zoo");
     let network = Network::build(spec).expect("it fits together");
     let program = Program::compile(&network, Flavor::Fused);
     let mut theta = Init::He.draw(&network, 1);
