@@ -301,7 +301,7 @@ mod tests {
         }
         let iris = inspect("iris", dir.path(), None).unwrap();
         assert_eq!((iris.shape, iris.test, iris.memory_bytes), (None, 0, 150 * 20));
-        assert!(iris.to_string().starts_with("iris: 150 rows of 4 numbers, 3 classes\nclass       samples\nSetosa"));
+        assert!(iris.to_string().starts_with("iris: 150 rows of 4 numbers, 3 classes\nclass        samples\nSetosa"));
     }
 
     #[test]
