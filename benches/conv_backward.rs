@@ -1,4 +1,5 @@
-//! How near the backward convolutions come to this core's peak: `cargo bench --bench conv_backward [-- ISA]`.
+//! How near the backward convolutions come to this core's peak: `cargo bench --bench conv_backward [-- WORD...]`
+//! (lines that contain all words).
 //!
 //! Each kernel is timed in slices of about two milliseconds, in turn with a loop of multiply-adds on the same
 //! instruction set; the median of the paired ratios is printed, in processor time, because other programs run beside
@@ -10,6 +11,7 @@ use goai::nn::kernels::conv::{ConvKernel, ConvShape, DEAD, Post};
 use goai::nn::kernels::grid::Grid;
 use goai::nn::kernels::simd::{Kernel, Simd};
 use std::hint::black_box;
+use std::ops::{Deref, DerefMut};
 
 const ROUNDS: usize = 25;
 const SLICE: f64 = 2e-3;
@@ -79,6 +81,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn measure(isa: Isa, what: &str, flops: f64, work: &mut dyn FnMut()) {
+    let line = format!("{} {what}", isa.name());
+    if !std::env::args().skip(1).all(|word| word.starts_with('-') || line.contains(&word)) {
+        return;
+    }
     const STEPS: usize = 10_000;
     let step_flops = (2 * 12 * STEPS * isa.run(Lanes)) as f64;
     let mut peak = || {
@@ -108,6 +114,35 @@ fn numbers() -> impl FnMut() -> f32 {
     }
 }
 
+/// Floats that begin with a cache line, as in a workspace.
+#[derive(Clone)]
+struct Aligned(Vec<Line>);
+
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line([f32; 16]);
+
+impl Aligned {
+    fn new(len: usize, mut number: impl FnMut() -> f32) -> Self {
+        Self((0..len.div_ceil(16)).map(|_| Line(std::array::from_fn(|_| number()))).collect())
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        // SAFETY: a line is sixteen floats without a gap.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), 16 * self.0.len()) }
+    }
+}
+
+impl DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), 16 * self.0.len()) }
+    }
+}
+
 fn layer(isa: Isa, (name, inputs, outputs, size, post): (&str, usize, usize, usize, Post)) {
     let shape = ConvShape { inputs, outputs, kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
     let x = if inputs == 3 { Grid::dense([3, size, size], 1) } else { Grid::new([inputs, size, size], 1) };
@@ -119,7 +154,7 @@ fn layer(isa: Isa, (name, inputs, outputs, size, post): (&str, usize, usize, usi
         |len: usize| -> Vec<Vec<f32>> { (0..PICTURES).map(|_| (0..len).map(|_| number() - 0.5).collect()).collect() };
     let (xs, mut dzs, dys) = (pictures(x.len()), pictures(z.len()), pictures(k.y.len()));
     let theta = pictures(outputs * inputs * 9).remove(0);
-    let mut acc = vec![0.0; k.grad_len()];
+    let mut acc = Aligned::new(k.grad_len(), || 0.0);
     let flops = 2.0 * (size * size * 9 * inputs * outputs) as f64;
     let mut i = 0;
     let mut next = move || {
@@ -152,7 +187,7 @@ fn layer(isa: Isa, (name, inputs, outputs, size, post): (&str, usize, usize, usi
         k.sparse_grad_weights(&xs[i], &dys[i], &argmax[i], &mut scratch, &mut acc);
     });
     if k.packed_sparse_len() > 0 {
-        let (mut packed, mut dxs) = (vec![0.0; k.packed_sparse_len()], xs.clone());
+        let (mut packed, mut dxs) = (Aligned::new(k.packed_sparse_len(), || 0.0), xs.clone());
         k.pack_sparse(&theta, &mut packed);
         measure(isa, &format!("{name} dX sparse"), flops, &mut || {
             let i = next();
@@ -162,8 +197,7 @@ fn layer(isa: Isa, (name, inputs, outputs, size, post): (&str, usize, usize, usi
 }
 
 fn main() {
-    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    for isa in Isa::all().filter(|isa| wanted.as_deref().is_none_or(|name| name == isa.name())) {
+    for isa in Isa::all() {
         LAYERS.iter().for_each(|of| layer(isa, *of));
     }
 }

@@ -67,6 +67,18 @@ pub trait Simd: Copy + Send + Sync {
         n
     }
 
+    /// Asks for the cache line at `from`, which may be anywhere, in the second-level cache.
+    #[inline(always)]
+    fn prefetch(self, from: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE is part of x86-64, and a prefetch does not fault.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(from.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = from;
+    }
+
     /// All lanes zero.
     #[inline(always)]
     fn zero(self) -> Self::V {
@@ -99,16 +111,16 @@ impl Isa {
             Level::Portable => kernel.run(Portable),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => {
-                #[target_feature(enable = "avx2,fma")]
+                #[target_feature(enable = "avx2,fma,bmi1,popcnt")]
                 fn compiled<K: Kernel>(kernel: K) -> K::Output {
                     kernel.run(x86::Avx2(()))
                 }
-                // SAFETY: an Isa with AVX2 is made only after AVX2 and FMA were detected.
+                // SAFETY: an Isa with AVX2 is made only after these were detected.
                 unsafe { compiled(kernel) }
             }
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => {
-                #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+                #[target_feature(enable = "avx2,fma,bmi1,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
                 fn compiled<K: Kernel>(kernel: K) -> K::Output {
                     kernel.run(x86::Avx512(()))
                 }

@@ -10,7 +10,7 @@ use crate::nn::kernels::grid::DEPTH;
 use crate::nn::kernels::simd::{Kernel, Simd};
 
 /// Bytes of input and gradient rows that are worked on before the next ones: they stay in the first-level cache.
-const BLOCK_BYTES: usize = 40 << 10;
+const BLOCK_BYTES: usize = 30 << 10;
 
 impl ConvKernel {
     /// Whether the gradient of one output channel lies together, so that the sparse form can add to it.
@@ -177,11 +177,16 @@ impl GradWeights<'_> {
             let mut sums = [s.zero(); 4];
             for y in 0..z.height {
                 let row = self.dz[z.at(y, 0) + c..].as_ptr();
-                for x in 0..z.width {
-                    // SAFETY: a pixel of the picture.
-                    let v = unsafe { s.load(row.add(x * z.depth)) };
-                    sums.rotate_left(1);
-                    sums[0] = s.add(sums[0], v);
+                let mut x = 0;
+                while x < z.width {
+                    let together = if z.width - x < 4 { 1 } else { 4 };
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        if i < together {
+                            // SAFETY: a pixel of the picture.
+                            *sum = s.add(*sum, unsafe { s.load(row.add((x + i) * z.depth)) });
+                        }
+                    }
+                    x += together;
                 }
             }
             let [a, b, c4, d] = sums;
@@ -277,6 +282,9 @@ unsafe fn outer<S: Simd, const T: usize, const V: usize>(s: S, o: Outer) {
         for row in 0..o.rows {
             let (mut a, mut b) = (o.a.add(row * o.a_row), o.b.add(row * o.b_row));
             for _ in 0..o.columns {
+                // The next block's pixels, from wherever the last layer left them.
+                s.prefetch(a.wrapping_add(o.rows * o.a_row));
+                s.prefetch(b.wrapping_add(o.rows * o.b_row));
                 let mut wide = [s.zero(); V];
                 for (v, wide) in wide.iter_mut().enumerate() {
                     *wide = s.load(b.add(v * S::LANES));

@@ -10,7 +10,7 @@ use crate::nn::kernels::simd::Simd;
 pub(super) const BLOCK: usize = 16;
 
 /// Bytes of input rows, gradients and lists that are worked on at a time: they stay in the first-level cache.
-const BLOCK_BYTES: usize = 44 << 10;
+const BLOCK_BYTES: usize = 40 << 10;
 
 /// An entry holds a pixel's number in the input in the low half and the pooled pixel's number in the high half,
 /// both counted from the first pixel of a group of rows and with the margins.
@@ -39,19 +39,20 @@ impl ConvKernel {
     /// how many each has.
     ///
     /// # Safety
-    /// The rows and channels must exist; `lists` must hold sixteen times [`ConvKernel::list_len`] entries.
+    /// The rows and channels must exist; `lists` must hold sixteen times `len` entries, `len` being
+    /// [`ConvKernel::list_len`].
     #[inline(always)]
     pub(super) unsafe fn list<S: Simd>(
         &self,
         s: S,
         argmax: &[u8],
         lists: *mut u32,
+        len: usize,
         [row, rows, channel]: [usize; 3],
     ) -> [usize; BLOCK] {
         let (wide, y) = (self.x.width + 2 * self.x.halo, &self.y);
         let ends = [0, 1, wide as u32, wide as u32 + 1];
         let mut counts = [0; BLOCK];
-        let len = self.list_len();
         for r in 0..rows {
             for column in (0..y.width).step_by(BLOCK) {
                 let mut block = [[DEAD; BLOCK]; BLOCK];

@@ -48,6 +48,23 @@ struct SparseWeights<'a> {
     acc: *mut f32,
 }
 
+impl SparseWeights<'_> {
+    /// Asks for one of `parts` parts of the input and the gradient of `rows` pooled rows from `row` on: they may
+    /// have been left far away, and nobody else foresees which comes next.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, s: S, row: usize, rows: usize, [part, parts]: [usize; 2]) {
+        let k = self.k;
+        for (slice, from, len) in
+            [(self.x, k.x.at(2 * row, 0), 2 * rows * k.x.row()), (self.dy, k.y.at(row, 0), rows * k.y.row())]
+        {
+            let len = len.div_ceil(parts);
+            for at in (0..len).step_by(16) {
+                s.prefetch(slice.as_ptr().wrapping_add(from + part * len + at));
+            }
+        }
+    }
+}
+
 /// One channel's list and what it is multiplied with.
 #[derive(Clone, Copy)]
 struct List {
@@ -71,17 +88,19 @@ impl Kernel for SparseWeights<'_> {
         let k = self.k;
         let [py, px] = k.shape.padding;
         let (registers, run) = (k.run_len().div_ceil(S::LANES), k.run_stride());
-        for row in (0..k.y.height).step_by(k.rows_listed()) {
-            let rows = k.rows_listed().min(k.y.height - row);
+        let (together, list_len) = (k.rows_listed(), k.list_len());
+        for row in (0..k.y.height).step_by(together) {
+            let rows = together.min(k.y.height - row);
             let x = self.x[(2 * row + k.x.halo - py) * k.x.row() + (k.x.halo - px) * k.x.depth..].as_ptr();
             for block in (0..k.y.depth).step_by(BLOCK) {
                 // SAFETY: `sparse_grad_weights` has checked the lengths.
-                let counts = unsafe { k.list(s, self.argmax, self.lists, [row, rows, block]) };
+                let counts = unsafe { k.list(s, self.argmax, self.lists, list_len, [row, rows, block]) };
                 for (c, len) in counts.into_iter().enumerate() {
+                    self.prefetch(s, row + rows, rows, [block + c, k.y.depth]);
                     let dy = self.dy[k.y.at(row, 0) + block + c..].as_ptr();
                     // SAFETY: as above.
                     unsafe {
-                        let entries = self.lists.add(c * k.list_len());
+                        let entries = self.lists.add(c * list_len);
                         let acc = self.acc.add((block + c) * 3 * run);
                         let (x_depth, x_row, dy_depth) = (k.x.depth, k.x.row(), k.y.depth);
                         let list = List { entries, len, x, x_depth, x_row, dy, dy_depth, acc, acc_row: run };
