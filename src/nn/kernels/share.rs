@@ -60,7 +60,9 @@ pub fn share2<A: Send, B: Send>(
 /// # Panics
 /// If they overlap.
 pub fn two<T>(slice: &mut [T], a: Range<usize>, b: Range<usize>) -> (&mut [T], &mut [T]) {
-    if a.start <= b.start {
+    if b.is_empty() {
+        (&mut slice[a], &mut [])
+    } else if a.start <= b.start {
         let (front, back) = slice.split_at_mut(b.start);
         (&mut front[a], &mut back[..b.len()])
     } else {
