@@ -42,7 +42,7 @@ pub use loss::{Loss, Tally, argmax};
 pub use network::{Network, Node, Output, Tensor, ValueId};
 pub use objective::{BatchObjective, Objective};
 pub use part::Part;
-pub use program::{Flavor, Program, Workspace};
+pub use program::{Around, Flavor, Pass, Program, StepInfo, Workspace};
 pub use shape::{Shape, Span};
 pub use spec::{NodeSpec, OutputSpec, Spec};
 pub use team::{Alone, Team};

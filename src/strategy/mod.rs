@@ -23,6 +23,7 @@ pub use fit::{Ending, Fit};
 pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
 pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
+pub(crate) use team::team;
 
 use crate::comm::{Communicator, Metered, Reduce, Values};
 use crate::device::Clock;

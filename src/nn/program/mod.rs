@@ -7,10 +7,12 @@
 mod compile;
 mod conv;
 mod norm;
+mod profile;
 mod relayout;
 mod slot;
 mod workspace;
 
+pub use profile::{Around, Pass, StepInfo};
 pub(super) use slot::LANE;
 pub(super) use workspace::Place;
 pub use workspace::Workspace;
@@ -125,8 +127,7 @@ impl Program {
     /// Runs forward; the inputs must have been filled.
     pub fn forward(&self, context: &Context, theta: &[f32], ws: &mut Workspace) {
         for step in &self.steps {
-            let context = &Context { sigma: context.sigma.get(step.sigma.range()).unwrap_or(&[]), ..*context };
-            self.step_forward(step, context, &theta[step.theta.range()], ws);
+            self.step_forward(step, &step.context(context), &theta[step.theta.range()], ws);
         }
     }
 
@@ -191,8 +192,7 @@ impl Program {
         for step in self.steps.iter().rev() {
             let dtheta = &mut grad[step.theta.range()];
             if std::mem::take(&mut ws.written[step.output]) {
-                let context = &Context { sigma: context.sigma.get(step.sigma.range()).unwrap_or(&[]), ..*context };
-                self.step_backward(step, context, &theta[step.theta.range()], ws, dtheta);
+                self.step_backward(step, &step.context(context), &theta[step.theta.range()], ws, dtheta);
             } else {
                 dtheta.fill(0.0); // no loss depends on this step
             }
@@ -310,12 +310,7 @@ impl Program {
         ready: &mut dyn FnMut(&mut [f32], Span),
     ) -> Tally {
         self.forward(context, theta, ws);
-        let mut total = Tally::default();
-        for output in self.network.outputs() {
-            let (value, gradient) = ws.output(output.value);
-            let tally = output.loss.evaluate(value, labels, Some(gradient));
-            total = Tally { loss: total.loss + tally.loss, ..tally };
-        }
+        let total = self.losses(ws, labels);
         self.backward(context, theta, ws, grad, ready);
         total
     }
