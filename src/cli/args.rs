@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+pub use super::args_tools::{BenchSub, ComputeArgs, DataSub, InspectArgs, SynthArgs};
 pub use super::usage::UsageError;
 
 /// What a command line asks for.
@@ -37,6 +38,10 @@ pub enum Command {
     },
     /// Compare runs.
     Report(ReportArgs),
+    /// Look at a data set, or make one.
+    Data(DataSub),
+    /// Measure this machine.
+    Bench(BenchSub),
     /// Print this text, a help or the version, and succeed.
     Print(String),
 }
@@ -60,6 +65,8 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, UsageError> {
         Some(Sub::Config(ConfigSub::Keys)) => Command::ConfigKeys,
         Some(Sub::State { run }) => Command::State { run },
         Some(Sub::Report(args)) => Command::Report(args),
+        Some(Sub::Data(what)) => Command::Data(what),
+        Some(Sub::Bench(what)) => Command::Bench(what),
     })
 }
 
@@ -86,6 +93,12 @@ enum Sub {
     Eval(EvalArgs),
     /// Label and probability for each row of CSV files
     Predict(PredictArgs),
+    /// Look at a data set; make a small one in the layout of a real one
+    #[command(subcommand)]
+    Data(DataSub),
+    /// Measure this machine
+    #[command(subcommand)]
+    Bench(BenchSub),
     /// MPI, ranks, binding and threads under this launcher: what is wrong, and the cure
     Doctor(DoctorArgs),
     /// Every key, its value and where it came from

@@ -3,7 +3,10 @@
 //! One file a command. Under a launcher every command but training and `doctor` acts on rank 0 only.
 
 pub mod args;
+mod args_tools;
+pub mod bench;
 mod crossval;
+pub mod data;
 mod doctor;
 pub mod eval;
 pub mod failure;
@@ -62,6 +65,8 @@ fn alone(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::ConfigKeys => show::keys(out),
         Command::State { run } => state::state(&run, out),
         Command::Report(args) => report::report(&args, out, notes),
+        Command::Bench(what) => bench::bench(&what, out),
+        Command::Data(what) => data::data(&what, out),
         Command::Print(text) => printed::printed(out.write_all(text.as_bytes()).and_then(|()| out.flush())),
         // These two have ranks of their own: `main` has started them.
         Command::Train(_) | Command::Doctor(_) => Ok(()),

@@ -66,18 +66,29 @@ pub(super) fn one_line(error: &clap::Error) -> UsageError {
         ErrorKind::MissingRequiredArgument => {
             format!("{argument} is missing; see goai-rs --help")
         }
-        // Only `config` has commands of its own.
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "config: a word is missing; write goai-rs config show or goai-rs config keys".to_owned()
-        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => missing_word(&error.to_string()),
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8; write it in UTF-8".to_owned(),
         _ => first_line(&error.to_string()),
     })
 }
 
+/// What may stand behind a command that has commands of its own; clap's help names it.
+fn missing_word(help: &str) -> String {
+    let all = Cli::command();
+    let commands = || all.get_subcommands().filter(|outer| outer.has_subcommands());
+    let outer = commands().find(|outer| help.contains(&format!("goai-rs {} ", outer.get_name())));
+    let Some(outer) = outer else {
+        return "a word is missing; see goai-rs --help".to_owned();
+    };
+    let words: Vec<String> =
+        outer.get_subcommands().map(|inner| format!("goai-rs {} {}", outer.get_name(), inner.get_name())).collect();
+    format!("{}: a word is missing; write {}", outer.get_name(), words.join(" or "))
+}
+
 fn unknown_flag(flag: &str) -> String {
     let command = Cli::command();
-    let all = std::iter::once(&command).chain(command.get_subcommands());
+    let inner = command.get_subcommands().flat_map(|command| command.get_subcommands());
+    let all = std::iter::once(&command).chain(command.get_subcommands()).chain(inner);
     let flags: Vec<String> = all
         .flat_map(|command| command.get_arguments())
         .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
@@ -97,7 +108,7 @@ fn unknown_flag(flag: &str) -> String {
 }
 
 fn unknown_word(what: &str, word: &str) -> String {
-    if let "iris" | "img" = word {
+    if let "iris" | "img" | "cifar10" | "mnist" = word {
         return unknown(what, word, Some(&format!("--dataset {word}")));
     }
     let command = Cli::command();

@@ -69,6 +69,8 @@ pub struct Inspection {
     pub other_sizes: usize,
     /// The files that are not taken, in the order in which they were found.
     pub odd: Vec<OddFile>,
+    /// What was remarkable when the folder was listed, one line each.
+    pub remarks: Vec<String>,
     /// Bytes that the samples take when they are loaded.
     pub memory_bytes: u64,
 }
@@ -96,9 +98,15 @@ pub fn inspect(name: &str, data_dir: &Path, label: Option<&str>) -> Result<Inspe
 
 /// Inspects folders of pictures: decodes every file once, so that one cut short is found, and keeps none.
 ///
+/// # Shapes
+/// `size` is the height and width that the pictures would be brought to; none: those that most of them have.
+///
 /// # Errors
 /// A file that cannot be read at all, or has changed since the folder was listed.
-pub fn inspect_folder(folder: &Folder, wanted: &Wanted) -> Result<Inspection, DataError> {
+pub fn inspect_folder(folder: &Folder, size: Option<[usize; 2]>) -> Result<Inspection, DataError> {
+    // Where the size is not known yet, any will do to decode to.
+    let [height, width] = size.unwrap_or([32, 32]);
+    let wanted = &Wanted::size(height, width);
     let train = folder.files.len() - folder.own_test;
     let look = |(i, file): (usize, &super::pictures::folder::PictureFile)| {
         let path = folder.root.join(&file.path);
@@ -116,7 +124,23 @@ pub fn inspect_folder(folder: &Folder, wanted: &Wanted) -> Result<Inspection, Da
         why: why.to_string(),
     };
     inspection.odd.extend(folder.unfit.iter().map(odd));
-    Ok(inspection)
+    inspection.remarks = folder.notes.clone();
+    if !folder.ignored.is_empty() {
+        inspection.remarks.push(format!("passed over: {}", some_of(&folder.ignored)));
+    }
+    Ok(match (size, inspection.sizes.first()) {
+        (None, Some(&SizeCount { width, height, .. })) => inspection.read_as([3, height, width]),
+        _ => inspection,
+    })
+}
+
+/// The first of these paths, and how many more there are.
+fn some_of(paths: &[PathBuf]) -> String {
+    let named: Vec<String> = paths.iter().take(3).map(|path| format!("{path:?}")).collect();
+    match paths.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 /// Width and height in the header of a file that was decoded a moment ago.
@@ -187,6 +211,7 @@ impl Inspection {
             sizes: Vec::new(),
             other_sizes: 0,
             odd: Vec::new(),
+            remarks: Vec::new(),
             memory_bytes: 0,
         }
     }
@@ -199,6 +224,12 @@ impl Inspection {
         *of_class += 1;
     }
 
+    fn read_as(mut self, shape: [usize; 3]) -> Self {
+        self.shape = Some(shape);
+        self.dims = shape.iter().product();
+        self.with_memory()
+    }
+
     /// A pixel is a byte, a number of a table four, a label four.
     fn with_memory(mut self) -> Self {
         let number = if self.shape.is_some() { 1 } else { size_of::<f32>() };
@@ -209,7 +240,7 @@ impl Inspection {
 
     /// What is remarkable about the classes, one line each.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.remarks.clone();
         let missing = |of: fn(&ClassCount) -> usize| {
             let names = self.classes.iter().filter(|class| of(class) == 0).map(|class| format!("{:?}", class.name));
             names.collect::<Vec<_>>().join(", ")
@@ -314,8 +345,10 @@ mod tests {
         std::fs::write(sea.join("cut.jpg"), &whole[..whole.len() / 2]).unwrap();
         std::fs::create_dir(sea.join("folder.jpg")).unwrap();
         let folder = super::super::pictures::folder::find("img", &out).unwrap();
-        let seen = inspect_folder(&folder, &Wanted::size(64, 64)).unwrap();
+        let seen = inspect_folder(&folder, Some([64, 64])).unwrap();
         assert_eq!((seen.train, seen.test, seen.shape), (12, 6, Some([3, 64, 64])));
+        let common = inspect_folder(&folder, None).unwrap();
+        assert_eq!((common.shape, common.memory_bytes), (Some([3, 150, 150]), 18 * 67_504));
         assert_eq!(seen.sizes, [SizeCount { width: 150, height: 150, pictures: 18 }]);
         let odd: Vec<&str> = seen.odd.iter().map(|odd| odd.file.as_str()).collect();
         assert_eq!(odd, ["seg_train/seg_train/sea/cut.jpg", "seg_train/seg_train/sea/folder.jpg"]);

@@ -55,8 +55,17 @@ impl Kind {
     /// Enough for a small convolutional network to learn the set in a few epochs.
     pub fn default_size(self) -> PerClass {
         match self {
-            Self::Img => PerClass { train: 60, test: 15 },
+            Self::Img => PerClass { train: 120, test: 30 },
             Self::Cifar10 | Self::Mnist => PerClass { train: 200, test: 40 },
+        }
+    }
+
+    /// What the set is called on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Img => "img",
+            Self::Cifar10 => "cifar10",
+            Self::Mnist => "mnist",
         }
     }
 
@@ -139,10 +148,11 @@ fn check_empty(out: &Path) -> Result<(), DataError> {
 }
 
 fn readme(kind: Kind, seed: u64, PerClass { train, test }: PerClass) -> String {
-    let (layout, name) = match kind {
-        Kind::Img => ("the Intel Image Classification set", "img"),
-        Kind::Cifar10 => ("the binary version of CIFAR-10", "cifar10"),
-        Kind::Mnist => ("MNIST", "mnist"),
+    let name = kind.name();
+    let layout = match kind {
+        Kind::Img => "the Intel Image Classification set",
+        Kind::Cifar10 => "the binary version of CIFAR-10",
+        Kind::Mnist => "MNIST",
     };
     format!(
         "SYNTHETIC DATA, not {layout}.\n\n\

@@ -1,0 +1,148 @@
+//! Options of the commands beside training that look at data and at the machine.
+
+use crate::data::synth::{Kind, MOST_PER_CLASS, PerClass};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// What `data` is asked for.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum DataSub {
+    /// Counts, classes, sizes and odd files of a data set
+    Inspect(InspectArgs),
+    /// Write a small synthetic set in the layout of a real one
+    Synth(SynthArgs),
+}
+
+/// Options of `data inspect`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct InspectArgs {
+    /// iris, img, cifar10, mnist, FILE.csv, FILE.npy, or a folder with a folder of pictures for each class
+    #[arg(long, value_name = "NAME|FILE|DIR", default_value = "iris")]
+    pub dataset: String,
+    /// Folder in which data sets are looked for by name
+    #[arg(long, value_name = "DIR", default_value = "datasets")]
+    pub data_dir: PathBuf,
+    /// Name of the column of a table that holds the right answers
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `data synth`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct SynthArgs {
+    /// Whose layout: img, cifar10 or mnist
+    #[arg(long, value_name = "NAME", value_parser = layout)]
+    pub dataset: Kind,
+    /// A new or empty folder to write it into
+    #[arg(long, value_name = "DIR", value_parser = folder)]
+    pub out: PathBuf,
+    /// Another seed draws other pictures
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Pictures of each class to train and to test on [default: 120/30 of img, 200/40 of the others]
+    #[arg(long, value_name = "TRAIN/TEST", value_parser = per_class)]
+    pub per_class: Option<PerClass>,
+}
+
+/// What `bench` is asked for.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum BenchSub {
+    /// Speed of every step of a network on one core, beside the most that the core can do
+    Compute(ComputeArgs),
+}
+
+/// Options of `bench compute`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ComputeArgs {
+    /// A network by its name, or a model file
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = "img_cnn")]
+    pub model: String,
+    /// Samples of a step
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// Threads of the whole step; the table of steps is always one thread's work
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: u32,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn layout(text: &str) -> Result<Kind, String> {
+    match text {
+        "img" | "intel" | "images" => Ok(Kind::Img),
+        "cifar10" => Ok(Kind::Cifar10),
+        "mnist" => Ok(Kind::Mnist),
+        _ => Err("is no layout that can be made; use one of img, cifar10, mnist".to_owned()),
+    }
+}
+
+fn folder(text: &str) -> Result<PathBuf, String> {
+    match text.is_empty() {
+        true => Err("is no folder; name a new one".to_owned()),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
+fn per_class(text: &str) -> Result<PerClass, String> {
+    let wrong = || format!("is not TRAIN/TEST; write two numbers from 1 to {MOST_PER_CLASS}, for example 120/30");
+    let count = |text: &str| match text.parse() {
+        Ok(count) if (1..=MOST_PER_CLASS).contains(&count) => Ok(count),
+        _ => Err(wrong()),
+    };
+    let (train, test) = text.split_once('/').ok_or_else(wrong)?;
+    Ok(PerClass { train: count(train)?, test: count(test)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::args::{Command, parse};
+    use crate::data::synth::{Kind, PerClass};
+    use std::ffi::OsString;
+
+    fn typed(line: &str) -> Result<Command, String> {
+        let words = std::iter::once("goai-rs").chain(line.split_whitespace());
+        parse(words.map(OsString::from).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_can_be_typed() {
+        let Ok(Command::Data(super::DataSub::Synth(args))) =
+            typed("data synth --dataset intel --out d --per-class 7/3 --seed 9")
+        else {
+            panic!("data synth");
+        };
+        assert_eq!((args.dataset, args.per_class, args.seed), (Kind::Img, Some(PerClass { train: 7, test: 3 }), 9));
+        let Ok(Command::Data(super::DataSub::Inspect(args))) = typed("data inspect --dataset cifar10 --json") else {
+            panic!("data inspect");
+        };
+        assert_eq!((args.dataset.as_str(), args.data_dir.to_str(), args.json), ("cifar10", Some("datasets"), true));
+        let Ok(Command::Bench(super::BenchSub::Compute(args))) = typed("bench compute --batch 4") else {
+            panic!("bench compute");
+        };
+        assert_eq!((args.model.as_str(), args.batch, args.threads), ("img_cnn", 4, 1));
+    }
+
+    #[test]
+    fn what_cannot_is_told_in_one_line() {
+        for (line, expected) in [
+            ("data", "data: a word is missing; write goai-rs data inspect or goai-rs data synth"),
+            ("bench", "bench: a word is missing; write goai-rs bench compute"),
+            ("data synth --dataset img", "--out"),
+            ("data synth --dataset iris --out d", "use one of img, cifar10, mnist"),
+            ("data synth --dataset img --out d --per-class 5", "for example 120/30"),
+            ("data synth --dataset img --out d --per-class 0/5", "from 1 to 10000"),
+            ("data synth --dataset img --out d --per-class 5/10001", "from 1 to 10000"),
+            ("data inspect img", "did you mean --dataset img?"),
+            ("data inspekt", "did you mean data inspect?"),
+            ("bench compute --batch 0", "--batch: 0"),
+            ("bench compute --bath 4", "did you mean --batch?"),
+        ] {
+            let error = typed(line).expect_err(line);
+            assert!(error.contains(expected) && !error.contains('\n'), "{line}: {error}");
+        }
+    }
+}
