@@ -131,7 +131,7 @@ one_run() {
 check_missing_binary() {
   local script
   work_dir empty empty
-  for script in iris_allreduce iris_sendrecv srun_pmix scaling; do
+  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv srun_pmix scaling; do
     wait_job "$(submit "slurm/$script.sbatch")" 60
     check "$script without ./goai-rs: exit code 2" "state $state, exit $code" [ "$code" = 2:0 ]
     check "$script without ./goai-rs: one line says so" "output: $(head -c 300 "$log")" \
@@ -147,9 +147,28 @@ check_scripts() {
     work_dir "$script"
     id[$script]=$(submit "slurm/$script.sbatch") || fail "$script: sbatch" "not accepted"
   done
+  # One epoch of a few synthetic pictures: in the place of the real set for one script, and made by the other.
+  for script in img_allreduce img_sendrecv; do
+    work_dir "$script"
+    rm -f datasets
+    [ "$script" = img_sendrecv ] || "$top/goai-rs" data synth --dataset img --out datasets/intel --per-class 5/2 >/dev/null || fail "$script: data synth" "exit $?"
+    id[$script]=$(GOAI_NUM_EPOCHS=1 submit "slurm/$script.sbatch") || fail "$script: sbatch" "not accepted"
+  done
   for name in iris_allreduce iris_sendrecv srun_pmix; do
     job_done "$name" "${id[$name]}" 120 || continue
     if run=$(one_run "$name" 2>&1); then run_complete "$name" "$run" 20; else fail "$name: one run" "$run"; fi
+  done
+  for name in img_allreduce img_sendrecv; do
+    job_done "$name" "${id[$name]}" 300 || continue
+    if run=$(one_run "$name" 2>&1); then
+      check "$name: complete on 20 ranks" "state is $(json "$run" state), ranks $(json "$run" ranks)" \
+        [ "$(json "$run" state) $(json "$run" ranks)" = "complete 20" ]
+    else
+      fail "$name: one run" "$run"
+    fi
+    local said=0
+    [ "$name" = img_allreduce ] || said=1
+    check "$name: says when the pictures are synthetic" "output: $(head -c 300 "$log")" [ "$(grep -c 'trains on SYNTHETIC pictures' "$log")" = "$said" ]
   done
   job_done scaling "${id[scaling]}" 300 || return
   local runs=$tmp/scaling/runs/scaling_${id[scaling]}
