@@ -67,7 +67,7 @@ prepare() {
   work=$tmp/work variables=$tmp/variables
   mkdir -p "$work" "$tmp/bin"
   : >"$variables"
-  cp -r "$top/datasets" "$top/slurm" "$top/.irisenv" "$top/.imgenv" "$top/Makefile" "$work/"
+  cp -r "$top/datasets" "$top/docs" "$top/slurm" "$top/.irisenv" "$top/.imgenv" "$top/Makefile" "$work/"
   [ ! -x "$top/goai-rs" ] || cp "$top/goai-rs" "$work/"
   real_cargo=$(command -v cargo)
   # shellcheck disable=SC2016   # the shell that is written expands them
