@@ -92,10 +92,10 @@ fn told(figures: &Figures) -> String {
     format!(
         "{model}, batch {batch}, kernels {instruction_set}, one core: multiply-add peak {peak_gflops:.1} GFLOP/s\n\
          {}\
-         a training step on {}: {:.2} ms, {} samples/s (forward, loss, backward; no loading, no update)\n\
+         a training step on {}: {:.3} ms, {} samples/s (forward, loss, backward; no loading, no update)\n\
          memory: {:.1} MiB to work in, {:.1} MiB each for weights, gradient and what the optimizer keeps\n\
          measured, medians of {} rounds on random pictures, each step in turn with the peak; GFLOP/s count the direct form,\n\
-         so a backward pass that leaves out zeros, as behind ReLU and max-pooling, may show more than the peak\n",
+         so a backward pass that leaves out zeros, as behind ReLU and max-pooling, may show more than the peak\n{}",
         table(&lines),
         count(*threads, "thread"),
         figures.step_ms,
@@ -103,6 +103,11 @@ fn told(figures: &Figures) -> String {
         mib(figures.workspace_bytes),
         mib(figures.parameter_bytes),
         figures.rounds,
+        if cfg!(debug_assertions) {
+            "this is a debug build, several times slower: make, or cargo build --release\n"
+        } else {
+            ""
+        },
     )
 }
 

@@ -1,6 +1,7 @@
 //! A program under the clock, step by step; whoever holds the clock wraps it around the work.
 
 use super::{Op, Program, Step, Workspace};
+use crate::nn::layers::LayerKind;
 use crate::nn::{Context, Cost, Span, Tally};
 
 /// One step of a program, as a measurement names it.
@@ -38,7 +39,10 @@ impl Program {
             };
             // What lies between two steps runs with the first: activations, pools, and names of the same memory.
             let next = firsts[i + 1..].iter().flatten().next().copied().unwrap_or(last);
-            let names: Vec<&str> = self.network.spec().nodes[first..next].iter().map(|n| n.name.as_str()).collect();
+            // Of a flattening that follows nothing is left in the program.
+            let nodes = self.network.spec().nodes[first..next].iter().enumerate();
+            let kept = nodes.filter(|(i, node)| *i == 0 || !matches!(node.layer, LayerKind::Flatten(_)));
+            let names: Vec<&str> = kept.map(|(_, node)| node.name.as_str()).collect();
             let cost = self.network.nodes()[first..next].iter().map(|node| node.cost).sum();
             StepInfo { name: names.join(" + "), cost }
         };
