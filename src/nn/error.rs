@@ -65,6 +65,16 @@ pub enum NetError {
         /// The number.
         stream: u32,
     },
+    /// No network of the zoo has this name.
+    #[error("there is no network named '{name}'{question}; choose one of {known}, or give a model file")]
+    UnknownNetwork {
+        /// The name.
+        name: String,
+        /// The nearest name, as a question.
+        question: String,
+        /// All names.
+        known: String,
+    },
     /// No output, or an output that is no node.
     #[error("output '{0}' is no node of the network; name the node whose values the loss reads")]
     UnknownOutput(String),

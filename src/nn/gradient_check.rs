@@ -70,8 +70,7 @@ fn data(batch: usize, dims: usize, classes: usize, seed: u64) -> (Array2<f32>, V
 }
 
 /// Fourth-order central difference: with f32 forward passes its error is about 1e-5, not 1e-2.
-fn difference(objective: &mut BatchObjective, theta: &[f32], i: usize) -> f64 {
-    let h = 1.0 / 32.0;
+fn difference(objective: &mut BatchObjective, theta: &[f32], i: usize, h: f32) -> f64 {
     let mut at = |k: f32| {
         let mut moved = theta.to_vec();
         moved[i] += k * h;
@@ -85,6 +84,8 @@ fn gradients_equal_differences_for_every_layer_and_shape() {
     for (name, dims, classes, spec) in cases() {
         let network = Network::build(spec).unwrap();
         let theta = Init::Uniform.draw(&network, 5);
+        let has_kinks = ["relu net", "max pool"].contains(&name);
+        let (mut compared, mut all) = (0, 0);
         for batch in [1, 3, 5] {
             let (x, labels) = data(batch, dims, classes, dims as u64);
             let program = Program::compile(&network, Flavor::Fused);
@@ -93,10 +94,15 @@ fn gradients_equal_differences_for_every_layer_and_shape() {
             objective.loss_and_grad(&theta, &mut grad);
             let stride = (theta.len() / 60).max(1);
             for i in (0..theta.len()).step_by(stride) {
-                let expected = difference(&mut objective, &theta, i);
+                let expected = difference(&mut objective, &theta, i, 1.0 / 32.0);
+                all += 1;
+                // A kink inside the stencil spoils the difference, not the gradient; most show in another width.
+                if has_kinks && (expected - difference(&mut objective, &theta, i, 1.0 / 80.0)).abs() > 1e-4 {
+                    continue;
+                }
+                compared += 1;
                 let error = (f64::from(grad[i]) - expected).abs();
-                // A kink inside the stencil spoils the difference, not the gradient.
-                let allowed = if ["relu net", "max pool"].contains(&name) { 3e-2 } else { 2e-4 };
+                let allowed = if has_kinks { 3e-2 } else { 2e-4 };
                 assert!(
                     error < allowed,
                     "{name} {dims}->{classes} batch {batch}: grad[{i}] = {} but {expected}",
@@ -104,6 +110,7 @@ fn gradients_equal_differences_for_every_layer_and_shape() {
                 );
             }
         }
+        assert!(compared * 3 > all, "{name}: only {compared} of {all} have no kink near");
     }
 }
 

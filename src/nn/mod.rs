@@ -13,6 +13,8 @@ mod error;
 mod init;
 mod layer;
 mod loss;
+pub mod model_text;
+mod nearest;
 mod network;
 mod objective;
 mod part;

@@ -232,7 +232,7 @@ fn check_streams(spec: &Spec) -> Result<(), NetError> {
 }
 
 /// The number of elements, refused when it is zero or overflows.
-fn check_size(node: &str, shape: &[usize]) -> Result<usize, NetError> {
+pub(super) fn check_size(node: &str, shape: &[usize]) -> Result<usize, NetError> {
     let product = shape.iter().try_fold(1usize, |product, d| product.checked_mul(*d));
     match product {
         Some(n) if n > 0 && n <= isize::MAX as usize / 16 => Ok(n),

@@ -7,4 +7,5 @@ mod architecture;
 mod comm_threads;
 mod faults_comm;
 mod golden;
+mod golden_img;
 mod strategies;
