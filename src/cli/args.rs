@@ -5,10 +5,13 @@
 //! in `usage.rs`.
 
 use super::usage::one_line;
+use crate::comm::launcher::Launcher;
 use crate::config::keys::{self, KEYS, Key};
 use crate::config::{EvalPart, Kind, Mode, PredictFormat, Progress, Sources};
+use crate::report::terminal;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -175,6 +178,14 @@ impl TrainArgs {
         self.progress.unwrap_or(Progress::Auto)
     }
 
+    /// How progress is shown under this launcher; not at all where nothing is to be printed.
+    pub fn shown(&self, launcher: &Launcher) -> terminal::Progress {
+        match self.quiet || self.json {
+            true => terminal::Progress::None,
+            false => terminal::choose(self.progress().word(), launcher.name.is_some(), std::io::stderr().is_terminal()),
+        }
+    }
+
     /// The configuration sources that this command line names; without those of the process.
     pub fn sources(&self) -> Sources {
         Sources {
@@ -229,17 +240,19 @@ impl KeyFlags {
             Kind::Number { .. } => "X",
             Kind::Choice(_) => "WORD",
             Kind::Switch => "true|false",
-            Kind::Text if key.name == "dataDir" => "DIR",
+            Kind::Text if key.name.ends_with("Dir") => "DIR",
             Kind::Text => "NAME",
             Kind::Shares => "A/B/C",
             Kind::Batch => "N|full",
-            Kind::Dataset => "iris|FILE.csv",
+            Kind::Dataset => "NAME|FILE|DIR",
+            Kind::Model => "NAME|FILE.toml",
+            Kind::Size => "N|HxW",
         };
         let mut help = key.doc.to_owned();
         if let Kind::Choice(words) = key.kind {
             help.push_str(&format!(" [one of: {}]", words.join("|")));
         }
-        if let Some(text) = key.default_for(keys::Preset::Iris) {
+        if let Some(text) = key.default_for(keys::Preset::IRIS) {
             help.push_str(&format!(" [default: {text}]"));
         }
         let arg = Arg::new(key.name)
