@@ -87,7 +87,7 @@ pub(super) struct Cli {
 enum Sub {
     /// Loss, accuracy, confusion matrix and per-class figures of a trained model
     Eval(EvalArgs),
-    /// Label and probability for each row of CSV files
+    /// Label and probability for each picture, or row of CSV files
     Predict(PredictArgs),
     /// MPI, ranks, binding and threads under this launcher: what is wrong, and the cure
     Doctor(DoctorArgs),
@@ -305,7 +305,7 @@ pub struct EvalArgs {
     /// and train that is not empty, and all rows of another --dataset
     #[arg(long, value_name = "PART", value_parser = part)]
     pub part: Option<EvalPart>,
-    /// Other data than the model was trained on: iris or a labelled FILE.csv
+    /// Other data than the model was trained on: a data set by name, a file, or a folder
     #[arg(long, value_name = "DATASET")]
     pub dataset: Option<String>,
     /// Name of the column that holds the right answers, where it is not the one used in training
@@ -325,7 +325,7 @@ pub struct PredictArgs {
     /// Run directory, checkpoint or model file
     #[arg(value_name = "RUN|CKPT")]
     pub run: PathBuf,
-    /// CSV files with the columns that the model was trained on
+    /// Pictures, or CSV files with the columns that the model was trained on
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// text, csv or jsonl

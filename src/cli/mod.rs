@@ -3,6 +3,7 @@
 //! One file a command. Under a launcher every command but training and `doctor` acts on rank 0 only.
 
 pub mod args;
+mod chosen;
 mod crossval;
 mod decoding;
 mod doctor;
@@ -13,6 +14,7 @@ mod load;
 pub mod model;
 mod observer;
 mod output;
+mod photos;
 pub mod predict;
 mod prepare;
 mod printed;

@@ -73,6 +73,17 @@ pub fn network(config: &Config, origins: &Origins, data: &AnyData, text: Option<
         }
     };
     let network = Network::build(spec)?;
+    let read = &network.shapes()[0];
+    if let (Some(read), Some(shape)) = (read.picture(), data.shape())
+        && read != shape
+    {
+        let ([a, b, c], [d, e, f]) = (read, shape);
+        let text = format!(
+            "{}: the network reads pictures of {a}x{b}x{c}, and {} has {d}x{e}x{f}; leave its input out",
+            config.model, config.dataset
+        );
+        return Err(Failure::new(DATA, text));
+    }
     if network.theta_len() > MOST_PARAMETERS {
         let text = format!(
             "{} has {} parameters on pictures of this size, above {MOST_PARAMETERS}; make them smaller with --image-size",
