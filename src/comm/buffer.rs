@@ -1,6 +1,6 @@
 //! What travels: a typed payload behind a fixed 32-byte header that the communicator writes and checks.
 
-use super::CommError;
+use super::{CommError, Values};
 use bytemuck::{cast_slice, cast_slice_mut};
 
 /// A channel. What varies from message to message is in its [`Note`], not here.
@@ -13,6 +13,8 @@ pub enum Tag {
     Push = 2,
     /// The averaged gradient on its way back.
     Pull = 3,
+    /// Reductions under way.
+    Reduction = 4,
 }
 
 /// The element type of a payload.
@@ -150,6 +152,16 @@ impl Buffer {
     pub fn f32s_mut(&mut self) -> &mut [f32] {
         assert_eq!(self.kind, Kind::F32);
         cast_slice_mut(self.payload_mut())
+    }
+
+    /// The payload as a collective takes it.
+    pub fn values(&mut self) -> Values<'_> {
+        match self.kind {
+            Kind::F32 => Values::F32(cast_slice_mut(self.payload_mut())),
+            Kind::F64 => Values::F64(cast_slice_mut(self.payload_mut())),
+            Kind::I64 => Values::I64(cast_slice_mut(self.payload_mut())),
+            Kind::U8 => Values::U8(self.payload_mut()),
+        }
     }
 
     /// Bytes on the wire: header and payload.

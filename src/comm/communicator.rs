@@ -10,7 +10,41 @@ pub struct Pending {
     pub(super) ticket: u64,
     pub(super) peer: usize,
     pub(super) tag: Tag,
-    pub(super) sending: bool,
+    pub(super) what: Doing,
+}
+
+/// What is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Send,
+    Receive,
+    Reduce,
+}
+
+impl Pending {
+    /// The reduction with this ticket; it has no peer, all ranks take part.
+    pub(super) fn reduction(ticket: u64) -> Self {
+        Self { ticket, peer: 0, tag: Tag::Reduction, what: Doing::Reduce }
+    }
+}
+
+/// A vector that all ranks sum again and again, in memory that each of them reaches.
+pub trait SharedVector {
+    /// This rank's values.
+    fn values(&self) -> &[f32];
+
+    /// This rank's values, to write.
+    fn values_mut(&mut self) -> &mut [f32];
+
+    /// Adds the vectors of all ranks, in rank order, and leaves the same bits in all of them. Calls `met` when all
+    /// ranks have come: what passed until then was waiting.
+    ///
+    /// # Collective
+    /// Every rank must call it for the same vector.
+    ///
+    /// # Errors
+    /// When the transport fails.
+    fn all_reduce(&mut self, met: &mut dyn FnMut()) -> Result<(), CommError>;
 }
 
 /// One rank's end of a group of ranks.
@@ -163,6 +197,36 @@ pub trait Communicator {
             self.send(0, Tag::Collective, &mut buffer)?;
         }
         self.broadcast(0, values)
+    }
+
+    /// Begins to combine the buffers of all ranks; the combined one comes back from [`Communicator::wait`].
+    ///
+    /// Reductions under way are matched in the order in which they began, may be waited for in any order, and move on
+    /// only inside [`Communicator::test`] and [`Communicator::wait`] where the transport has no thread of its own.
+    /// Every rank gets the same bits, and the same ranks give the same bits again; over MPI they may be other bits
+    /// than those of [`Communicator::all_reduce`], which may add in another order.
+    ///
+    /// # Collective
+    /// Every rank must call it with the same kind, length and operation, all of them in the same order.
+    ///
+    /// # Errors
+    /// As [`Communicator::send`].
+    ///
+    /// # Panics
+    /// If the buffer holds bytes, which are not reduced.
+    fn start_all_reduce(&self, buffer: Buffer, op: Reduce) -> Result<Pending, CommError>;
+
+    /// A vector of zeros in memory that all ranks reach, where they run on one node; else nothing, on every rank.
+    ///
+    /// Its sum moves each value once, where messages copy it several times.
+    ///
+    /// # Collective
+    /// Every rank must call it with the same length.
+    ///
+    /// # Errors
+    /// When the transport fails.
+    fn shared_vector(&self, _len: usize) -> Result<Option<Box<dyn SharedVector + '_>>, CommError> {
+        Ok(None)
     }
 
     /// Collects `mine` of every rank, in rank order, on every rank.

@@ -1,6 +1,7 @@
 //! Counts what communication costs, around any communicator.
 
-use super::{Buffer, CommError, Communicator, Pending, Reduce, Tag, Values};
+use super::communicator::Doing;
+use super::{Buffer, CommError, Communicator, Pending, Reduce, SharedVector, Tag, Values};
 use crate::device::Clock;
 use crate::units::{Bytes, Seconds};
 use std::cell::{Cell, RefMut};
@@ -120,13 +121,15 @@ impl Communicator for Metered<'_> {
 
     fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
         let start = self.clock.now();
-        let sending = pending.sending;
+        let what = pending.what;
         let buffer = self.inner.wait(pending)?;
         self.count(|traffic| {
             traffic.waited += self.clock.now() - start;
-            if !sending {
-                traffic.received += Bytes(buffer.wire_len() as u64);
-            }
+            traffic.received += match what {
+                Doing::Send => Bytes(0),
+                Doing::Receive => Bytes(buffer.wire_len() as u64),
+                Doing::Reduce => Bytes(buffer.payload().len() as u64),
+            };
         });
         Ok(buffer)
     }
@@ -153,7 +156,50 @@ impl Communicator for Metered<'_> {
         self.talk(bytes, bytes, || self.inner.all_reduce(values, op))
     }
 
+    /// What it takes while this rank computes is hidden, and counted nowhere: only the time inside the calls is.
+    fn start_all_reduce(&self, buffer: Buffer, op: Reduce) -> Result<Pending, CommError> {
+        self.talk(buffer.payload().len(), 0, || self.inner.start_all_reduce(buffer, op))
+    }
+
+    fn shared_vector(&self, len: usize) -> Result<Option<Box<dyn SharedVector + '_>>, CommError> {
+        let inner = self.talk(0, 0, || self.inner.shared_vector(len))?;
+        Ok(inner.map(|inner| Box::new(MeteredVector { inner, meter: self }) as Box<dyn SharedVector>))
+    }
+
     fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {
         self.talk(mine.len(), all.len(), || self.inner.all_gather(mine, all))
+    }
+}
+
+/// A shared vector whose sums are counted. Here waiting can be told apart: it ends when all ranks have met.
+struct MeteredVector<'a> {
+    inner: Box<dyn SharedVector + 'a>,
+    meter: &'a Metered<'a>,
+}
+
+impl SharedVector for MeteredVector<'_> {
+    fn values(&self) -> &[f32] {
+        self.inner.values()
+    }
+
+    fn values_mut(&mut self) -> &mut [f32] {
+        self.inner.values_mut()
+    }
+
+    fn all_reduce(&mut self, met: &mut dyn FnMut()) -> Result<(), CommError> {
+        let bytes = Bytes(size_of_val(self.inner.values()) as u64);
+        let (clock, start) = (self.meter.clock, self.meter.clock.now());
+        let mut all_there = start;
+        self.inner.all_reduce(&mut || {
+            all_there = clock.now();
+            met();
+        })?;
+        self.meter.count(|traffic| {
+            traffic.sent += bytes;
+            traffic.received += bytes;
+            traffic.waited += all_there - start;
+            traffic.talked += clock.now() - all_there;
+        });
+        Ok(())
     }
 }

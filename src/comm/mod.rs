@@ -12,6 +12,7 @@ pub mod fixed_point;
 mod handshake;
 pub mod launcher;
 mod metered;
+mod reductions;
 mod solo;
 mod thread;
 mod values;
@@ -21,7 +22,7 @@ pub mod mpi;
 
 pub use agree::{Verdict, agree, gather_texts};
 pub use buffer::{Buffer, Kind, Note, Tag};
-pub use communicator::{Communicator, Pending};
+pub use communicator::{Communicator, Pending, SharedVector};
 pub use error::CommError;
 pub use handshake::{Identity, PROTOCOL, compare};
 pub use metered::{Metered, Traffic};

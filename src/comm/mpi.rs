@@ -9,8 +9,9 @@
 //! the communicator is neither `Send` nor `Sync`.
 #![allow(unsafe_code)]
 
+use super::communicator::Doing;
 use super::launcher::Launcher;
-use super::{Buffer, CommError, Communicator, Kind, Pending, Reduce, Tag, Values};
+use super::{Buffer, CommError, Communicator, Kind, Pending, Reduce, SharedVector, Tag, Values};
 use mpi::Threading;
 use mpi::ffi;
 use std::cell::{Cell, RefCell, RefMut};
@@ -31,6 +32,7 @@ pub struct MpiComm {
     under_way: RefCell<HashMap<u64, Transfer>>,
     scratch: RefCell<Buffer>,
     outgoing: RefCell<Vec<u64>>,
+    windows: RefCell<node::Windows>,
     /// Never dropped: dropping finalizes, and an unwinding rank would wait there for the others.
     universe: ManuallyDrop<mpi::environment::Universe>,
     /// Not `Send`: Open MPI's handles are pointers, but MPICH's are integers, which the compiler would let travel.
@@ -41,6 +43,8 @@ pub struct MpiComm {
 struct Transfer {
     request: ffi::MPI_Request,
     buffer: Buffer,
+    /// What a reduction reads where it cannot read and write in one place.
+    _mine: Vec<u64>,
     bytes: Option<usize>,
 }
 
@@ -54,6 +58,8 @@ macro_rules! checked {
         check(stringify!($call), code)
     }};
 }
+
+mod node;
 
 fn check(call: &'static str, code: c_int) -> Result<(), CommError> {
     if code == 0 {
@@ -72,7 +78,7 @@ fn longer(error: CommError, pending: &Pending, expected: &Buffer) -> CommError {
     let CommError::Mpi { code, .. } = &error else { return error };
     let mut class = 0;
     let known = checked!(MPI_Error_class(*code, &mut class)).is_ok();
-    if !known || pending.sending || i64::from(class) != i64::from(ffi::MPI_ERR_TRUNCATE) {
+    if !known || pending.what != Doing::Receive || i64::from(class) != i64::from(ffi::MPI_ERR_TRUNCATE) {
         return error;
     }
     CommError::Longer { from: pending.peer, tag: pending.tag, kind: expected.kind(), len: expected.len() }
@@ -170,6 +176,7 @@ impl MpiComm {
             under_way: RefCell::default(),
             scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
             outgoing: RefCell::default(),
+            windows: RefCell::default(),
             universe,
             stays: PhantomData,
         })
@@ -180,6 +187,7 @@ impl MpiComm {
     /// # Collective
     /// Every rank must call it.
     pub fn finish(mut self) {
+        self.windows.take().free();
         let _ = checked!(MPI_Comm_free(&mut self.comm));
         // SAFETY: `self` is consumed, so nobody uses the universe after this.
         unsafe { ManuallyDrop::drop(&mut self.universe) };
@@ -192,19 +200,41 @@ impl MpiComm {
         Err(CommError::NoSuchRank { rank: self.rank, size: self.size, peer, tag })
     }
 
-    fn begin(&self, peer: usize, tag: Tag, sending: bool, transfer: Transfer) -> Pending {
+    /// Keeps a transfer until it is waited for, and says under which ticket.
+    fn begin(&self, transfer: Transfer) -> u64 {
         let ticket = self.tickets.get() + 1;
         self.tickets.set(ticket);
         self.under_way.borrow_mut().insert(ticket, transfer);
-        Pending { ticket, peer, tag, sending }
+        ticket
     }
+}
 
-    /// A copy of `bytes` that does not overlap what MPI writes.
-    fn copy_out(&self, bytes: &[u8]) -> RefMut<'_, Vec<u64>> {
-        let mut outgoing = self.outgoing.borrow_mut();
-        outgoing.resize(bytes.len().div_ceil(8), 0);
-        bytemuck::cast_slice_mut::<u64, u8>(&mut outgoing)[..bytes.len()].copy_from_slice(bytes);
-        outgoing
+/// `MPI_IN_PLACE`, which is a macro and so not among the bindings: copying a large vector first costs as much as half of
+/// its reduction. A library whose value is not known here gets the copy.
+fn in_place() -> Option<*const c_void> {
+    match BUILT_FOR.split(' ').next() {
+        Some("Open") => Some(std::ptr::without_provenance(1)),
+        Some("MPICH") => Some(std::ptr::without_provenance(usize::MAX)),
+        _ => None,
+    }
+}
+
+/// Where a reduction reads: in place, or from a copy of `bytes` that does not overlap what MPI writes.
+fn source(bytes: &[u8], copy: &mut Vec<u64>) -> *const c_void {
+    in_place().unwrap_or_else(|| {
+        copy.resize(bytes.len().div_ceil(8), 0);
+        bytemuck::cast_slice_mut::<u64, u8>(copy)[..bytes.len()].copy_from_slice(bytes);
+        copy.as_ptr().cast::<c_void>()
+    })
+}
+
+fn operation(op: Reduce) -> ffi::MPI_Op {
+    // SAFETY: constants of the C library.
+    unsafe {
+        match op {
+            Reduce::Sum => ffi::RSMPI_SUM,
+            Reduce::Max => ffi::RSMPI_MAX,
+        }
     }
 }
 
@@ -266,7 +296,8 @@ impl Communicator for MpiComm {
         checked!(MPI_Isend(wire, bytes, byte(), peer, tag as c_int, self.comm, request.as_mut_ptr()))?;
         // SAFETY: MPI_Isend succeeded and set the request; moving the buffer does not move its heap memory.
         let request = unsafe { request.assume_init() };
-        Ok(self.begin(to, tag, true, Transfer { request, buffer: message, bytes: None }))
+        let ticket = self.begin(Transfer { request, buffer: message, _mine: Vec::new(), bytes: None });
+        Ok(Pending { ticket, peer: to, tag, what: Doing::Send })
     }
 
     fn start_recv(&self, from: usize, tag: Tag, mut into: Buffer) -> Result<Pending, CommError> {
@@ -279,7 +310,8 @@ impl Communicator for MpiComm {
         checked!(MPI_Irecv(pointer, bytes, byte(), peer, tag as c_int, self.comm, request.as_mut_ptr()))?;
         // SAFETY: MPI_Irecv succeeded and set the request; moving the buffer does not move its heap memory.
         let request = unsafe { request.assume_init() };
-        Ok(self.begin(from, tag, false, Transfer { request, buffer: into, bytes: None }))
+        let ticket = self.begin(Transfer { request, buffer: into, _mine: Vec::new(), bytes: None });
+        Ok(Pending { ticket, peer: from, tag, what: Doing::Receive })
     }
 
     fn test(&self, pending: &Pending) -> Result<bool, CommError> {
@@ -292,7 +324,7 @@ impl Communicator for MpiComm {
         let tested = checked!(MPI_Test(&mut transfer.request, &mut done, &mut status));
         tested.map_err(|error| longer(error, pending, &transfer.buffer))?;
         if done != 0 {
-            transfer.bytes = Some(if pending.sending { 0 } else { message_len(&status)? });
+            transfer.bytes = Some(if pending.what == Doing::Receive { message_len(&status)? } else { 0 });
         }
         Ok(done != 0)
     }
@@ -310,10 +342,10 @@ impl Communicator for MpiComm {
                     std::mem::forget(transfer);
                     return Err(error);
                 }
-                if pending.sending { 0 } else { message_len(&status)? }
+                if pending.what == Doing::Receive { message_len(&status)? } else { 0 }
             }
         };
-        if !pending.sending {
+        if pending.what == Doing::Receive {
             transfer.buffer.accept(pending.peer, pending.tag, bytes)?;
         }
         Ok(transfer.buffer)
@@ -339,16 +371,27 @@ impl Communicator for MpiComm {
     fn all_reduce(&self, mut values: Values, op: Reduce) -> Result<(), CommError> {
         let (kind, len) = (values.kind(), count(values.len(), values.kind().size())?);
         assert!(kind != Kind::U8, "bytes are not reduced");
-        // SAFETY: constants of the C library.
-        let op = unsafe {
-            match op {
-                Reduce::Sum => ffi::RSMPI_SUM,
-                Reduce::Max => ffi::RSMPI_MAX,
-            }
-        };
-        let mine = self.copy_out(values.bytes());
+        let from = source(values.bytes(), &mut self.outgoing.borrow_mut());
         let to = values.bytes_mut().as_mut_ptr().cast::<c_void>();
-        checked!(MPI_Allreduce(mine.as_ptr().cast::<c_void>(), to, len, datatype(kind), op, self.comm))
+        checked!(MPI_Allreduce(from, to, len, datatype(kind), operation(op), self.comm))
+    }
+
+    fn start_all_reduce(&self, mut buffer: Buffer, op: Reduce) -> Result<Pending, CommError> {
+        let kind = buffer.kind();
+        assert!(kind != Kind::U8, "bytes are not reduced");
+        let len = count(buffer.len(), kind.size())?;
+        let mut mine = Vec::new();
+        let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
+        let from = source(buffer.payload(), &mut mine);
+        let to = buffer.payload_mut().as_mut_ptr().cast::<c_void>();
+        checked!(MPI_Iallreduce(from, to, len, datatype(kind), operation(op), self.comm, request.as_mut_ptr()))?;
+        // SAFETY: MPI_Iallreduce succeeded and set the request; moving the vectors does not move their heap memory.
+        let request = unsafe { request.assume_init() };
+        Ok(Pending::reduction(self.begin(Transfer { request, buffer, _mine: mine, bytes: None })))
+    }
+
+    fn shared_vector(&self, len: usize) -> Result<Option<Box<dyn SharedVector + '_>>, CommError> {
+        node::vector(self, len)
     }
 
     fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {

@@ -3,7 +3,9 @@
 //! Stricter than MPI in three ways: a send can be forced to wait for its receive (rendezvous), every
 //! wait can have a deadline, and a rank that ends wakes whoever waits for it.
 
-use super::{Buffer, CommError, Communicator, Kind, Pending, Tag};
+use super::communicator::Doing;
+use super::reductions::{Carrier, Reductions};
+use super::{Buffer, CommError, Communicator, Kind, Pending, Reduce, Tag};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,6 +67,7 @@ pub struct ThreadComm {
     world: Arc<World>,
     tickets: Cell<u64>,
     under_way: RefCell<HashMap<u64, UnderWay>>,
+    reductions: RefCell<Reductions>,
     scratch: RefCell<Buffer>,
 }
 
@@ -82,6 +85,7 @@ impl ThreadComm {
                 world: Arc::clone(&world),
                 tickets: Cell::new(0),
                 under_way: RefCell::default(),
+                reductions: RefCell::default(),
                 scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
             })
             .collect()
@@ -218,6 +222,29 @@ impl Drop for ThreadComm {
     }
 }
 
+impl Carrier for ThreadComm {
+    fn place(&self) -> (usize, usize) {
+        (self.rank, self.size())
+    }
+
+    fn give(&self, to: usize, message: &mut Buffer) -> Result<(), CommError> {
+        self.post(to, Tag::Reduction, message).map(drop)
+    }
+
+    fn is_there(&self, from: usize) -> Result<bool, CommError> {
+        let queue = self.world.boxes[self.rank].lock();
+        let there = self.find(&queue, Some(from), Tag::Reduction, u64::MAX).is_some();
+        match self.lost(Some(from)) {
+            Some(rank) if !there => Err(CommError::PeerLost { rank, tag: Tag::Reduction }),
+            _ => Ok(there),
+        }
+    }
+
+    fn take(&self, from: usize, into: &mut Buffer) -> Result<(), CommError> {
+        self.receive(from, Tag::Reduction, u64::MAX, into)
+    }
+}
+
 impl Communicator for ThreadComm {
     fn rank(&self) -> usize {
         self.rank
@@ -249,7 +276,7 @@ impl Communicator for ThreadComm {
     fn start_send(&self, to: usize, tag: Tag, mut message: Buffer) -> Result<Pending, CommError> {
         let ticket = self.post(to, tag, &mut message)?;
         self.under_way.borrow_mut().insert(ticket, UnderWay { buffer: message, receive: None });
-        Ok(Pending { ticket, peer: to, tag, sending: true })
+        Ok(Pending { ticket, peer: to, tag, what: Doing::Send })
     }
 
     fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError> {
@@ -257,16 +284,26 @@ impl Communicator for ThreadComm {
         assert!(!into.is_open(), "a receive under way needs its length");
         let ticket = self.ticket();
         self.under_way.borrow_mut().insert(ticket, UnderWay { buffer: into, receive: Some((from, tag)) });
-        Ok(Pending { ticket, peer: from, tag, sending: false })
+        Ok(Pending { ticket, peer: from, tag, what: Doing::Receive })
+    }
+
+    fn start_all_reduce(&self, buffer: Buffer, op: Reduce) -> Result<Pending, CommError> {
+        let ticket = self.ticket();
+        self.reductions.borrow_mut().start(self, ticket, buffer, op)?;
+        Ok(Pending::reduction(ticket))
     }
 
     fn test(&self, pending: &Pending) -> Result<bool, CommError> {
-        if pending.sending && !self.world.options.rendezvous {
+        if pending.what == Doing::Reduce {
+            return self.reductions.borrow_mut().test(self, pending.ticket);
+        }
+        let sending = pending.what == Doing::Send;
+        if sending && !self.world.options.rendezvous {
             return Ok(true);
         }
-        let own = if pending.sending { pending.peer } else { self.rank };
+        let own = if sending { pending.peer } else { self.rank };
         let queue = self.world.boxes[own].lock();
-        let done = match pending.sending {
+        let done = match sending {
             true => !queue.messages.iter().any(|m| m.from == self.rank && m.ticket == pending.ticket),
             false => self.find(&queue, Some(pending.peer), pending.tag, pending.ticket).is_some(),
         };
@@ -278,9 +315,12 @@ impl Communicator for ThreadComm {
     }
 
     fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
+        if pending.what == Doing::Reduce {
+            return self.reductions.borrow_mut().wait(self, pending.ticket);
+        }
         let under_way = self.under_way.borrow_mut().remove(&pending.ticket);
         let mut buffer = under_way.expect("a pending operation belongs to the communicator that began it").buffer;
-        if pending.sending {
+        if pending.what == Doing::Send {
             self.taken(pending.peer, pending.tag, pending.ticket)?;
         } else {
             self.receive(pending.peer, pending.tag, pending.ticket, &mut buffer)?;
@@ -337,6 +377,10 @@ mod tests {
             assert_eq!(comm.recv_any(Tag::Push, &mut message()).unwrap_err(), lost);
             assert_eq!(comm.send(1, Tag::Push, &mut message()).unwrap_err(), lost);
             assert!(comm.barrier().is_err());
+            let lost = CommError::PeerLost { rank: 1, tag: Tag::Reduction };
+            let pending = comm.start_all_reduce(message(), Reduce::Sum).unwrap();
+            assert_eq!(comm.test(&pending).unwrap_err(), lost);
+            assert_eq!(comm.wait(pending).unwrap_err(), lost);
         }
     }
 

@@ -1,9 +1,14 @@
-//! What a data set holds, as `goai-rs data inspect` shows it: plain numbers, from labels and headers alone.
+//! What a data set holds, as `goai-rs data inspect` shows it: plain numbers, for text and JSON.
 
+use super::pictures::decode::{self, Wanted};
+use super::pictures::folder::Folder;
 use super::{AnyData, DataError, source};
+use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// How many sizes are told apart; the rarer ones are added up.
@@ -68,7 +73,7 @@ pub struct Inspection {
     pub memory_bytes: u64,
 }
 
-/// A file of a picture, as a look at its header shows it.
+/// A file of a picture, as a look at it shows it.
 #[derive(Debug, Clone)]
 pub struct SeenFile {
     /// The file.
@@ -87,6 +92,42 @@ pub struct SeenFile {
 /// As [`source::load_any`]: these sets are refused as a whole when a part of them is bad.
 pub fn inspect(name: &str, data_dir: &Path, label: Option<&str>) -> Result<Inspection, DataError> {
     source::load_any(name, data_dir, label).map(|data| Inspection::of_data(&data))
+}
+
+/// Inspects folders of pictures: decodes every file once, so that one cut short is found, and keeps none.
+///
+/// # Errors
+/// A file that cannot be read at all, or has changed since the folder was listed.
+pub fn inspect_folder(folder: &Folder, wanted: &Wanted) -> Result<Inspection, DataError> {
+    let train = folder.files.len() - folder.own_test;
+    let look = |(i, file): (usize, &super::pictures::folder::PictureFile)| {
+        let path = folder.root.join(&file.path);
+        let size = match decode::read(&path, Some(file.size), wanted)? {
+            Ok(_) => stored_size(&path),
+            Err(fault) => Err(fault.to_string()),
+        };
+        Ok(SeenFile { path: file.path.clone(), class: file.label as usize, test: i >= train, size })
+    };
+    let seen = folder.files.par_iter().enumerate().map(look).collect::<Result<Vec<_>, DataError>>()?;
+    let shape = [3, wanted.height, wanted.width];
+    let mut inspection = Inspection::of_files(&folder.name, &folder.classes, shape, seen);
+    let odd = |(path, why): &(PathBuf, decode::PictureFault)| OddFile {
+        file: path.display().to_string(),
+        why: why.to_string(),
+    };
+    inspection.odd.extend(folder.unfit.iter().map(odd));
+    Ok(inspection)
+}
+
+/// Width and height in the header of a file that was decoded a moment ago.
+fn stored_size(path: &Path) -> Result<[usize; 2], String> {
+    // Before the header of a JPEG may lie a preview and a color profile.
+    const HEADER: u64 = 4 << 20;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEADER).read_to_end(&mut bytes));
+    read.map_err(|error| error.to_string())?;
+    let header = decode::header(&bytes).map_err(|fault| fault.to_string())?;
+    Ok([header.width, header.height])
 }
 
 impl Inspection {
@@ -260,7 +301,24 @@ mod tests {
         }
         let iris = inspect("iris", dir.path(), None).unwrap();
         assert_eq!((iris.shape, iris.test, iris.memory_bytes), (None, 0, 150 * 20));
-        assert!(iris.to_string().starts_with("iris: 150 rows of 4 numbers, 3 classes\nclass       samples\nSetosa"));
+        assert!(iris.to_string().starts_with("iris: 150 rows of 4 numbers, 3 classes\nclass        samples\nSetosa"));
+    }
+
+    #[test]
+    fn folders_are_looked_through_file_by_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("set");
+        synth(Kind::Img, &out, 1, Some(PerClass { train: 2, test: 1 })).unwrap();
+        let sea = out.join("seg_train/seg_train/sea");
+        let whole = std::fs::read(sea.join("0000.jpg")).unwrap();
+        std::fs::write(sea.join("cut.jpg"), &whole[..whole.len() / 2]).unwrap();
+        std::fs::create_dir(sea.join("folder.jpg")).unwrap();
+        let folder = super::super::pictures::folder::find("img", &out).unwrap();
+        let seen = inspect_folder(&folder, &Wanted::size(64, 64)).unwrap();
+        assert_eq!((seen.train, seen.test, seen.shape), (12, 6, Some([3, 64, 64])));
+        assert_eq!(seen.sizes, [SizeCount { width: 150, height: 150, pictures: 18 }]);
+        let odd: Vec<&str> = seen.odd.iter().map(|odd| odd.file.as_str()).collect();
+        assert_eq!(odd, ["seg_train/seg_train/sea/cut.jpg", "seg_train/seg_train/sea/folder.jpg"]);
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod error;
 mod init;
 mod layer;
 mod loss;
-pub mod model_text;
 mod nearest;
 mod network;
 mod objective;
@@ -31,6 +30,7 @@ mod picture_tests;
 
 pub mod kernels;
 pub mod layers;
+pub mod model_text;
 pub mod zoo;
 
 pub use context::{Context, Phase};

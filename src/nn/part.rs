@@ -14,6 +14,8 @@ pub struct Part {
     pub outputs: Vec<ValueId>,
     /// The spans of the whole's θ that the part holds, one a node, in order.
     pub theta: Vec<Span>,
+    /// The spans of the whole's σ that the part holds, one a node, in order.
+    pub sigma: Vec<Span>,
 }
 
 impl Network {
@@ -53,6 +55,7 @@ impl Network {
             inputs,
             outputs,
             theta: nodes.iter().map(|n| self.nodes()[*n].theta).collect(),
+            sigma: nodes.iter().map(|n| self.nodes()[*n].sigma).collect(),
         })
     }
 
@@ -92,20 +95,47 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Context, Flavor, Init, Program, zoo};
-    use ndarray::{Array2, Axis};
+    use crate::nn::{Context, Flavor, Init, Phase, Program, model_text, zoo};
+    use ndarray::Array2;
 
     /// Two halves, the first's output handed to the second, give the whole's loss and gradient.
     #[test]
     fn two_halves_equal_the_whole_at_every_cut() {
-        let network = Network::build(zoo::mlp(5, &[7, 9, 4], 3, &zoo::MlpOptions::default())).unwrap();
-        assert_eq!(network.cuts(), [2, 4, 6]);
-        let theta = Init::Glorot.draw(&network, 3);
-        let x = Array2::from_shape_fn((6, 5), |(i, j)| (i as f32 - j as f32) / 3.0);
+        let picture = Shape::image(2, 8, 8);
+        for (spec, cuts) in [
+            (zoo::mlp(5, &[7, 9, 4], 3, &zoo::MlpOptions::default()), &[2, 4, 6][..]),
+            (zoo::img_cnn(&picture, 3).unwrap(), &[2, 3, 5, 6, 8, 10, 12]),
+            (zoo::vgg5(&picture, 3).unwrap(), &[3, 4, 7, 8, 12, 13]),
+            (with_shortcut(), &[4, 5, 8]),
+        ] {
+            let network = Network::build(spec).unwrap();
+            assert_eq!(network.cuts(), cuts, "{}", network.spec().name);
+            check_halves(&network);
+        }
+    }
+
+    /// Dropout, batch-norm and a shortcut, across which no cut goes.
+    fn with_shortcut() -> Spec {
+        let text = "input = [3, 4, 2]\n[[layer]]\nkind = \"dropout\"\nrate = 0.2\n\
+            [[layer]]\nkind = \"conv2d\"\noutputs = 3\nkernel = 3\npadding = 1\n[[layer]]\nkind = \"batch_norm\"\n\
+            [[layer]]\nkind = \"add\"\nfrom = [\"bn1\", \"dropout1\"]\n[[layer]]\nkind = \"avg_pool\"\nkernel = 2\n\
+            [[layer]]\nkind = \"dense\"\noutputs = 5\n[[layer]]\nkind = \"batch_norm\"\n[[layer]]\nkind = \"dropout\"\n\
+            rate = 0.5\n[[layer]]\nkind = \"dense\"\n";
+        let spec = model_text::parse(text, &Shape::image(3, 4, 2), 3).unwrap();
+        Spec { name: "with a shortcut".into(), ..spec }
+    }
+
+    fn check_halves(network: &Network) {
+        let name = &network.spec().name;
+        let theta = Init::Glorot.draw(network, 3);
+        let sigma = network.initial_sigma();
+        let x = Array2::from_shape_fn((6, network.shapes()[0].elements()), |(i, j)| {
+            ((i as f32 - j as f32) / 3.0).sin() + i as f32 / 5.0
+        });
         let labels = [0, 1, 2, 0, 1, 2];
         let samples: Vec<u32> = (0..6).collect();
-        let context = Context::eval(&samples, &[]);
-        let whole = Program::compile(&network, Flavor::Fused);
+        let context = Context { phase: Phase::Train, ..Context::eval(&samples, &sigma) };
+        let whole = Program::compile(network, Flavor::Fused);
         let mut ws = whole.workspace(6);
         ws.assign(0, x.view());
         let mut expected = vec![0.0; theta.len()];
@@ -117,23 +147,27 @@ mod tests {
             assert_eq!(front.outputs, back.inputs);
             let middle = front.network.theta_len();
             assert_eq!(back.theta[0].start, middle);
+            assert_eq!(back.sigma[0].start, front.network.sigma_len());
+            let (front_sigma, back_sigma) = sigma.split_at(front.network.sigma_len());
+            let front_context = Context { sigma: front_sigma, ..context };
+            let back_context = Context { sigma: back_sigma, ..context };
             let (front, back) = (
                 Program::compile(&front.network, Flavor::Fused),
                 Program::compile(&back.network, Flavor::Fused).with_input_gradients(),
             );
             let (mut fws, mut bws) = (front.workspace(6), back.workspace(6));
             fws.assign(0, x.view());
-            front.forward(&context, &theta[..middle], &mut fws);
-            let last = cut;
+            front.forward(&front_context, &theta[..middle], &mut fws);
+            let last = front.network().shapes().len() - 1;
             bws.assign(0, fws.value(last));
             let mut grad = vec![0.0; theta.len()];
             let (grad_front, grad_back) = grad.split_at_mut(middle);
-            let got = back.loss_and_grad(&context, &theta[middle..], &mut bws, &labels, grad_back);
+            let got = back.loss_and_grad(&back_context, &theta[middle..], &mut bws, &labels, grad_back);
             fws.output(last).1.assign(&bws.gradient(0));
-            front.backward(&context, &theta[..middle], &mut fws, grad_front, &mut |_, _| {});
-            assert_eq!(got, tally);
-            assert_eq!(grad, expected, "cut after {cut} nodes");
-            assert_eq!(x.len_of(Axis(0)), 6);
+            front.backward(&front_context, &theta[..middle], &mut fws, grad_front, &mut |_, _| {});
+            assert_eq!(got, tally, "{name}");
+            assert_eq!(grad, expected, "{name}: cut after {cut} nodes");
+            assert_eq!([fws.moments(), bws.moments()].concat(), ws.moments(), "{name}: cut after {cut} nodes");
         }
     }
 }

@@ -144,7 +144,7 @@ pub(super) fn end_lines(run: &RunJson, dir: &Path, unit: &str) -> Vec<String> {
     }
     let figures = run.final_figures.as_ref();
     if let Some(figures) = figures {
-        lines.extend(result_lines(figures, &run.dataset, unit));
+        lines.extend(result_lines(figures, run, unit));
     }
     let place = quoted(&dir.to_string_lossy());
     lines.push(format!("results in {place}"));
@@ -162,7 +162,7 @@ pub(super) fn end_lines(run: &RunJson, dir: &Path, unit: &str) -> Vec<String> {
 }
 
 /// The final figures, as far as they exist.
-fn result_lines(figures: &Final, dataset: &str, unit: &str) -> Vec<String> {
+fn result_lines(figures: &Final, run: &RunJson, unit: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut fit = Vec::new();
     fit.extend(figures.train_loss.map(|loss| format!("train loss {loss:.4}")));
@@ -170,12 +170,13 @@ fn result_lines(figures: &Final, dataset: &str, unit: &str) -> Vec<String> {
     lines.push(fit.join(", "));
     lines.extend(figures.test_acc.map(|share| {
         let few = if figures.test_size < 100 { " (few: --folds 10 --repeats 5 says more)" } else { "" };
-        format!("test accuracy {share:.3} on {dataset} test, {} {unit}{few}", figures.test_size)
+        format!("test accuracy {share:.3} on {} test, {} {unit}{few}", run.dataset, figures.test_size)
     }));
     let mut cost = Vec::new();
     cost.extend(figures.elapsed_s.map(|seconds| format!("{seconds:.2} s")));
     cost.extend(figures.samples_per_s.map(|speed| format!("{} samples/s", short(speed))));
-    cost.extend(figures.comm_share.map(|share| format!("{:.0} % of the time in communication", share * 100.0)));
+    let share = figures.comm_share.filter(|_| run.ranks > 1);
+    cost.extend(share.map(|share| format!("{:.0} % of the time in communication and waiting", share * 100.0)));
     cost.extend(figures.energy_j.map(|joules| with_unit(joules, "J")));
     lines.push(cost.join(", "));
     if !figures.weights_hash.is_empty() {
@@ -242,7 +243,7 @@ model  iris_mlp, 833 parameters, 3.3 kB a rank and step to exchange
 
     #[test]
     fn the_end_says_what_came_out_and_what_to_do_next() {
-        let mut run = RunJson { dataset: "iris".into(), state: State::Complete, ..RunJson::default() };
+        let mut run = RunJson { dataset: "iris".into(), state: State::Complete, ranks: 2, ..RunJson::default() };
         run.final_figures = Some(Final {
             train_loss: Some(0.04234),
             val_acc: Some(14.0 / 15.0),
@@ -258,12 +259,14 @@ model  iris_mlp, 833 parameters, 3.3 kB a rank and step to exchange
         let expected = "\
 train loss 0.0423, validation accuracy 0.933
 test accuracy 1.000 on iris test, 15 rows (few: --folds 10 --repeats 5 says more)
-0.25 s, 123.5 k samples/s, 34 % of the time in communication
+0.25 s, 123.5 k samples/s, 34 % of the time in communication and waiting
 weights 00000000000000ab
 results in 'runs/a b'
 next: ./goai-rs eval 'runs/a b'
 ";
         assert_eq!(lines.join("\n") + "\n", expected);
+        let alone = end_lines(&RunJson { ranks: 1, ..run }, Path::new("r"), "rows");
+        assert_eq!(alone[2], "0.25 s, 123.5 k samples/s", "one rank talks to nobody");
     }
 
     #[test]

@@ -72,17 +72,17 @@ struct Training<'a> {
     rate: f64,
 }
 
-pub(super) fn train(
+pub(super) fn train<'a>(
     task: &Task,
-    comm: &Metered,
+    comm: &'a Metered,
     clock: &dyn Clock,
-    exchange: &mut dyn Exchange,
+    exchange: &mut dyn Exchange<'a>,
     job: &mut dyn Job,
 ) -> Result<Fit, TrainError> {
     let program = Program::compile(task.network, Flavor::Fused);
     let plan = StepPlan::new(task.train.len(), task.hyper.global_batch);
     let global = task.hyper.global_batch.min(task.train.len());
-    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk, global);
+    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk, global, exchange)?;
     let mut learner = Learner::new(task, &program, clock, stepper.local_batch(global, exchange.parts()));
     let mut training = Training {
         task,

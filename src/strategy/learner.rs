@@ -5,7 +5,7 @@ use super::team::team;
 use crate::data::Visit;
 use crate::device::Clock;
 use crate::nn::kernels::{Isa, vector};
-use crate::nn::{Context, Phase, Program, Tally, Team, Workspace};
+use crate::nn::{Context, Phase, Program, Span, Tally, Team, Workspace};
 use crate::units::Flops;
 
 /// The most rows that go through the network at once; larger batches are summed in pieces.
@@ -54,23 +54,43 @@ impl<'a> Learner<'a> {
 
     /// Writes the gradient of the summed loss over `samples`, and behind it their moments, each weighed with the number of
     /// samples that it was taken over. Returns the sums.
-    pub fn sum_gradient(&mut self, weights: Weights, epoch: u64, samples: &[u32], sums: &mut [f32]) -> Tally {
+    ///
+    /// `ready` is told of each span of the gradient as soon as it is final, from the end of θ to its beginning; of none
+    /// where the sum is made of several pieces.
+    pub fn sum_gradient(
+        &mut self,
+        weights: Weights,
+        epoch: u64,
+        samples: &[u32],
+        sums: &mut [f32],
+        ready: &mut dyn FnMut(&mut [f32], Span),
+    ) -> Tally {
         let mut pieces = samples.chunks(self.workspace.capacity());
         let Some(first) = pieces.next() else {
             sums.fill(0.0);
             return Tally::default();
         };
-        let mut total = self.run(weights, epoch, first, sums);
+        if pieces.len() == 0 {
+            return self.run(weights, epoch, first, sums, ready);
+        }
+        let mut total = self.run(weights, epoch, first, sums, &mut |_, _| {});
         for samples in pieces {
             let mut piece = std::mem::take(&mut self.piece);
-            total += self.run(weights, epoch, samples, &mut piece);
+            total += self.run(weights, epoch, samples, &mut piece, &mut |_, _| {});
             vector::axpy(Isa::detect(), 1.0, &piece, sums);
             self.piece = piece;
         }
         total
     }
 
-    fn run(&mut self, weights: Weights, epoch: u64, samples: &[u32], sums: &mut [f32]) -> Tally {
+    fn run(
+        &mut self,
+        weights: Weights,
+        epoch: u64,
+        samples: &[u32],
+        sums: &mut [f32],
+        ready: &mut dyn FnMut(&mut [f32], Span),
+    ) -> Tally {
         let train = self.task.train;
         self.labels.clear();
         self.labels.extend(samples.iter().map(|sample| train.label(*sample as usize)));
@@ -82,7 +102,9 @@ impl<'a> Learner<'a> {
         let work = Flops(self.sample_cost * samples.len() as u64);
         let (program, workspace, labels) = (self.program, &mut self.workspace, &self.labels);
         let (grad, moments) = sums.split_at_mut(program.theta_len());
-        let tally = self.clock.work(work, || program.loss_and_grad(&context, weights.theta, workspace, labels, grad));
+        let tally = self
+            .clock
+            .work(work, || program.loss_and_grad_telling(&context, weights.theta, workspace, labels, grad, ready));
         let taken = workspace.moments().iter().map(|moment| moment * samples.len() as f32);
         moments.iter_mut().zip(taken).for_each(|(sum, moment)| *sum = moment);
         tally

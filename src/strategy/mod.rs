@@ -5,6 +5,7 @@
 //! ranks to save or stop.
 
 mod all_reduce;
+mod buckets;
 mod error;
 mod evaluate;
 mod fit;
@@ -14,6 +15,7 @@ mod memory;
 mod send_recv;
 mod single;
 mod stepper;
+mod summing;
 mod task;
 mod team;
 
@@ -27,6 +29,8 @@ pub(crate) use team::team;
 
 use crate::comm::{Communicator, Metered, Reduce, Values};
 use crate::device::Clock;
+use crate::nn::Network;
+use summing::Summing;
 
 /// A way to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +73,18 @@ impl Strategy {
 }
 
 /// How the parts of a sum get together: what the data-parallel strategies differ in.
-trait Exchange {
+trait Exchange<'a> {
     /// Which part of each step's global batch this rank computes; a server computes none.
     fn part(&self) -> Option<usize>;
 
     /// Into how many parts the global batch is cut.
     fn parts(&self) -> usize;
+
+    /// The packed vector of a step's plain sum, with `rest` elements behind the gradient; unless a strategy has a better
+    /// way, one that [`Exchange::combine`] takes whole.
+    fn summing(&self, network: &Network, rest: usize) -> Result<Summing<'a>, TrainError> {
+        Ok(Summing::OneVector(vec![0.0; network.theta_len() + rest]))
+    }
 
     /// Combines the values of all ranks and leaves the same bits on all of them.
     fn combine(&mut self, values: Values, op: Reduce) -> Result<(), TrainError>;

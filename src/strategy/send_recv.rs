@@ -67,7 +67,7 @@ fn in_step(buffer: &Buffer, from: usize, expected: u32) -> Result<(), TrainError
     }
 }
 
-impl Exchange for ParameterServer<'_> {
+impl Exchange<'_> for ParameterServer<'_> {
     fn part(&self) -> Option<usize> {
         self.comm.rank().checked_sub(1)
     }

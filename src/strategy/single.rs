@@ -6,7 +6,7 @@ use crate::comm::{Reduce, Values};
 /// No exchange at all.
 pub(super) struct Alone;
 
-impl Exchange for Alone {
+impl Exchange<'_> for Alone {
     fn part(&self) -> Option<usize> {
         Some(0)
     }

@@ -1,6 +1,7 @@
 //! One step's sum: the plain one, and the order-free one that gives the same bits at any rank count.
 
 use super::learner::{Learner, Weights};
+use super::summing::Summing;
 use super::{Exchange, TrainError, Turn};
 use crate::comm::fixed_point::{Fit, OrderFreeSum};
 use crate::comm::{Reduce, Values};
@@ -21,9 +22,9 @@ pub(super) struct StepSum {
 }
 
 /// Makes the sum over a global batch, the same bits on every rank.
-pub(super) struct Stepper {
-    /// `[∇ | moments | tail]`: one packed vector, one exchange.
-    packed: Vec<f32>,
+pub(super) struct Stepper<'a> {
+    /// `[∇ | moments | tail]`: one packed vector.
+    summing: Summing<'a>,
     theta_len: usize,
     order_free: Option<OrderFree>,
 }
@@ -40,15 +41,26 @@ pub fn bytes_per_exchange(network: &Network, micro_chunk: Option<usize>) -> u64 
     (network.theta_len() + network.sigma_len() + TAIL) as u64 * size
 }
 
-impl Stepper {
+impl<'a> Stepper<'a> {
     /// A stepper for a network and batches of up to `global_batch`; with a micro-chunk the sum is order-free.
-    pub fn new(network: &Network, micro_chunk: Option<usize>, global_batch: usize) -> Self {
+    ///
+    /// # Collective
+    /// Every rank must call it.
+    pub fn new(
+        network: &Network,
+        micro_chunk: Option<usize>,
+        global_batch: usize,
+        exchange: &dyn Exchange<'a>,
+    ) -> Result<Self, TrainError> {
         let (theta_len, len) = (network.theta_len(), network.theta_len() + network.sigma_len());
         let moments = network.statistics().map(|t| Span { start: theta_len + t.span.start, ..t.span });
         let tail = (0..TAIL).map(|i| Span { start: len + i, len: 1 });
         let spans = network.tensors().map(|tensor| tensor.span).chain(moments).chain(tail).collect();
-        Self {
-            packed: vec![0.0; len + TAIL],
+        Ok(Self {
+            summing: match micro_chunk {
+                None => exchange.summing(network, len - theta_len + TAIL)?,
+                Some(_) => Summing::OneVector(vec![0.0; len + TAIL]),
+            },
             theta_len,
             order_free: micro_chunk.map(|micro_chunk| OrderFree {
                 micro_chunk,
@@ -57,7 +69,7 @@ impl Stepper {
                 // one of zeros and ones.
                 sum: OrderFreeSum::new(spans, global_batch.div_ceil(micro_chunk)),
             }),
-        }
+        })
     }
 
     /// The scales of an order-free sum, on which the next step's bits depend; empty for a plain one.
@@ -80,12 +92,13 @@ impl Stepper {
 
     /// The summed gradient after [`Stepper::sum`].
     pub fn grad(&mut self) -> &mut [f32] {
-        &mut self.packed[..self.theta_len]
+        &mut self.summing.packed_mut()[..self.theta_len]
     }
 
     /// The moments after [`Stepper::sum`], summed over the samples that had them.
     pub fn moments(&self) -> &[f32] {
-        &self.packed[self.theta_len..self.packed.len() - TAIL]
+        let packed = self.summing.packed();
+        &packed[self.theta_len..packed.len() - TAIL]
     }
 
     /// Sums gradient, loss and wishes over the global batch `run`.
@@ -104,14 +117,18 @@ impl Stepper {
         let own = match &mut self.order_free {
             None => {
                 let mine = exchange.part().map_or(0..0, |part| balanced(run.len(), exchange.parts(), part));
-                compute(learner, weights, epoch, &run[mine.clone()], &mut self.packed);
-                write_wishes(&mut self.packed, wish);
-                exchange.combine(Values::F32(&mut self.packed), Reduce::Sum)?;
+                self.summing.sum(exchange, self.theta_len, |packed, ready| {
+                    compute(learner, weights, epoch, &run[mine.clone()], packed, ready);
+                    write_wishes(packed, wish);
+                })?;
                 mine.len()
             }
-            Some(order_free) => order_free.sum(learner, exchange, weights, epoch, run, wish, &mut self.packed)?,
+            Some(order_free) => {
+                order_free.sum(learner, exchange, weights, epoch, run, wish, self.summing.packed_mut())?
+            }
         };
-        let tail = &self.packed[self.packed.len() - TAIL..];
+        let packed = self.summing.packed();
+        let tail = &packed[packed.len() - TAIL..];
         let turn = match (tail[2] > 0.0, tail[3] > 0.0) {
             (_, true) => Turn::Stop,
             (true, _) => Turn::Save,
@@ -121,10 +138,17 @@ impl Stepper {
     }
 }
 
-/// Writes `[∇ | moments | loss, correct, 0, 0]` of some samples.
-fn compute(learner: &mut Learner, weights: Weights, epoch: u64, samples: &[u32], packed: &mut [f32]) {
+/// Writes `[∇ | moments | loss, correct, 0, 0]` of some samples; `ready` is told what is final of the gradient.
+fn compute(
+    learner: &mut Learner,
+    weights: Weights,
+    epoch: u64,
+    samples: &[u32],
+    packed: &mut [f32],
+    ready: &mut dyn FnMut(&mut [f32], Span),
+) {
     let (sums, tail) = packed.split_at_mut(packed.len() - TAIL);
-    let tally = learner.sum_gradient(weights, epoch, samples, sums);
+    let tally = learner.sum_gradient(weights, epoch, samples, sums, ready);
     tail.copy_from_slice(&[tally.loss as f32, tally.correct as f32, 0.0, 0.0]);
 }
 
@@ -154,7 +178,7 @@ impl OrderFree {
             self.sum.clear();
             for chunk in mine.clone() {
                 let end = run.len().min((chunk + 1) * self.micro_chunk);
-                compute(learner, weights, epoch, &run[chunk * self.micro_chunk..end], &mut self.chunk);
+                compute(learner, weights, epoch, &run[chunk * self.micro_chunk..end], &mut self.chunk, &mut |_, _| {});
                 self.sum.add(&self.chunk);
             }
             self.chunk.fill(0.0);

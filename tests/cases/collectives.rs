@@ -99,6 +99,104 @@ pub fn repeated_reductions(comm: &dyn Communicator) {
     assert!((0..5).all(|_| reduce() == first), "the same sum has other bits the next time");
 }
 
+/// A vector of each kind that rank `rank` contributes to reduction `number`.
+fn contribution(kind: Kind, len: usize, rank: usize, number: usize) -> Buffer {
+    let mut buffer = Buffer::new(kind, len);
+    match buffer.values() {
+        Values::F32(v) => v.iter_mut().enumerate().for_each(|(i, v)| *v = term(rank, i + number) as f32),
+        Values::F64(v) => v.iter_mut().enumerate().for_each(|(i, v)| *v = term(rank, i + number)),
+        Values::I64(v) => v.iter_mut().enumerate().for_each(|(i, v)| *v = whole(rank, i + number)),
+        Values::U8(_) => unreachable!("bytes are not reduced"),
+    }
+    buffer
+}
+
+/// Reductions that began together, waited for in several orders, with other messages and collectives between.
+pub fn reductions_under_way(comm: &dyn Communicator) {
+    let what = [(Kind::F32, 1), (Kind::F32, 0), (Kind::I64, 833), (Kind::F32, 100_000), (Kind::F64, 7)];
+    for (order, op) in [([0, 1, 2, 3, 4], Reduce::Sum), ([4, 2, 0, 3, 1], Reduce::Sum), ([3, 4, 1, 0, 2], Reduce::Max)]
+    {
+        let start = |(number, (kind, len)): (usize, &(Kind, usize))| {
+            Some(comm.start_all_reduce(contribution(*kind, *len, comm.rank(), number), op).unwrap())
+        };
+        let mut pending: Vec<_> = what.iter().enumerate().map(start).collect();
+        let mut largest = [comm.rank() as i64];
+        comm.all_reduce(Values::I64(&mut largest), Reduce::Max).unwrap();
+        assert_eq!(largest, [comm.size() as i64 - 1], "a collective while reductions are under way");
+        for at in order {
+            let started = pending[at].take().unwrap();
+            if at % 2 == 0 {
+                while !comm.test(&started).unwrap() {
+                    std::thread::yield_now();
+                }
+            }
+            let reduced = comm.wait(started).unwrap();
+            let (kind, len) = what[at];
+            assert_eq!((reduced.kind(), reduced.len()), (kind, len));
+            let mut blocking = contribution(kind, len, comm.rank(), at);
+            let terms: Vec<_> = (0..comm.size()).map(|rank| contribution(kind, len, rank, at)).collect();
+            let mut expected = terms[0].clone();
+            terms[1..].iter().for_each(|term| expected.values().combine(term.payload(), op));
+            close(&reduced, &expected, comm.size());
+            if len > 0 {
+                comm.all_reduce(blocking.values(), op).unwrap();
+                close(&reduced, &blocking, comm.size());
+            }
+            same_everywhere(comm, reduced.payload(), "a reduction under way");
+        }
+    }
+}
+
+/// Equal up to the order of the sums; integers exactly.
+fn close(a: &Buffer, b: &Buffer, ranks: usize) {
+    let near = |a: f64, b: f64, relative: f64| (a - b).abs() <= relative * ranks as f64;
+    match (a.clone().values(), b.clone().values()) {
+        (Values::F32(a), Values::F32(b)) => {
+            assert!(a.iter().zip(b).all(|(a, b)| near(f64::from(*a), f64::from(*b), 2e-7)))
+        }
+        (Values::F64(a), Values::F64(b)) => assert!(a.iter().zip(b).all(|(a, b)| near(*a, *b, 1e-15))),
+        (Values::I64(a), Values::I64(b)) => assert_eq!(a, b),
+        _ => panic!("other kinds"),
+    }
+}
+
+pub fn repeated_reductions_under_way(comm: &dyn Communicator) {
+    let reduce = || {
+        let pieces = [50_000, 3, 833];
+        let start = |len| comm.start_all_reduce(contribution(Kind::F32, len, comm.rank(), len), Reduce::Sum).unwrap();
+        let pending = pieces.map(start);
+        pending.map(|pending| comm.wait(pending).unwrap().f32s().to_vec())
+    };
+    let first = reduce();
+    assert!((0..5).all(|_| reduce() == first), "the same sums have other bits the next time");
+}
+
+/// Vectors in shared memory, where there are any: their sums are those in rank order, to the bit.
+pub fn shared_vectors(comm: &dyn Communicator) {
+    for len in [1, 2047, 2048, 100_003] {
+        let (first, second) = (comm.shared_vector(len).unwrap(), comm.shared_vector(len).unwrap());
+        let (Some(mut first), Some(second)) = (first, second) else {
+            same_everywhere(comm, &[0], "whether there is shared memory");
+            continue;
+        };
+        same_everywhere(comm, &[1], "whether there is shared memory");
+        for round in 0..3 {
+            assert!(second.values().iter().all(|v| *v == 0.0), "vectors do not overlap");
+            first.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = term(comm.rank(), i + round) as f32);
+            let mut met = 0;
+            first.all_reduce(&mut || met += 1).unwrap();
+            assert_eq!(met, 1);
+            let sum =
+                |i: usize| (0..comm.size()).map(|rank| term(rank, i + round) as f32).reduce(|a, b| a + b).unwrap();
+            assert!((0..len).all(|i| first.values()[i] == sum(i)), "{len}, round {round}");
+        }
+        first.values_mut().fill(1.0);
+        drop(first);
+        let again = comm.shared_vector(len).unwrap().expect("as before");
+        assert!(again.values().iter().all(|v| *v == 0.0), "a vector that is used again begins with zeros");
+    }
+}
+
 pub fn gathers(comm: &dyn Communicator) {
     for len in [0, 1, 13, 5000] {
         let part = |rank: usize| filled(Kind::U8, len, rank).payload().to_vec();
@@ -204,6 +302,22 @@ pub fn metered(comm: &dyn Communicator) {
     meter.all_reduce(Values::I64(&mut [1, 2, 3]), Reduce::Sum).unwrap();
     (sent, received) = (sent + 24, received + 24);
     counted(sent, received, "a reduction: the vector once each way");
+    let pending = meter.start_all_reduce(Buffer::new(Kind::F32, 6), Reduce::Sum).unwrap();
+    sent += 24;
+    counted(sent, received, "the start of a reduction: out");
+    let (before, start) = (meter.traffic(), std::time::Instant::now());
+    let work = std::time::Duration::from_millis(20);
+    std::thread::sleep(work);
+    meter.wait(pending).unwrap();
+    received += 24;
+    counted(sent, received, "its end: in");
+    let (cost, all) = (meter.traffic() - before, start.elapsed() - work);
+    assert!(cost.talked.0 + cost.waited.0 <= all.as_secs_f64(), "what passes behind other work is no waiting");
+    if let Some(mut vector) = meter.shared_vector(8).unwrap() {
+        vector.all_reduce(&mut || ()).unwrap();
+        (sent, received) = (sent + 32, received + 32);
+    }
+    counted(sent, received, "a sum in shared memory: the vector once each way");
     meter.broadcast(0, Values::F64(&mut [0.0; 5])).unwrap();
     if comm.rank() == 0 {
         sent += 40

@@ -3,10 +3,12 @@
 use super::Case;
 use super::collectives::same_everywhere;
 use super::iris::{Iris, RULES, hyper};
+use super::scattered::Scattered;
 use super::training::{Recorder, bits, distance, reference, train};
 use goai::comm::{Communicator, Reduce, Values};
 use goai::device::RealClock;
 use goai::event::{EpochRecord, Event};
+use goai::nn::{Network, zoo};
 use goai::optim::Rule;
 use goai::strategy::{Cursor, Ending, Fit, Hyper, Snapshot, Strategy, Task, TrainError, Turn, fit};
 
@@ -15,6 +17,7 @@ pub const CASES: &[Case] = &[
     ("a batch of two samples, however many ranks", two_samples),
     ("a batch of one sample", one_sample),
     ("the full batch", full_batch),
+    ("a network of several buckets", buckets),
     ("batches that do not divide the epoch", uneven_steps),
     ("deterministic sums give one rank's bits", deterministic),
     ("a rerun gives the same bits", reruns),
@@ -74,6 +77,30 @@ fn full_batch(comm: &dyn Communicator) {
     equals_one_rank(comm, hyper(Rule::Sgd, 0.5, 120, 50), 50);
     // More than there are is all there are.
     equals_one_rank(comm, hyper(Rule::Sgd, 0.5, 1000, 5), 5);
+}
+
+/// Large enough for shared memory and for several buckets; both are the sum of one vector, and stop alike.
+fn buckets(comm: &dyn Communicator) {
+    let options = zoo::MlpOptions::default();
+    let network = Network::build(zoo::mlp(4, &[700, 800], 3, &options)).unwrap();
+    let iris = Iris { network, ..Iris::load() };
+    let hyper = hyper(Rule::Sgd, 0.05, 12, 1);
+    let one = reference(&iris.task(hyper));
+    for comm in [comm, &Scattered(comm)] {
+        let fit = train_together(comm, Strategy::AllReduce, &iris, hyper);
+        assert_eq!((fit.cursor, fit.test.samples), (one.cursor, one.test.samples));
+        let distance = distance(&fit.theta, &one.theta);
+        assert!(distance <= 1e-5, "{distance:e}");
+        let again = train_together(comm, Strategy::AllReduce, &iris, hyper);
+        assert!(bits(&again.theta) == bits(&fit.theta), "other bits in a rerun");
+        // More ranks than samples: some have no gradient, but a wish.
+        let wish = (comm.rank() + 1 == comm.size()).then_some((2, Turn::Stop));
+        let mut job = Recorder { wish, ..Recorder::default() };
+        let task = iris.task(Hyper { global_batch: 2, ..hyper });
+        let fit = goai::strategy::fit(Strategy::AllReduce, &task, comm, &RealClock::start(), &mut job).unwrap();
+        assert_eq!((fit.ending, agreed(comm, fit.cursor).step), (Ending::Stopped, 3));
+        same_everywhere(comm, bytemuck::cast_slice(&fit.theta), "θ after a stop");
+    }
 }
 
 fn uneven_steps(comm: &dyn Communicator) {

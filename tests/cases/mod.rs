@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod equivalence;
 pub mod iris;
 pub mod messages;
+pub mod scattered;
 pub mod training;
 
 /// A name, and what every rank runs.

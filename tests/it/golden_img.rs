@@ -2,6 +2,7 @@
 //! explains the formula from which both sides take weights and pictures.
 
 use goai::nn::{Context, Flavor, Network, Phase, Program, Shape, Tensor, zoo};
+use ndarray::Array2;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -54,10 +55,10 @@ fn train(golden: &Golden, network: &Network, flavor: Flavor, steps: usize) -> (V
     for step in 0..steps {
         let ids: Vec<u32> = (0..golden.batch).map(|b| (golden.batch * (step % 2) + b) as u32).collect();
         let labels: Vec<u32> = ids.iter().map(|p| p % golden.classes as u32).collect();
-        let mut rows = workspace.input(0, ids.len());
-        for ((b, i), pixel) in rows.indexed_iter_mut() {
-            *pixel = noise(1000 + u64::from(ids[b]), i) + labels[b] as f32 / golden.classes as f32;
-        }
+        let rows = Array2::from_shape_fn((ids.len(), network.shapes()[0].elements()), |(b, i)| {
+            noise(1000 + u64::from(ids[b]), i) + labels[b] as f32 / golden.classes as f32
+        });
+        workspace.assign(0, rows.view());
         let context = Context { phase: Phase::Train, ..Context::eval(&ids, &sigma) };
         let tally = program.loss_and_grad(&context, &theta, &mut workspace, &labels, &mut grad);
         losses.push(tally.mean_loss().unwrap());

@@ -95,7 +95,7 @@ impl<'a> Scaler<'a> {
     /// Channels innermost, without gaps.
     fn interleaved(&self, pixels: &[u8], to: &mut [f32]) {
         let (blocks, rest) = pixels.as_chunks::<BLOCK>();
-        let (to_blocks, to_rest) = to.as_chunks_mut::<BLOCK>();
+        let (to_blocks, to_rest) = to[..pixels.len()].as_chunks_mut::<BLOCK>();
         for (from, to) in blocks.iter().zip(to_blocks) {
             for i in 0..BLOCK {
                 to[i] = (f32::from(from[i]) - self.means[i]) * self.inverses[i];

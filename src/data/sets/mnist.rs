@@ -118,11 +118,11 @@ pub enum IdxFault {
 pub fn load(data_dir: &Path) -> Result<Pictures, DataError> {
     let tried = [data_dir.to_owned(), data_dir.join("mnist"), data_dir.join("MNIST/raw")];
     for folder in &tried {
-        if let Some((mut pixels, mut labels)) = pair(folder, "train")? {
+        if let Some(Part { mut pixels, mut labels }) = pair(folder, "train")? {
             let train = labels.len();
-            if let Some((test_pixels, test_labels)) = pair(folder, "t10k")? {
-                pixels.extend_from_slice(&test_pixels);
-                labels.extend(test_labels);
+            if let Some(test) = pair(folder, "t10k")? {
+                pixels.extend_from_slice(&test.pixels);
+                labels.extend(test.labels);
             }
             return Ok(Pictures {
                 name: "mnist".to_owned(),
@@ -142,8 +142,14 @@ pub fn load(data_dir: &Path) -> Result<Pictures, DataError> {
     })
 }
 
-/// The pixels and labels of the training (`train`) or the test set (`t10k`); none when neither is there.
-fn pair(folder: &Path, part: &str) -> Result<Option<(Vec<u8>, Vec<u32>)>, DataError> {
+/// The training or the test set.
+struct Part {
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+}
+
+/// The training (`train`) or the test set (`t10k`); none when neither its images nor its labels are there.
+fn pair(folder: &Path, part: &str) -> Result<Option<Part>, DataError> {
     let [images, labels] = ["images", "labels"].map(|what| read(folder, part, what));
     let ((image_file, images), (label_file, labels)) = match (images?, labels?) {
         (Some(images), Some(labels)) => (images, labels),
@@ -161,7 +167,7 @@ fn pair(folder: &Path, part: &str) -> Result<Option<(Vec<u8>, Vec<u32>)>, DataEr
     if let Some(item) = labels.iter().position(|&label| label > 9) {
         return Err(fault(&label_file, IdxFault::Label { item, label: labels[item] }));
     }
-    Ok(Some((images, labels.into_iter().map(u32::from).collect())))
+    Ok(Some(Part { pixels: images, labels: labels.into_iter().map(u32::from).collect() }))
 }
 
 /// The names that a file has; the first is the official one.

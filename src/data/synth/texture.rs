@@ -13,13 +13,15 @@ use std::f64::consts::{PI, TAU};
 /// How much a grating's direction varies within a class, as a share of the step between classes (standard deviation).
 const DIRECTION: f64 = 0.15;
 /// How strong the grating is, of 255, at least; and how much stronger it may be.
-const CONTRAST: [f64; 2] = [45.0, 30.0];
+const CONTRAST: [f64; 2] = [60.0, 30.0];
 /// How strong the second grating is.
 const DISTRACTION: f64 = 12.0;
 /// How strong the noise is (standard deviation).
 const NOISE: f64 = 18.0;
 /// How far the tint of a class is from grey, and how far that of a picture from its class's (standard deviation).
-const TINT: [f64; 2] = [14.0, 14.0];
+const TINT: [f64; 2] = [6.0, 16.0];
+/// The picture that the waves are measured by is at most so large: they stay within what a few small kernels see.
+const WAVES_SIDE: f64 = 48.0;
 
 /// A class of a set.
 #[derive(Debug, Clone, Copy)]
@@ -58,10 +60,10 @@ impl Texture {
         let [channels, height, width] = self.shape;
         let side = height.min(width) as f64;
         let grating = self.grating(side, rng);
-        let other = Grating::new(PI * uniform(rng), side * (0.1 + 0.2 * uniform(rng)), rng);
+        let other = Grating::new(PI * uniform(rng), side.min(WAVES_SIDE) * (0.1 + 0.2 * uniform(rng)), rng);
         let contrast = CONTRAST[0] + CONTRAST[1] * uniform(rng);
         let (cx, cy) = self.center(rng);
-        let radius = side * (0.25 + 0.1 * uniform(rng));
+        let radius = side * (0.14 + 0.06 * uniform(rng));
         let ground = self.ground(rng);
         let mut pixels = Vec::with_capacity(channels * height * width);
         for y in 0..height {
@@ -85,14 +87,14 @@ impl Texture {
         let direction = step * (self.class as f64 + DIRECTION * normal(rng));
         let waves = if self.class.is_multiple_of(2) { 4.0 } else { 6.5 };
         // Never finer than a network's first pooling can see.
-        let wavelength = (side / waves * (0.9 + 0.2 * uniform(rng))).max(4.0);
+        let wavelength = (side.min(WAVES_SIDE) / waves * (0.9 + 0.2 * uniform(rng))).max(4.0);
         Grating::new(direction, wavelength, rng)
     }
 
     /// The middle of the window, in shares of width and height: around a point of the class's own.
     fn center(self, rng: &mut ChaCha8Rng) -> (f64, f64) {
         let angle = TAU * self.class as f64 / self.classes as f64;
-        let place = |own: f64, rng: &mut ChaCha8Rng| 0.5 + 0.06 * own + 0.4 * (uniform(rng) - 0.5);
+        let place = |own: f64, rng: &mut ChaCha8Rng| 0.5 + 0.03 * own + 0.6 * (uniform(rng) - 0.5);
         (place(angle.cos(), rng), place(angle.sin(), rng))
     }
 

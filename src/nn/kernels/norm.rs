@@ -4,12 +4,9 @@
 //! takes the sums over the gradient and one spreads it. All work on one picture; the caller adds up the
 //! pictures' sums in a fixed order.
 
-use super::conv::Post;
+use super::conv::{DEAD, Post};
 use super::grid::{DEPTH, Grid};
 use super::{Isa, load, mul_add, multiversion, store};
-
-/// The mark of a window whose largest value is not above zero: no gradient comes through.
-pub const DEAD: u8 = 4;
 
 /// Batch normalization compiled for one size of picture.
 #[derive(Debug, Clone, Copy)]

@@ -42,6 +42,7 @@ pub fn share1<A: Send>(team: &dyn Team, tasks: usize, a: (&mut [A], usize), work
 }
 
 /// Runs `work(i, part i of a, part i of b)` for each of `0..tasks`.
+#[allow(clippy::type_complexity)] // an alias would hide what the closure gets
 pub fn share2<A: Send, B: Send>(
     team: &dyn Team,
     tasks: usize,
@@ -59,7 +60,9 @@ pub fn share2<A: Send, B: Send>(
 /// # Panics
 /// If they overlap.
 pub fn two<T>(slice: &mut [T], a: Range<usize>, b: Range<usize>) -> (&mut [T], &mut [T]) {
-    if a.start <= b.start {
+    if b.is_empty() {
+        (&mut slice[a], &mut [])
+    } else if a.start <= b.start {
         let (front, back) = slice.split_at_mut(b.start);
         (&mut front[a], &mut back[..b.len()])
     } else {
@@ -69,6 +72,7 @@ pub fn two<T>(slice: &mut [T], a: Range<usize>, b: Range<usize>) -> (&mut [T], &
 }
 
 /// Runs `work(i, part i of a, part i of b, part i of c)` for each of `0..tasks`.
+#[allow(clippy::type_complexity)] // an alias would hide what the closure gets
 pub fn share3<A: Send, B: Send, C: Send>(
     team: &dyn Team,
     tasks: usize,

@@ -47,6 +47,38 @@ pub trait Simd: Copy + Send + Sync {
     /// They must lie within one allocation that may be written, and that nobody else uses.
     unsafe fn store_bytes(self, to: *mut u8, v: Self::V);
 
+    /// Writes `first + k·step + places[kinds[k]]` for each of the sixteen `kinds` that is below 4, in order and without
+    /// gaps, and says how many there were: how the lists of the sparse convolutions are built.
+    ///
+    /// # Safety
+    /// Sixteen bytes, all below 8, may be read at `kinds`; sixteen entries may be written at `to`.
+    #[inline(always)]
+    unsafe fn list(self, kinds: *const u8, first: u32, step: u32, places: [u32; 4], to: *mut u32) -> usize {
+        let [a, b, c, d] = places;
+        let places = [a, b, c, d, 0, 0, 0, 0];
+        // SAFETY: the caller's promise.
+        let kinds = unsafe { kinds.cast::<[u8; 16]>().read() };
+        let mut n = 0;
+        for (k, kind) in kinds.into_iter().enumerate() {
+            // SAFETY: no more entries than bytes; an unwanted one is overwritten by the next.
+            unsafe { to.add(n).write(first + k as u32 * step + places[usize::from(kind & 7)]) };
+            n += usize::from(kind < 4);
+        }
+        n
+    }
+
+    /// Asks for the cache line at `from`, which may be anywhere, in the second-level cache.
+    #[inline(always)]
+    fn prefetch(self, from: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE is part of x86-64, and a prefetch does not fault.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(from.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = from;
+    }
+
     /// All lanes zero.
     #[inline(always)]
     fn zero(self) -> Self::V {
@@ -79,16 +111,16 @@ impl Isa {
             Level::Portable => kernel.run(Portable),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => {
-                #[target_feature(enable = "avx2,fma")]
+                #[target_feature(enable = "avx2,fma,bmi1,popcnt")]
                 fn compiled<K: Kernel>(kernel: K) -> K::Output {
                     kernel.run(x86::Avx2(()))
                 }
-                // SAFETY: an Isa with AVX2 is made only after AVX2 and FMA were detected.
+                // SAFETY: an Isa with AVX2 is made only after these were detected.
                 unsafe { compiled(kernel) }
             }
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => {
-                #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+                #[target_feature(enable = "avx2,fma,bmi1,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
                 fn compiled<K: Kernel>(kernel: K) -> K::Output {
                     kernel.run(x86::Avx512(()))
                 }
@@ -206,7 +238,7 @@ pub mod x86 {
 
     macro_rules! registers {
         ($(#[$doc:meta])* $name:ident, $v:ty, $lanes:literal, $accumulators:literal, $set1:ident, $load:ident, $store:ident,
-         $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $select:ident, $bytes:ident) => {
+         $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $select:ident, $bytes:ident, { $($own:tt)* }) => {
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
             pub struct $name(pub(super) ());
@@ -259,6 +291,7 @@ pub mod x86 {
                 unsafe fn store_bytes(self, to: *mut u8, v: $v) {
                     unsafe { $bytes(to, v) }
                 }
+                $($own)*
             }
         };
     }
@@ -266,12 +299,28 @@ pub mod x86 {
     registers! {
         /// Eight floats a register, sixteen registers.
         Avx2, __m256, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
-        _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_max_ps, select_256, bytes_256
+        _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_max_ps, select_256, bytes_256, {}
     }
     registers! {
         /// Sixteen floats a register, thirty-two registers.
         Avx512, __m512, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
-        _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_max_ps, select_512, bytes_512
+        _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_max_ps, select_512, bytes_512, {
+            #[inline(always)]
+            unsafe fn list(self, kinds: *const u8, first: u32, step: u32, places: [u32; 4], to: *mut u32) -> usize {
+                unsafe {
+                    let kinds = _mm512_cvtepu8_epi32(_mm_loadu_si128(kinds.cast()));
+                    let live = _mm512_cmplt_epu32_mask(kinds, _mm512_set1_epi32(4));
+                    let places = _mm512_castsi128_si512(_mm_loadu_si128(places.as_ptr().cast()));
+                    let k = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+                    let start = _mm512_mullo_epi32(k, _mm512_set1_epi32(step as i32));
+                    let start = _mm512_add_epi32(start, _mm512_set1_epi32(first as i32));
+                    let entries = _mm512_add_epi32(start, _mm512_permutexvar_epi32(kinds, places));
+                    // Compressing in a register and writing all of it: writing compressed is microcode on some.
+                    _mm512_storeu_si512(to.cast(), _mm512_maskz_compress_epi32(live, entries));
+                    live.count_ones() as usize
+                }
+            }
+        }
     }
 }
 

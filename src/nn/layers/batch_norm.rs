@@ -41,9 +41,9 @@ fn epsilon() -> f32 {
 }
 
 /// One channel of a batch, `[B, H W]`.
-fn channel<'a>(x: &ArrayView2<'a, f32>, channels: usize, c: usize) -> ArrayView2<'a, f32> {
+fn channel<'a>(x: ArrayView2<'a, f32>, channels: usize, c: usize) -> ArrayView2<'a, f32> {
     let plane = x.ncols() / channels;
-    x.clone().slice_move(s![.., c * plane..(c + 1) * plane])
+    x.slice_move(s![.., c * plane..(c + 1) * plane])
 }
 
 /// Mean and biased variance.
@@ -115,7 +115,7 @@ impl Layer for BatchNorm {
     fn moments(&self, context: &Context, x: Inputs, moments: &mut [f32]) {
         let (means, variances) = moments.split_at_mut(self.channels);
         for (c, (to_mean, to_variance)) in means.iter_mut().zip(variances).enumerate() {
-            let x = channel(&x.get(0), self.channels, c);
+            let x = channel(x.get(0), self.channels, c);
             let (mean, variance) = mean_and_variance(&x);
             let n = x.len() as f64;
             *to_mean = mean as f32;
@@ -139,7 +139,7 @@ impl Layer for BatchNorm {
         let (gamma, beta) = theta.split_at(self.channels);
         let plane = y.ncols() / self.channels;
         for c in 0..self.channels {
-            let x = channel(&x.get(0), self.channels, c);
+            let x = channel(x.get(0), self.channels, c);
             let (mean, scale) = self.normal(context, &x, c);
             let (gamma, beta) = (f64::from(gamma[c]), f64::from(beta[c]));
             let y = y.slice_mut(s![.., c * plane..(c + 1) * plane]);
@@ -150,7 +150,7 @@ impl Layer for BatchNorm {
     fn grad_input(&self, context: &Context, at: At, dy: ArrayView2<f32>, _: usize, mut dx: ArrayViewMut2<f32>) {
         let plane = dx.ncols() / self.channels;
         for c in 0..self.channels {
-            let (x, dy) = (channel(&at.x.get(0), self.channels, c), channel(&dy, self.channels, c));
+            let (x, dy) = (channel(at.x.get(0), self.channels, c), channel(dy, self.channels, c));
             let (mean, scale) = self.normal(context, &x, c);
             let slope = f64::from(at.theta[c]) * scale;
             let n = x.len() as f64;
@@ -168,7 +168,7 @@ impl Layer for BatchNorm {
 
     fn grad_params(&self, context: &Context, at: At, dy: ArrayView2<f32>, dtheta: &mut [f32]) {
         for c in 0..self.channels {
-            let (x, dy) = (channel(&at.x.get(0), self.channels, c), channel(&dy, self.channels, c));
+            let (x, dy) = (channel(at.x.get(0), self.channels, c), channel(dy, self.channels, c));
             let (sum, along) = Self::sums(&x, &dy, self.normal(context, &x, c));
             dtheta[c] = along as f32;
             dtheta[self.channels + c] = sum as f32;

@@ -5,6 +5,8 @@
 //! [`Flavor::Naive`] compiles every node to its own layer; it is the oracle of [`Flavor::Fused`].
 
 mod compile;
+mod conv;
+mod norm;
 mod relayout;
 mod slot;
 mod workspace;
@@ -18,6 +20,8 @@ pub(super) use workspace::lay_out;
 use super::kernels::share::two;
 use super::kernels::{Activation, DenseKernel};
 use super::{At, Context, Inputs, Network, Phase, Shape, Span, Tally};
+use conv::{Backward, ConvStep};
+use norm::NormStep;
 use slot::{Life, Slot, SlotId};
 
 /// How a network is compiled.
@@ -36,6 +40,10 @@ enum Op {
     Layer { node: usize },
     /// A dense layer and the activation behind it, on the fast kernel.
     Dense { kernel: DenseKernel, activation: Activation },
+    /// A convolution and what follows it.
+    Conv(ConvStep),
+    /// A batch normalization of pictures and what follows it.
+    Norm(NormStep),
     /// The same value in the other form.
     Relayout,
 }
@@ -76,7 +84,6 @@ pub struct Program {
     flavor: Flavor,
     steps: Vec<Step>,
     memory: Memory,
-    input_gradients: bool,
 }
 
 impl Program {
@@ -148,6 +155,16 @@ impl Program {
                     batch,
                 );
             }
+            Op::Conv(conv) => {
+                let marks = &mut ws.marks[conv.marks * ws.capacity..][..batch * conv.marks_len()];
+                conv.forward(context.team, theta, ws.packed.as_mut_slice(), from.rows(before, batch), y, marks);
+            }
+            Op::Norm(norm) => {
+                let marks = &mut ws.marks[norm.marks * ws.capacity..][..batch * norm.marks_len()];
+                let (packed, scratch) = (ws.packed.as_mut_slice(), ws.scratch.as_mut_slice());
+                let moments = &mut ws.moments[step.sigma.range()];
+                norm.forward(context, theta, packed, scratch, from.rows(before, batch), y, marks, moments);
+            }
             Op::Relayout => {
                 let slots = [&ws.slots[step.inputs[0]], &ws.slots[step.output]];
                 relayout::copy(context.team, slots, from.rows(before, batch), y, batch);
@@ -203,30 +220,55 @@ impl Program {
                 }
                 Op::Dense { kernel, activation } => {
                     activation.gradient(kernel.isa(), place.rows(values, batch), dy);
-                    kernel.grad_params(context.team, ws.places[step.inputs[0]].rows(values, batch), dy, dtheta, batch);
+                    let x = ws.places[step.inputs[0]].rows(values, batch);
+                    kernel.grad_params(context.team, x, dy, dtheta, batch);
                 }
                 Op::Relayout => {}
+                // Their gradients are made together.
+                Op::Conv(_) | Op::Norm(_) => {}
             }
         }
         for (i, id) in step.inputs.iter().enumerate() {
-            let Some(to) = ws.grad_places[*id] else { continue };
-            let shared = std::mem::replace(&mut ws.written[*id], true);
-            let to_range = to.offset..to.offset + batch * to.stride;
+            let to = ws.grad_places[*id];
+            let together = matches!(step.op, Op::Conv(_) | Op::Norm(_));
+            if to.is_none() && !together {
+                continue;
+            }
+            let shared = to.is_some() && std::mem::replace(&mut ws.written[*id], true);
+            let to_range = to.map_or(0..0, |to| to.offset..to.offset + batch * to.stride);
             let (dy, sum) = two(ws.grads.as_mut_slice(), dy_range.clone(), to_range);
-            let dx = if shared { &mut ws.scratch.as_mut_slice()[..batch * to.stride] } else { &mut *sum };
+            let dx = if shared { &mut ws.shared.as_mut_slice()[..sum.len()] } else { &mut *sum };
             match &step.op {
                 Op::Layer { node } => {
-                    let dy = dy_place.at_start().view(dy, batch);
-                    self.network.layer(*node).grad_input(context, at(), dy, i, to.at_start().view_mut(dx, batch));
+                    let (dy, to) = (dy_place.at_start().view(dy, batch), to.expect("asked above").at_start());
+                    self.network.layer(*node).grad_input(context, at(), dy, i, to.view_mut(dx, batch));
                 }
                 Op::Dense { kernel, .. } => kernel.grad_input(context.team, theta, dy, dx, batch),
+                Op::Conv(conv) => {
+                    let memory = Backward {
+                        packed: ws.packed.as_mut_slice(),
+                        x: ws.places[*id].rows(values, batch),
+                        y: place.rows(values, batch),
+                        dy,
+                        marks: &ws.marks[conv.marks * ws.capacity..][..batch * conv.marks_len()],
+                        scratch: ws.scratch.as_mut_slice(),
+                        dx: to.map(|_| &mut *dx),
+                    };
+                    conv.backward(context.team, theta, memory, dtheta);
+                }
+                Op::Norm(norm) => {
+                    let (packed, scratch) = (ws.packed.as_mut_slice(), ws.scratch.as_mut_slice());
+                    let pictures = [ws.places[*id].rows(values, batch), place.rows(values, batch), &*dy];
+                    let marks = &ws.marks[norm.marks * ws.capacity..][..batch * norm.marks_len()];
+                    norm.backward(context, packed, scratch, pictures, marks, to.map(|_| &mut *dx), dtheta);
+                }
                 Op::Relayout => {
                     let slots = [&ws.slots[step.output], &ws.slots[*id]];
                     relayout::copy(context.team, slots, dy, dx, batch);
                 }
             }
             if shared {
-                sum.iter_mut().zip(ws.scratch.as_slice()).for_each(|(sum, part)| *sum += part);
+                sum.iter_mut().zip(ws.shared.as_slice()).for_each(|(sum, part)| *sum += part);
             }
         }
     }

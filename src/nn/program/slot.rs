@@ -48,6 +48,14 @@ impl Slot {
         Self { form: Form::Grid(grid), dims: grid.channels * grid.height * grid.width, size }
     }
 
+    /// The grid of a picture that kernels read.
+    pub fn as_grid(&self) -> Option<Grid> {
+        match self.form {
+            Form::Grid(grid) => Some(grid),
+            Form::Rows => None,
+        }
+    }
+
     /// Floats from a sample to the next.
     pub fn stride(&self) -> usize {
         match self.form {

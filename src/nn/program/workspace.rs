@@ -81,6 +81,8 @@ pub struct Workspace {
     pub(super) grads: Arena,
     pub(super) packed: Arena,
     pub(super) scratch: Arena,
+    /// A second gradient of a value that several steps read.
+    pub(super) shared: Arena,
     /// Which element of each pooling window was the largest.
     pub(super) marks: Vec<u8>,
     pub(super) written: Vec<bool>,
@@ -109,6 +111,7 @@ impl Workspace {
             grads: Arena::zeros(grads),
             packed: Arena::zeros(memory.packed),
             scratch: Arena::zeros(if backward { memory.scratch(capacity) } else { 0 }),
+            shared: Arena::zeros(if backward { memory.shared * capacity } else { 0 }),
             marks: vec![0; memory.marks * capacity],
             capacity,
             batch: 0,
@@ -206,13 +209,13 @@ impl Memory {
     }
 
     fn scratch(&self, capacity: usize) -> usize {
-        let shared = self.shared * capacity;
-        self.groups.iter().map(|(len, most)| len * capacity.min(*most)).fold(shared, usize::max)
+        self.groups.iter().map(|(len, most)| len * capacity.min(*most)).max().unwrap_or(0)
     }
 
     /// Bytes of a workspace.
     pub(super) fn bytes(&self, capacity: usize, backward: bool) -> u64 {
-        let gradients = if backward { self.grads(capacity).1 + self.scratch(capacity) } else { 0 };
+        let gradients =
+            if backward { self.grads(capacity).1 + self.scratch(capacity) + self.shared * capacity } else { 0 };
         (4 * (self.values(capacity).1 + gradients + self.packed) + self.marks * capacity) as u64
     }
 }

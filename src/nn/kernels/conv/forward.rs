@@ -43,8 +43,8 @@ impl ConvKernel {
     /// the first of equals, or 4 where no sum is above zero.
     ///
     /// # Shapes
-    /// `x`: grid x, `y`: grid y, of which only pixels are written, the margin never; `argmax`: as `y`, not looked
-    /// at without maxima.
+    /// `x`: grid x, `y`: grid y, of which only pixels are written, the margin never; `argmax`: `[y.height,
+    /// y.width, y.depth]`, not looked at without maxima.
     pub fn forward(&self, packed: &[f32], x: &[f32], y: &mut [f32], argmax: &mut [u8]) {
         let (shape, grid) = (self.shape, &self.x);
         let (taps_x, run_len, step) = taps(grid, shape.kernel[1]);

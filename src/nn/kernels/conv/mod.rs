@@ -1,13 +1,22 @@
 //! Convolution, directly on pictures with the channels innermost: no im2col.
 
+#[cfg(test)]
+mod backward_tests;
 mod forward;
 mod grad_input;
+mod grad_weights;
+mod lists;
 #[cfg(test)]
 pub(super) mod naive;
 mod plan;
+mod sparse_input;
+mod sparse_weights;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod unpool;
+
+pub use unpool::DEAD;
 
 use super::Isa;
 use super::grid::Grid;

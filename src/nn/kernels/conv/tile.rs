@@ -10,7 +10,7 @@ use crate::nn::kernels::simd::{Kernel, Simd};
 /// Pixels that share an address register: 0, 1, 2 and 3 steps from it are one operand each.
 const GROUP: usize = 4;
 /// Groups of the widest tile.
-const GROUPS: usize = 7;
+const GROUPS: usize = 5;
 
 /// Where the pixels of a picture, or every so many of them, lie: (y, x) at `origin + y·row + x·pixel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl Sums {
         assert!(weights >= channels * self.weights() && bias >= channels, "too few weights");
         let [rows, cols] = self.size;
         assert!(y >= self.output.last(rows, cols) + self.depth, "the output is too short");
+        assert!(self.post != Post::ReluPool || channels == self.depth, "a part of a block of maxima");
         if self.weights() > 0 {
             let tap = (self.taps[0] - 1) * self.steps[0] + (self.taps[1] - 1) * self.steps[1];
             let window = self.window();
@@ -74,81 +75,127 @@ impl Sums {
     }
 }
 
-/// Computes columns `from..` of [`Sums`] in tiles `P` sums wide; the last tile overlaps the one before, so there
-/// must be at least as many sums in a row.
-pub(super) struct Rows<'a, const V: usize, const P: usize> {
+/// Computes [`Sums`], each row in tiles of `P` sums and then of `Q`. Where `STEP` is not 0 it is the input's
+/// `pixel`, known at compile time: that is worth a tenth where a tile has one register and few taps.
+pub(super) struct Rows<'a, const V: usize, const P: usize, const Q: usize, const STEP: usize> {
     pub sums: &'a Sums,
-    /// Columns of results.
-    pub cols: std::ops::Range<usize>,
+    /// How many tiles of `P`; those of `Q` do the rest of the row, the last one so that it ends with the row, if it
+    /// must by computing some sums again.
+    pub tiles: usize,
     /// `[block][tap row][tap column][run][V · lanes]`
     pub weights: &'a [f32],
     pub bias: &'a [f32],
     pub x: &'a [f32],
     pub y: &'a mut [f32],
-    /// Which of its four sums each maximum is, laid out as `y`; only written where there are maxima.
+    /// Which of its four sums each maximum is, `[height, width, depth]`; only written where there are maxima.
     pub argmax: &'a mut [u8],
 }
 
-impl<const V: usize, const P: usize> Kernel for Rows<'_, V, P> {
+/// What a tile reads and writes.
+#[derive(Clone, Copy)]
+struct Place {
+    x: *const f32,
+    weights: *const f32,
+    bias: *const f32,
+    y: *mut f32,
+    argmax: *mut u8,
+    /// Channels that are left to write.
+    channels: usize,
+}
+
+impl<const V: usize, const P: usize, const Q: usize, const STEP: usize> Kernel for Rows<'_, V, P, Q, STEP> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if V * P > if S::LANES == 16 { 28 } else { 12 } {
+        if V * P > registers::<S>() || S::LANES < 16 && V != 2 {
             unreachable!("a tile that no plan has for these registers");
         }
         let (sums, block) = (self.sums, V * S::LANES);
-        let window = sums.window();
-        let tile = P / window;
-        assert!(P % window == 0 && self.cols.len() >= tile && self.cols.end <= sums.size[1], "no tile fits");
+        let (window, [rows, cols]) = (sums.window(), sums.size);
+        let [wide, narrow] = [P / window, Q / window];
+        let wide_end = (self.tiles * wide).min(cols);
+        assert!(P.is_multiple_of(window) && Q.is_multiple_of(window), "half a window");
+        assert!(wide <= cols && (wide_end == cols || (1..=cols).contains(&narrow)), "no tile fits");
+        assert!(STEP == 0 || STEP == sums.input.pixel, "another distance between pixels");
         sums.check(block, self.weights.len(), self.bias.len(), self.x.len(), self.y.len());
-        if window == 2 {
-            assert!(self.argmax.len() >= self.y.len(), "too few places for the maxima");
-        }
+        assert!(window == 1 || self.argmax.len() >= rows * cols * sums.depth, "too few places for the maxima");
         for channel in (0..sums.depth).step_by(block) {
-            let weights = self.weights[channel * sums.weights()..].as_ptr();
-            let bias = self.bias[channel..].as_ptr();
-            for row in 0..sums.size[0] {
-                let mut col = self.cols.start;
-                while col < self.cols.end {
-                    let at = col.min(self.cols.end - tile);
-                    let x = sums.input.origin + (row * sums.input.row + at * sums.input.pixel) * window;
-                    let x = self.x.as_ptr().wrapping_add(x);
-                    let to = sums.output.origin + row * sums.output.row + at * sums.output.pixel + channel;
-                    // SAFETY: `check` has compared the first and last element of all that is touched with the
-                    // slices; the blocks of channels and their weights are within them for the same reason.
-                    unsafe {
-                        let place = (self.y.as_mut_ptr().add(to), sums.depth - channel);
-                        if window == 2 {
-                            let above = tile_sums::<S, V, P>(s, sums, x, weights, bias);
-                            let below = tile_sums::<S, V, P>(s, sums, x.wrapping_add(sums.input.row), weights, bias);
-                            pool::<S, V, P>(s, sums, &above, &below, place, self.argmax.as_mut_ptr().add(to));
-                        } else {
-                            put::<S, V, P>(s, sums, tile_sums::<S, V, P>(s, sums, x, weights, bias), place);
+            for row in 0..rows {
+                let place =
+                    |col: usize| Place {
+                        x: self
+                            .x
+                            .as_ptr()
+                            .wrapping_add(sums.input.origin + (row * sums.input.row + col * sums.input.pixel) * window),
+                        weights: self.weights.as_ptr().wrapping_add(channel * sums.weights()),
+                        bias: self.bias.as_ptr().wrapping_add(channel),
+                        y: self.y.as_ptr().cast_mut().wrapping_add(
+                            sums.output.origin + row * sums.output.row + col * sums.output.pixel + channel,
+                        ),
+                        argmax: self.argmax.as_ptr().cast_mut().wrapping_add((row * cols + col) * sums.depth + channel),
+                        channels: sums.depth - channel,
+                    };
+                // SAFETY: `check` has compared the first and last element of all that is touched with the slices;
+                // the blocks of channels and their weights are within them for the same reason; y and argmax are
+                // borrowed exclusively.
+                unsafe {
+                    for col in (0..wide_end).step_by(wide) {
+                        tile::<S, V, P, STEP>(s, sums, place(col.min(cols - wide)));
+                    }
+                    if Q > 0 && wide_end < cols {
+                        for col in (wide_end..cols).step_by(narrow) {
+                            tile::<S, V, Q, STEP>(s, sums, place(col.min(cols - narrow)));
                         }
                     }
-                    col += tile;
                 }
             }
         }
     }
 }
 
-/// The sums of `P` neighboring pixels, the first of which reads from `x` on.
+/// Computes and writes `P` neighboring sums, or the maxima of as many in two rows.
+///
+/// # Safety
+/// All that they read and write is within slices that nobody else writes to.
+#[inline(always)]
+unsafe fn tile<S: Simd, const V: usize, const P: usize, const STEP: usize>(s: S, sums: &Sums, place: Place) {
+    let (x, weights, bias) = (place.x, place.weights, place.bias);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if sums.window() == 1 {
+            let [row] = tile_sums::<S, V, P, 1, STEP>(s, sums, x, weights, bias);
+            put(s, sums, &row, place);
+        } else if 2 * V * P <= registers::<S>() {
+            pool(s, sums, tile_sums::<S, V, P, 2, STEP>(s, sums, x, weights, bias), place);
+        } else {
+            let [above] = tile_sums::<S, V, P, 1, STEP>(s, sums, x, weights, bias);
+            let [below] = tile_sums::<S, V, P, 1, STEP>(s, sums, x.wrapping_add(sums.input.row), weights, bias);
+            pool(s, sums, [above, below], place);
+        }
+    }
+}
+
+/// Sums that registers can hold at once beside what is added to them.
+const fn registers<S: Simd>() -> usize {
+    if S::LANES == 16 { 28 } else { 12 }
+}
+
+/// The sums of `P` neighboring pixels in each of `R` rows, the first of which reads from `x` on.
 ///
 /// # Safety
 /// All that they read is within allocations.
 #[inline(always)]
-unsafe fn tile_sums<S: Simd, const V: usize, const P: usize>(
+unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const R: usize, const STEP: usize>(
     s: S,
     sums: &Sums,
     x: *const f32,
     mut weights: *const f32,
     bias: *const f32,
-) -> [[S::V; V]; P] {
-    let step = sums.input.pixel;
-    let mut acc = [[s.zero(); V]; P];
-    for sum in &mut acc {
+) -> [[[S::V; V]; P]; R] {
+    let step = if STEP > 0 { STEP } else { sums.input.pixel };
+    let mut acc = [[[s.zero(); V]; P]; R];
+    for sum in acc.as_flattened_mut() {
         for (v, sum) in sum.iter_mut().enumerate() {
             // SAFETY: the bias of this block.
             *sum = unsafe { s.load(bias.add(v * S::LANES)) };
@@ -157,22 +204,25 @@ unsafe fn tile_sums<S: Simd, const V: usize, const P: usize>(
     for tap_row in 0..sums.taps[0] {
         for tap_col in 0..sums.taps[1] {
             let from = x.wrapping_add(tap_row * sums.steps[0] + tap_col * sums.steps[1]);
-            let mut groups: [*const f32; GROUPS] = std::array::from_fn(|g| from.wrapping_add(g * GROUP * step));
+            let group = |r, g| from.wrapping_add(r * sums.input.row + g * GROUP * step);
+            let mut groups: [[_; GROUPS]; R] = std::array::from_fn(|r| std::array::from_fn(|g| group(r, g)));
             for _ in 0..sums.run {
                 let mut w = [s.zero(); V];
                 for (v, w) in w.iter_mut().enumerate() {
                     // SAFETY: the weights of this block.
                     *w = unsafe { s.load(weights.add(v * S::LANES)) };
                 }
-                for p in 0..P {
-                    // SAFETY: a pixel that this sum reads.
-                    let pixel = s.splat(unsafe { *groups[p / GROUP].wrapping_add(p % GROUP * step) });
-                    for v in 0..V {
-                        acc[p][v] = s.mul_add(w[v], pixel, acc[p][v]);
+                for r in 0..R {
+                    for p in 0..P {
+                        // SAFETY: a pixel that this sum reads.
+                        let pixel = s.splat(unsafe { *groups[r][p / GROUP].wrapping_add(p % GROUP * step) });
+                        for v in 0..V {
+                            acc[r][p][v] = s.mul_add(w[v], pixel, acc[r][p][v]);
+                        }
                     }
                 }
                 weights = weights.wrapping_add(V * S::LANES);
-                groups = groups.map(|group| group.wrapping_add(1));
+                groups = groups.map(|row| row.map(|group| group.wrapping_add(1)));
             }
         }
     }
@@ -182,24 +232,19 @@ unsafe fn tile_sums<S: Simd, const V: usize, const P: usize>(
 /// Writes sums.
 ///
 /// # Safety
-/// `place` is where the first pixel's channels go, of which there are as many; it may be written.
+/// As [`tile`].
 #[inline(always)]
-unsafe fn put<S: Simd, const V: usize, const P: usize>(
-    s: S,
-    sums: &Sums,
-    acc: [[S::V; V]; P],
-    place: (*mut f32, usize),
-) {
-    for (p, sum) in acc.iter().enumerate() {
+unsafe fn put<S: Simd, const V: usize, const P: usize>(s: S, sums: &Sums, row: &[[S::V; V]; P], place: Place) {
+    for (p, sum) in row.iter().enumerate() {
         for (v, sum) in sum.iter().enumerate() {
             let z = if sums.post == Post::Relu { s.max(s.zero(), *sum) } else { *sum };
-            let to = place.0.wrapping_add(p * sums.output.pixel + v * S::LANES);
+            let to = place.y.wrapping_add(p * sums.output.pixel + v * S::LANES);
             // SAFETY: the caller's promise; no more channels are written than there are.
             unsafe {
-                if (v + 1) * S::LANES <= place.1 {
+                if (v + 1) * S::LANES <= place.channels {
                     s.store(to, z);
                 } else {
-                    let some = place.1.saturating_sub(v * S::LANES);
+                    let some = place.channels.saturating_sub(v * S::LANES);
                     std::ptr::copy_nonoverlapping(s.lanes(z).as_ptr(), to, some);
                 }
             }
@@ -207,18 +252,16 @@ unsafe fn put<S: Simd, const V: usize, const P: usize>(
     }
 }
 
-/// Writes the maximum of each 2 x 2 sums, or zero, and which of them it is.
+/// Writes the maximum of each 2 x 2 sums, or zero, and which of them it is; the depth is whole blocks.
 ///
 /// # Safety
-/// As [`put`], for whole registers; `argmax` as `place`.
+/// As [`tile`].
 #[inline(always)]
 unsafe fn pool<S: Simd, const V: usize, const P: usize>(
     s: S,
     sums: &Sums,
-    above: &[[S::V; V]; P],
-    below: &[[S::V; V]; P],
-    place: (*mut f32, usize),
-    argmax: *mut u8,
+    [above, below]: [[[S::V; V]; P]; 2],
+    place: Place,
 ) {
     let zero = s.zero();
     for p in 0..P / 2 {
@@ -230,11 +273,10 @@ unsafe fn pool<S: Simd, const V: usize, const P: usize>(
                 max = s.select_greater(z, max, z, max);
             }
             let at = s.select_greater(max, zero, at, s.splat(4.0));
-            let to = p * sums.output.pixel + v * S::LANES;
             // SAFETY: the caller's promise.
             unsafe {
-                s.store(place.0.add(to), s.max(zero, max));
-                s.store_bytes(argmax.add(to), at);
+                s.store(place.y.add(p * sums.output.pixel + v * S::LANES), s.max(zero, max));
+                s.store_bytes(place.argmax.add(p * sums.depth + v * S::LANES), at);
             }
         }
     }

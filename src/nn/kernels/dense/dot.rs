@@ -3,23 +3,22 @@
 //! A batch is small beside the weights, so packing them would cost as much as the products themselves. The inputs
 //! are cut into chunks that stay in the second-level cache while all rows of the batch use them, so the weights come from
 //! memory once; each chunk leaves its partial sums, which are added up in order at the end.
+#![allow(clippy::needless_range_loop)] // several arrays of registers are walked side by side
 
-use super::Dims;
+use super::{Dims, prefetch};
 use crate::nn::Team;
 use crate::nn::kernels::share::share1;
 use crate::nn::kernels::simd::{Kernel, Simd};
 use crate::nn::kernels::{Activation, Isa, multiversion};
 
 /// Inputs in a task.
-const CHUNK: usize = 2048;
+const CHUNK: usize = 768;
 /// Outputs in a task: a multiple of every tile's.
 const OUTPUTS: usize = 48;
 /// Batch rows that are worked on at once.
 const GROUP: usize = 32;
 /// Partial sums of a task.
 const SUMS: usize = GROUP * OUTPUTS;
-/// Batch rows in a tile.
-const ROWS: usize = 4;
 
 /// Chunks of the inputs and blocks of the outputs.
 fn cuts(d: Dims) -> (usize, usize) {
@@ -76,40 +75,33 @@ impl Kernel for Dot<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        if S::ACCUMULATORS >= 6 * ROWS {
-            self.outputs::<S, 6>(s);
-        } else {
-            self.outputs::<S, 3>(s);
+        let (mut r, rows) = (0, self.x.2);
+        while r < rows {
+            r += match rows - r {
+                8.. if S::ACCUMULATORS >= 24 => self.rows::<S, 8, 3>(s, r),
+                4.. if S::ACCUMULATORS >= 24 => self.rows::<S, 4, 6>(s, r),
+                4.. => self.rows::<S, 4, 3>(s, r),
+                3 => self.rows::<S, 3, 3>(s, r),
+                2 => self.rows::<S, 2, 3>(s, r),
+                _ => self.rows::<S, 1, 3>(s, r),
+            };
         }
     }
 }
 
 impl Dot<'_> {
-    /// Tiles of `O` outputs, then of two and one.
+    /// `R` rows, which the first-level cache keeps meanwhile: tiles of `O` outputs, then of single ones.
     #[inline(always)]
-    fn outputs<S: Simd, const O: usize>(&mut self, s: S) {
+    fn rows<S: Simd, const R: usize, const O: usize>(&mut self, s: S, r: usize) -> usize {
         let (mut o, outputs) = (0, self.w.2);
         while o < outputs {
             o += match outputs - o {
-                left if left >= O => self.rows::<S, O>(s, o),
-                2.. => self.rows::<S, 2>(s, o),
-                _ => self.rows::<S, 1>(s, o),
+                left if left >= O => self.tile::<S, R, O>(s, r, o),
+                2.. => self.tile::<S, R, 2>(s, r, o),
+                _ => self.tile::<S, R, 1>(s, r, o),
             };
         }
-    }
-
-    #[inline(always)]
-    fn rows<S: Simd, const O: usize>(&mut self, s: S, o: usize) -> usize {
-        let (mut r, rows) = (0, self.x.2);
-        while r < rows {
-            r += match rows - r {
-                ROWS.. => self.tile::<S, ROWS, O>(s, r, o),
-                3 => self.tile::<S, 3, O>(s, r, o),
-                2 => self.tile::<S, 2, O>(s, r, o),
-                _ => self.tile::<S, 1, O>(s, r, o),
-            };
-        }
-        O
+        R
     }
 
     /// `R` rows by `O` outputs. A sum does not depend on the tile that it belongs to.
@@ -124,12 +116,15 @@ impl Dot<'_> {
         for (k, w) in w.iter_mut().enumerate() {
             *w = &self.w.0[(o + k) * self.w.1..][..self.len];
         }
+        // The next tile's weights are called in advance: processors do not foresee the jump to other rows.
+        let ahead = O * self.w.1;
         let mut sums = [[s.zero(); O]; R];
         for i in (0..whole).step_by(S::LANES) {
             let mut right = [s.zero(); O];
             for k in 0..O {
                 // SAFETY: i + LANES <= whole <= the slice's length.
                 right[k] = unsafe { s.load(w[k].as_ptr().add(i)) };
+                prefetch(w[k].as_ptr().wrapping_add(ahead + i));
             }
             for j in 0..R {
                 // SAFETY: as above.
@@ -145,7 +140,7 @@ impl Dot<'_> {
                 self.sums[(r + j) * OUTPUTS + o + k] = total(s.lanes(sums[j][k])) + tail;
             }
         }
-        R
+        O
     }
 }
 

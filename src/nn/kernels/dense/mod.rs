@@ -1,7 +1,7 @@
 //! The dense layer on rows padded to whole vector registers.
 //!
-//! Layers of up to [`PACK_LIMIT`] weights and larger ones have different kernels ([`narrow`], [`wide`]). The wide
-//! ones are cut into tasks for a team, by the shape alone.
+//! Layers of up to [`PACK_LIMIT`] weights ([`narrow`]) and larger ones ([`dot`], [`outer`]) have different kernels. The
+//! larger ones are cut into tasks for a team, by the shape alone.
 
 mod dot;
 mod narrow;
@@ -14,7 +14,7 @@ use crate::nn::Team;
 use crate::nn::program::LANE;
 
 /// The most weights of a narrow layer.
-const PACK_LIMIT: usize = 1 << 14;
+const PACK_LIMIT: usize = 1 << 12;
 
 /// A dense layer compiled for one instruction set. θ holds `W [out, in]`, then `b [out]`.
 #[derive(Debug, Clone, Copy)]
@@ -108,4 +108,17 @@ impl DenseKernel {
         }
         narrow::grad_bias(self.isa, dims, dz, db);
     }
+}
+
+/// Calls a cache line in advance; the address need not be one of ours.
+#[inline(always)]
+fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction, and it touches no memory that the program could see.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }

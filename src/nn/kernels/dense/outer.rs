@@ -3,8 +3,9 @@
 //! For the weights k runs over the batch, for the inputs over the outputs. Few rows of `b` count at a time, so that a
 //! panel of it fits the first-level cache, where all rows of C use it; the panel is copied there, because rows whose
 //! distance is a multiple of a large power of two would push each other out of the cache.
+#![allow(clippy::needless_range_loop)] // several arrays of registers are walked side by side
 
-use super::Dims;
+use super::{Dims, prefetch};
 use crate::nn::Team;
 use crate::nn::kernels::Isa;
 use crate::nn::kernels::simd::{Kernel, Simd};
@@ -17,10 +18,14 @@ const COLUMNS: usize = 1536;
 const DEPTH: usize = 64;
 /// The least columns of a panel: a multiple of every tile's.
 const STRIP: usize = 96;
+/// Floats in a cache line.
+const LINE: usize = 16;
 /// Floats of a panel.
 const PANEL: usize = DEPTH * STRIP;
-/// Rows of C in a tile.
-const TILE: usize = 4;
+/// The most rows of C in a tile.
+const TALL: usize = 6;
+/// So few rows of C do not pay for a copy of b.
+const FEW: usize = 8;
 
 /// Writes `dx = dz W`.
 pub(super) fn grad_input(isa: Isa, team: &dyn Team, d: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) {
@@ -98,7 +103,7 @@ struct Part<'a> {
     columns: usize,
     /// The rows of b, from their first column on, and their distance.
     b: (&'a [f32], usize),
-    /// `TILE` rows of `STRIP` floats, where a tile that sticks out of C is put together.
+    /// `TALL` rows of `STRIP` floats, where a tile that sticks out of C is put together.
     edge: *mut f32,
 }
 
@@ -109,19 +114,20 @@ impl Kernel for Outer<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if S::ACCUMULATORS >= 6 * TILE {
-            self.panels::<S, 6>(s);
+        // Sixteen registers leave room for twelve sums beside two of b and one of a; thirty-two for twice that.
+        if S::ACCUMULATORS >= 24 {
+            self.panels::<S, 4, 6>(s);
         } else {
-            self.panels::<S, 3>(s);
+            self.panels::<S, 6, 2>(s);
         }
     }
 }
 
 impl Outer<'_> {
     #[inline(always)]
-    fn panels<S: Simd, const V: usize>(&self, s: S) {
+    fn panels<S: Simd, const T: usize, const V: usize>(&self, s: S) {
         let mut memory = Panel([0.0; PANEL]);
-        let mut edge = [0.0; TILE * STRIP];
+        let mut edge = [0.0; TALL * STRIP];
         let depth = DEPTH.min(self.f.depth);
         let width = (PANEL / depth / STRIP * STRIP).min(COLUMNS);
         for column in (0..self.c.columns).step_by(width) {
@@ -130,49 +136,63 @@ impl Outer<'_> {
                 let depth = DEPTH.min(self.f.depth - from);
                 let rows = &self.f.b.0[from * self.f.b.1 + column..];
                 // Whole registers that few rows of C need are read where they lie.
-                let b = if self.c.rows <= 2 * TILE && columns % S::LANES == 0 {
+                let in_place = self.c.rows <= FEW && columns.is_multiple_of(S::LANES);
+                let b = if in_place {
                     (rows, self.f.b.1)
                 } else {
                     copy(rows, self.f.b.1, &mut memory.0, width, depth, columns);
                     (&memory.0[..], width)
                 };
-                self.rows::<S, V>(s, Part { from, depth, column, columns, b, edge: edge.as_mut_ptr() });
+                let part = Part { from, depth, column, columns, b, edge: edge.as_mut_ptr() };
+                if in_place {
+                    self.rows::<S, T, V, true>(s, part);
+                } else {
+                    self.rows::<S, T, V, false>(s, part);
+                }
             }
         }
     }
 
     #[inline(always)]
-    fn rows<S: Simd, const V: usize>(&self, s: S, part: Part) {
+    fn rows<S: Simd, const T: usize, const V: usize, const AHEAD: bool>(&self, s: S, part: Part) {
         let mut m = 0;
         while m < self.c.rows {
             m += match self.c.rows - m {
-                TILE.. => self.row::<S, TILE, V>(s, part, m),
-                3 => self.row::<S, 3, V>(s, part, m),
-                2 => self.row::<S, 2, V>(s, part, m),
-                _ => self.row::<S, 1, V>(s, part, m),
+                left if left >= T => self.row::<S, T, V, AHEAD>(s, part, m),
+                4.. => self.row::<S, 4, V, AHEAD>(s, part, m),
+                3 => self.row::<S, 3, V, AHEAD>(s, part, m),
+                2 => self.row::<S, 2, V, AHEAD>(s, part, m),
+                _ => self.row::<S, 1, V, AHEAD>(s, part, m),
             };
         }
     }
 
     /// `R` rows of C: tiles of `V` registers, then of two and one.
     #[inline(always)]
-    fn row<S: Simd, const R: usize, const V: usize>(&self, s: S, part: Part, m: usize) -> usize {
+    fn row<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(&self, s: S, part: Part, m: usize) -> usize {
         let mut i = 0;
         while i < part.columns {
             let registers = (part.columns - i).div_ceil(S::LANES);
             i += S::LANES
                 * match registers {
-                    left if left >= V => self.tile::<S, R, V>(s, part, m, i),
-                    2.. => self.tile::<S, R, 2>(s, part, m, i),
-                    _ => self.tile::<S, R, 1>(s, part, m, i),
+                    left if left >= V => self.tile::<S, R, V, AHEAD>(s, part, m, i),
+                    2.. => self.tile::<S, R, 2, AHEAD>(s, part, m, i),
+                    _ => self.tile::<S, R, 1, AHEAD>(s, part, m, i),
                 };
         }
         R
     }
 
-    /// `R` rows of C by `V` registers; the last register may be cut off.
+    /// `R` rows of C by `V` registers; the last register may be cut off. `AHEAD`: the next tile's part of b is called in
+    /// advance.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const V: usize>(&self, s: S, part: Part, m: usize, i: usize) -> usize {
+    fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
+        &self,
+        s: S,
+        part: Part,
+        m: usize,
+        i: usize,
+    ) -> usize {
         let (columns, stride) = (V * S::LANES, part.b.1);
         let width = columns.min(part.columns - i);
         let sticks_out = width < columns;
@@ -184,6 +204,11 @@ impl Outer<'_> {
             unsafe { copy_rows(at, self.c.stride, part.edge, STRIP, R, width) };
         }
         let mut sums = [[s.zero(); V]; R];
+        for r in 0..R {
+            for v in 0..columns / LINE {
+                prefetch(at.wrapping_add(r * self.c.stride + columns + v * LINE));
+            }
+        }
         if part.from > 0 {
             for r in 0..R {
                 for v in 0..V {
@@ -202,6 +227,9 @@ impl Outer<'_> {
             for v in 0..V {
                 // SAFETY: asserted above.
                 right[v] = unsafe { s.load(b.as_ptr().add(k * stride + v * S::LANES)) };
+                if AHEAD {
+                    prefetch(b.as_ptr().wrapping_add(k * stride + v * S::LANES + columns));
+                }
             }
             for r in 0..R {
                 // SAFETY: asserted above.
@@ -225,12 +253,16 @@ impl Outer<'_> {
     }
 }
 
-/// Copies `depth` rows of `columns` into rows of `width`; what lies behind them is left as it is, and nobody uses
+/// Copies `depth` rows of `columns` into rows of `width`, and calls the next panel's in advance; what lies behind them is left as it is, and nobody uses
 /// what comes of it.
 #[inline(always)]
 fn copy(from: &[f32], stride: usize, to: &mut [f32], width: usize, depth: usize, columns: usize) {
     for (k, to) in to.chunks_exact_mut(width).take(depth).enumerate() {
-        to[..columns].copy_from_slice(&from[k * stride..][..columns]);
+        let row = &from[k * stride..];
+        to[..columns].copy_from_slice(&row[..columns]);
+        for i in (width..2 * width).step_by(LINE) {
+            prefetch(row.as_ptr().wrapping_add(i));
+        }
     }
 }
 
