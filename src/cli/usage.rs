@@ -97,7 +97,7 @@ fn unknown_flag(flag: &str) -> String {
 }
 
 fn unknown_word(what: &str, word: &str) -> String {
-    if let "iris" | "img" = word {
+    if let "iris" | "img" | "cifar10" | "mnist" = word {
         return unknown(what, word, Some(&format!("--dataset {word}")));
     }
     let command = Cli::command();

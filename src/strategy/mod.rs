@@ -11,6 +11,7 @@ mod evaluate;
 mod fit;
 mod job;
 mod learner;
+mod memory;
 mod send_recv;
 mod single;
 mod stepper;
@@ -21,8 +22,10 @@ mod team;
 pub use error::TrainError;
 pub use fit::{Ending, Fit};
 pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
+pub use memory::predicted_memory;
 pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
+pub(crate) use team::team;
 
 use crate::comm::{Communicator, Metered, Reduce, Values};
 use crate::device::Clock;

@@ -20,7 +20,7 @@ impl Team for Threads {
 }
 
 /// This rank's team: with one thread nothing is handed over at all.
-pub(super) fn team() -> &'static dyn Team {
+pub(crate) fn team() -> &'static dyn Team {
     match rayon::current_num_threads() {
         0 | 1 => &Alone,
         _ => &Threads,
