@@ -5,10 +5,13 @@
 //! in `usage.rs`.
 
 use super::usage::one_line;
+use crate::comm::launcher::Launcher;
 use crate::config::keys::{self, KEYS, Key};
 use crate::config::{EvalPart, Kind, Mode, PredictFormat, Progress, Sources};
+use crate::report::terminal;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -91,7 +94,7 @@ pub(super) struct Cli {
 enum Sub {
     /// Loss, accuracy, confusion matrix and per-class figures of a trained model
     Eval(EvalArgs),
-    /// Label and probability for each row of CSV files
+    /// Label and probability for each picture, or row of CSV files
     Predict(PredictArgs),
     /// Look at a data set; make a small one in the layout of a real one
     #[command(subcommand)]
@@ -188,6 +191,14 @@ impl TrainArgs {
         self.progress.unwrap_or(Progress::Auto)
     }
 
+    /// How progress is shown under this launcher; not at all where nothing is to be printed.
+    pub fn shown(&self, launcher: &Launcher) -> terminal::Progress {
+        match self.quiet || self.json {
+            true => terminal::Progress::None,
+            false => terminal::choose(self.progress().word(), launcher.name.is_some(), std::io::stderr().is_terminal()),
+        }
+    }
+
     /// The configuration sources that this command line names; without those of the process.
     pub fn sources(&self) -> Sources {
         Sources {
@@ -242,17 +253,19 @@ impl KeyFlags {
             Kind::Number { .. } => "X",
             Kind::Choice(_) => "WORD",
             Kind::Switch => "true|false",
-            Kind::Text if key.name == "dataDir" => "DIR",
+            Kind::Text if key.name.ends_with("Dir") => "DIR",
             Kind::Text => "NAME",
             Kind::Shares => "A/B/C",
             Kind::Batch => "N|full",
-            Kind::Dataset => "iris|FILE.csv",
+            Kind::Dataset => "NAME|FILE|DIR",
+            Kind::Model => "NAME|FILE.toml",
+            Kind::Size => "N|HxW",
         };
         let mut help = key.doc.to_owned();
         if let Kind::Choice(words) = key.kind {
             help.push_str(&format!(" [one of: {}]", words.join("|")));
         }
-        if let Some(text) = key.default_for(keys::Preset::Iris) {
+        if let Some(text) = key.default_for(keys::Preset::IRIS) {
             help.push_str(&format!(" [default: {text}]"));
         }
         let arg = Arg::new(key.name)
@@ -305,7 +318,7 @@ pub struct EvalArgs {
     /// and train that is not empty, and all rows of another --dataset
     #[arg(long, value_name = "PART", value_parser = part)]
     pub part: Option<EvalPart>,
-    /// Other data than the model was trained on: iris or a labelled FILE.csv
+    /// Other data than the model was trained on: a data set by name, a file, or a folder
     #[arg(long, value_name = "DATASET")]
     pub dataset: Option<String>,
     /// Name of the column that holds the right answers, where it is not the one used in training
@@ -325,7 +338,7 @@ pub struct PredictArgs {
     /// Run directory, checkpoint or model file
     #[arg(value_name = "RUN|CKPT")]
     pub run: PathBuf,
-    /// CSV files with the columns that the model was trained on
+    /// Pictures, or CSV files with the columns that the model was trained on
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// text, csv or jsonl

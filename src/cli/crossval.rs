@@ -7,10 +7,9 @@ use super::prepare::Prepared;
 use super::ranks::{Ended, agreed};
 use super::task::{self, Parts};
 use crate::comm::{Communicator, Solo};
-use crate::data::split::{all_but, stratified_folds};
+use crate::data::split::{Split, all_but, stratified_folds};
 use crate::device::RealClock;
 use crate::event::Event;
-use crate::nn::Network;
 use crate::run::fault::Fault;
 use crate::run::signals::StopRequest;
 use crate::run::state::{Cv, Final};
@@ -30,26 +29,26 @@ pub fn cross_validate(
     stop: StopRequest,
     fault: Option<Fault>,
 ) -> Result<(), Ended> {
-    let (config, data) = (&prepared.config, &prepared.data);
-    let spec = task::network(config, data.dims(), data.num_classes());
-    let network = agreed(comm, Network::build(spec).map_err(Failure::from))?;
+    let (config, data, network) = (&prepared.config, &prepared.data, &prepared.network);
+    let rows = data.len() - data.own_test();
     let folds = agreed(comm, held_out_rows(prepared))?;
     if let Some(output) = output {
-        let samples = data.len() - folds.first().map_or(0, Vec::len);
+        let samples = rows - folds.first().map_or(0, Vec::len);
         let hyper = task::hyper(config, samples, prepared.trainers);
         output.hear(&Event::Started {
             parameters: network.theta_len(),
             train_samples: samples,
             global_batch: hyper.global_batch,
             steps_per_epoch: samples.div_ceil(hyper.global_batch) as u64,
-            bytes_per_exchange: strategy::bytes_per_exchange(&network, hyper.micro_chunk),
+            bytes_per_exchange: strategy::bytes_per_exchange(network, hyper.micro_chunk),
         });
     }
     let fit = |comm: &dyn Communicator, held_out: &[usize], job: &mut dyn Job| -> Result<Fit, Ended> {
-        let parts = Parts::cut(data, &all_but(data.len(), held_out), &[], held_out);
+        let split = Split { train: all_but(rows, held_out), validation: Vec::new(), test: held_out.to_vec() };
+        let parts = Parts::cut(data, &split, prepared.augment);
         let hyper = task::hyper(config, parts.train.len(), prepared.trainers);
-        let (train, validation, test) = (&parts.train, &parts.validation, &parts.test);
-        let task = Task { network: &network, train, validation, test, hyper, resume: None };
+        let (train, validation, test) = (&*parts.train, &*parts.validation, &*parts.test);
+        let task = Task { network, train, validation, test, hyper, resume: None };
         Ok(strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), job)?)
     };
     let mut fits: Vec<Fit> = Vec::new();
@@ -79,12 +78,13 @@ pub fn cross_validate(
     Ok(())
 }
 
-/// The rows that each fold of each repeat holds out.
+/// The rows that each fold of each repeat holds out; a set's own test set takes no part.
 fn held_out_rows(prepared: &Prepared) -> Result<Vec<Vec<usize>>, Failure> {
     let (config, data) = (&prepared.config, &prepared.data);
+    let labels = &data.labels()[..data.len() - data.own_test()];
     let mut all = Vec::new();
     for repeat in 0..config.repeats.get() {
-        all.extend(stratified_folds(&data.labels, data.num_classes(), config.folds, config.seed, repeat as u64)?);
+        all.extend(stratified_folds(labels, data.num_classes(), config.folds, config.seed, repeat as u64)?);
     }
     Ok(all)
 }

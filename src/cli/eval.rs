@@ -4,22 +4,14 @@
 //! the test part are the ones that training has never seen.
 
 use super::args::EvalArgs;
+use super::chosen::Chosen;
 use super::failure::{DATA, Failure};
 use super::model::LoadedModel;
 use super::printed::printed;
-use crate::config::EvalPart;
-use crate::data::split::{Fractions, Split, stratified};
-use crate::data::standardize::Standardizer;
-use crate::data::{Dataset, source};
 use crate::nn::{Tally, argmax};
 use crate::report::confusion::Confusion;
-use crate::run::error::{one_line, show};
 use serde_json::json;
 use std::io::{self, Write};
-use std::path::Path;
-
-/// Exit code of a part that was asked for and has no rows.
-const USAGE: u8 = 2;
 
 /// Prints loss, accuracy, confusion matrix and the figures of each class.
 ///
@@ -38,102 +30,33 @@ pub fn eval(args: &EvalArgs, out: &mut dyn Write) -> Result<(), Failure> {
     })
 }
 
-/// The rows that are measured, as the model sees them, and what they are called.
-struct Chosen {
-    rows: Dataset,
-    data: String,
-    part: EvalPart,
-    note: Option<&'static str>,
-}
-
 /// What came out.
 struct Measured {
     tally: Tally,
     confusion: Confusion,
 }
 
-impl Chosen {
-    fn load(args: &EvalArgs, model: &LoadedModel) -> Result<Self, Failure> {
-        let meta = &model.meta;
-        let data = args.dataset.as_ref().unwrap_or(&meta.dataset);
-        let data_dir = args.data_dir.as_deref().unwrap_or(Path::new(&meta.data_dir));
-        let label = args.label.as_deref().or(meta.label.as_deref());
-        let whole = source::load(data, data_dir, label)?.aligned(&meta.columns, &meta.classes)?;
-        let fractions: Fractions =
-            meta.data_split.parse().map_err(|why| Failure::new(DATA, format!("{}: {why}", show(&args.run))))?;
-        let split = stratified(&whole.labels, whole.num_classes(), fractions, meta.seed);
-        let other = *data != meta.dataset;
-        let part = args.part.unwrap_or(if other { EvalPart::All } else { last_part(&split) });
-        let rows = match part {
-            EvalPart::Train => whole.select(&split.train),
-            EvalPart::Validation => whole.select(&split.validation),
-            EvalPart::Test => whole.select(&split.test),
-            EvalPart::All => whole.clone(),
-        };
-        if rows.is_empty() {
-            let cure = format!("the data are split {}; use --part {}", one_line(&meta.data_split), last_part(&split));
-            return Err(Failure::new(USAGE, format!("--part {part}: this part has no rows, {cure}")));
-        }
-        let note = (!other && changed(&whole, &split, &model.standardizer))
-            .then_some("these are not the data that the model was trained on: rows it has seen may be among them");
-        Ok(Self { rows, data: data.clone(), part, note })
-    }
-}
-
-/// The part that training has used least and that has rows.
-fn last_part(split: &Split) -> EvalPart {
-    match (split.test.is_empty(), split.validation.is_empty()) {
-        (false, _) => EvalPart::Test,
-        (true, false) => EvalPart::Validation,
-        (true, true) => EvalPart::Train,
-    }
-}
-
-/// Whether the training part has other means and deviations than the one the model was trained on:
-/// then its split is another one, too. Rounding differs between machines, so equal means close.
-fn changed(whole: &Dataset, split: &Split, fitted: &Standardizer) -> bool {
-    let again = Standardizer::fit(&whole.features, &split.train);
-    let far = |a: f32, b: f32, scale: f32| (f64::from(a) - f64::from(b)).abs() > 1e-4 * f64::from(scale);
-    (0..whole.dims()).any(|column| {
-        let scale = fitted.deviations[column];
-        let mean_scale = scale.max(fitted.means[column].abs());
-        far(again.means[column], fitted.means[column], mean_scale) || far(again.deviations[column], scale, scale)
-    })
-}
-
 fn measure(model: &LoadedModel, chosen: &Chosen) -> Result<Measured, Failure> {
-    let labels = &chosen.rows.labels;
+    let labels = &chosen.labels;
     let mut confusion = Confusion::new(model.meta.classes.clone());
     let mut tally = Tally::default();
-    let done = model.forward(&chosen.rows.features, Some(labels), |start, outputs, block| {
+    let done = model.forward(&*chosen.samples, Some(labels), |start, outputs, block| {
         tally += block;
         for (outputs, &label) in outputs.rows().into_iter().zip(&labels[start..]) {
             confusion.add(label as usize, argmax(outputs.to_slice().expect("rows are contiguous")));
         }
     });
     let too_large = |row| {
-        let text =
-            format!("row {} of {}: its values are too large for this model; correct them", row + 1, chosen.title());
+        let text = format!(
+            "{} {} of {}: its values are too large for this model; correct them",
+            chosen.unit,
+            row + 1,
+            chosen.title()
+        );
         Failure::new(DATA, text)
     };
     done.map_err(too_large)?;
     Ok(Measured { tally, confusion })
-}
-
-impl Chosen {
-    /// What was measured on, and its size: `iris test part, 15 rows`.
-    fn title(&self) -> String {
-        let data = one_line(&self.data);
-        let rows = match self.rows.len() {
-            1 => "1 row".to_owned(),
-            rows => format!("{rows} rows"),
-        };
-        match self.part {
-            EvalPart::All => format!("{data}, all {rows}"),
-            EvalPart::Train => format!("{data} training part, {rows}"),
-            part => format!("{data} {part} part, {rows}"),
-        }
-    }
 }
 
 fn write_text(chosen: &Chosen, measured: &Measured, out: &mut dyn Write) -> io::Result<()> {
@@ -162,7 +85,7 @@ fn write_json(
         "weights_hash": model.meta.weights_hash,
         "dataset": chosen.data,
         "part": chosen.part,
-        "rows": chosen.rows.len(),
+        "rows": chosen.labels.len(),
         "loss": measured.tally.mean_loss(),
         "note": chosen.note,
     });
@@ -178,10 +101,14 @@ mod tests {
     use super::super::model_tests::Handmade;
     use super::super::printed::Refusing;
     use super::*;
+    use crate::config::EvalPart;
+    use crate::data::source;
+    use crate::data::split::stratified;
+    use crate::data::standardize::Standardizer;
     use crate::nn::Loss;
     use serde_json::Value;
     use std::io::ErrorKind;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     fn args(run: &Path) -> EvalArgs {
         EvalArgs { run: run.to_owned(), part: None, dataset: None, label: None, data_dir: None, json: false }
@@ -284,7 +211,7 @@ mod tests {
             (|_, args| args.run = "none".into(), 4, "none: cannot read the model"),
             (|model, _| model.meta.data_split = "0.5/0.5".into(), 4, "2 shares, not 3"),
             (|model, _| model.meta.dataset = "gone.csv".into(), 4, "--data-dir"),
-            (|model, _| model.meta.dataset = "mnist".into(), 4, "not in this version"),
+            (|model, _| model.meta.dataset = "mnist".into(), 4, "MNIST not found"),
             (|model, _| model.meta.columns[0] = "height".into(), 4, "column \"height\""),
             (|model, _| model.meta.classes[0] = "Rose".into(), 4, "class \"Setosa\" is unknown to the model"),
             (|model, _| model.meta.label = Some("sort".into()), 4, "\"sort\""),

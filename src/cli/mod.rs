@@ -5,15 +5,19 @@
 pub mod args;
 mod args_tools;
 pub mod bench;
+mod chosen;
 mod crossval;
 pub mod data;
+mod decoding;
 mod doctor;
 pub mod eval;
 pub mod failure;
 mod host;
+mod load;
 pub mod model;
 mod observer;
 mod output;
+mod photos;
 pub mod predict;
 mod prepare;
 mod printed;
@@ -31,6 +35,7 @@ mod args_tests;
 mod model_tests;
 
 use crate::comm::launcher::Launcher;
+use crate::nn::kernels::Isa;
 use args::Command;
 use failure::Failure;
 use std::io::Write;
@@ -38,6 +43,9 @@ use std::io::Write;
 /// Runs the program and returns its exit code.
 pub fn main() -> i32 {
     let launcher = Launcher::detect();
+    if let Err(failure) = hold_to_instruction_set() {
+        return ranks::tell_alone(&launcher, failure);
+    }
     let command = match args::parse(std::env::args_os().collect()) {
         Ok(Command::Train(args)) => return train::train(Ok(*args), &launcher),
         Ok(Command::Doctor(args)) => return doctor::doctor(&args, &launcher),
@@ -53,6 +61,22 @@ pub fn main() -> i32 {
         Ok(()) => 0,
         Err(failure) => report(&failure),
     }
+}
+
+/// Tests say with GOAI_TEST_ISA which kernels they want; what this processor lacks is an error, not another test.
+fn hold_to_instruction_set() -> Result<(), Failure> {
+    let Some(word) = std::env::var_os("GOAI_TEST_ISA").filter(|word| !word.is_empty()) else { return Ok(()) };
+    let word = word.to_string_lossy().into_owned();
+    let name = if word == "avx2" { "avx2+fma" } else { &word };
+    match Isa::named(name) {
+        Some(isa) => isa.hold_to(),
+        None => {
+            let here: Vec<&str> = Isa::all().map(Isa::name).collect();
+            let text = format!("GOAI_TEST_ISA={word}: this processor has {}; name one of them", here.join(", "));
+            return Err(Failure::new(2, text));
+        }
+    }
+    Ok(())
 }
 
 /// The commands that need no other ranks.

@@ -5,13 +5,18 @@
 //! in a file can make this program panic or take more memory than the file's own size justifies.
 
 use super::failure::{DATA, Failure};
+use super::task::Scale;
+use crate::config::ImageSize;
+use crate::data::pictures::PixelScale;
 use crate::data::standardize::Standardizer;
+use crate::data::{Layout, Samples, Visit};
 use crate::nn::{Context, Flavor, Loss, Network, Program, Spec, Tally, argmax};
 use crate::run::RunError;
 use crate::run::error::{one_line, show};
-use crate::run::model_file::{self, Model, ModelMeta};
+use crate::run::model_file::{self, Model, ModelMeta, PicturesMeta};
 use crate::run::state::{State, hex_hash, read_state};
-use ndarray::{Array2, ArrayView2, s};
+use crate::strategy::team;
+use ndarray::{Array2, ArrayView2};
 use std::collections::HashMap;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
@@ -37,7 +42,7 @@ pub struct LoadedModel {
     /// What the file says of the data it was trained on.
     pub meta: ModelMeta,
     /// The scaling of its inputs.
-    pub standardizer: Standardizer,
+    pub scale: Scale,
 }
 
 impl LoadedModel {
@@ -55,32 +60,40 @@ impl LoadedModel {
         Ok(assemble(model).map_err(refuse)?)
     }
 
-    /// Runs rows through the network, in blocks: `each` gets the first row of a block, its outputs
-    /// and, where `labels` are given, the sums of its loss and right answers.
+    /// Rows of a table with the model's columns, as the network reads them.
     ///
     /// # Shapes
-    /// `features` is `[N, D]` as in the table, not standardised; the outputs are `[B, K]`.
+    /// `features` is `[N, D]` as in the table, not standardised.
+    pub fn rows<'a>(&'a self, features: &'a Array2<f32>) -> TableRows<'a> {
+        TableRows { features, scale: &self.scale }
+    }
+
+    /// Runs samples through the network, in blocks, on the threads of the current pool: `each` gets the first sample of
+    /// a block, its outputs and, where `labels` are given, the sums of its loss and right answers.
+    ///
+    /// # Shapes
+    /// The outputs are `[B, K]`.
     ///
     /// # Errors
-    /// The first row for which an output is not a finite number: its values are too large.
+    /// The first sample for which an output is not a finite number: its values are too large.
     pub fn forward(
         &self,
-        features: &Array2<f32>,
+        samples: &dyn Samples,
         labels: Option<&[u32]>,
         mut each: impl FnMut(usize, ArrayView2<f32>, Tally),
     ) -> Result<(), usize> {
-        let rows = features.nrows();
+        let rows = samples.len();
         let program = Program::compile(&self.network, Flavor::Fused);
         let capacity = (ACTIVATIONS / activations(&self.network).max(1)).clamp(1, BLOCK).min(rows.max(1));
         let mut workspace = program.forward_workspace(capacity);
         let output = self.network.outputs()[0];
         for start in (0..rows).step_by(capacity) {
             let end = (start + capacity).min(rows);
-            let mut block = features.slice(s![start..end, ..]).to_owned();
-            self.standardizer.apply(&mut block);
-            workspace.assign(0, block.view());
+            workspace.begin(end - start);
+            workspace.fill(0, team(), &|b, layout, row| samples.load(start + b, Visit::MEASURE, layout, row));
             let ids: Vec<u32> = (start..end).map(|row| row as u32).collect();
-            program.forward(&Context::eval(&ids, &self.sigma), &self.theta, &mut workspace);
+            let context = Context { team: team(), ..Context::eval(&ids, &self.sigma) };
+            program.forward(&context, &self.theta, &mut workspace);
             let outputs = workspace.value(output.value);
             let finite = |row: &ndarray::ArrayView1<f32>| row.iter().all(|value| value.is_finite());
             if let Some(row) = outputs.rows().into_iter().position(|row| !finite(&row)) {
@@ -108,6 +121,31 @@ impl LoadedModel {
         let sum: f64 = weights.iter().sum();
         let share = |weight: &f64| if sum > 0.0 { weight / sum } else { 1.0 / outputs.len() as f64 };
         (best, weights.iter().map(|weight| share(weight) as f32).collect())
+    }
+}
+
+/// Rows of a table, standardised as they are read.
+pub struct TableRows<'a> {
+    features: &'a Array2<f32>,
+    scale: &'a Scale,
+}
+
+impl Samples for TableRows<'_> {
+    fn len(&self) -> usize {
+        self.features.nrows()
+    }
+
+    fn load(&self, i: usize, _: Visit, layout: Layout, row: &mut [f32]) {
+        for (at, &value) in self.features.row(i).iter().enumerate() {
+            row[layout.at(at)] = match self.scale {
+                Scale::Columns(columns) => columns.value(at, value),
+                Scale::Pixels(_) => value,
+            };
+        }
+    }
+
+    fn label(&self, _: usize) -> u32 {
+        0
     }
 }
 
@@ -144,8 +182,12 @@ fn assemble(model: Model) -> Result<LoadedModel, String> {
             meta.weights_hash
         ));
     }
-    let standardizer = Standardizer { means: meta.means.clone(), deviations: meta.deviations.clone() };
-    Ok(LoadedModel { network, theta, sigma, meta, standardizer })
+    let (means, deviations) = (meta.means.clone(), meta.deviations.clone());
+    let scale = match meta.pictures {
+        Some(_) => Scale::Pixels(PixelScale { means, deviations }),
+        None => Scale::Columns(Standardizer { means, deviations }),
+    };
+    Ok(LoadedModel { network, theta, sigma, meta, scale })
 }
 
 /// Sizes before anything of these sizes is allocated.
@@ -173,9 +215,19 @@ fn activations(network: &Network) -> usize {
 
 fn check_meta(network: &Network, meta: &ModelMeta) -> Result<(), String> {
     let inputs = network.shapes()[0].elements();
-    let lengths = [("columns", meta.columns.len()), ("means", meta.means.len()), ("deviations", meta.deviations.len())];
-    if let Some((what, length)) = lengths.into_iter().find(|&(_, length)| length != inputs) {
-        return Err(format!("its network reads {inputs} values, and it has {length} {what}"));
+    // One scale a column of a table, or a channel of pictures.
+    let (scales, columns) = match &meta.pictures {
+        Some(pictures) => (check_pictures(network, pictures)?, 0),
+        None => (inputs, inputs),
+    };
+    for (what, length, wanted) in [
+        ("columns", meta.columns.len(), columns),
+        ("means", meta.means.len(), scales),
+        ("deviations", meta.deviations.len(), scales),
+    ] {
+        if length != wanted {
+            return Err(format!("its network reads {inputs} values, and it has {length} {what}"));
+        }
     }
     let (outputs, classes) = (network.num_classes(), meta.classes.len());
     if outputs != classes {
@@ -188,14 +240,31 @@ fn check_meta(network: &Network, meta: &ModelMeta) -> Result<(), String> {
             return Err(format!("the {what} {:?} is there twice", pair[0]));
         }
     }
+    let place = |at: usize| match meta.columns.get(at) {
+        Some(column) => format!("column {column:?}"),
+        None => format!("channel {at}"),
+    };
     if let Some(at) = meta.means.iter().position(|mean| !mean.is_finite()) {
-        return Err(format!("the mean of column {:?} is {}", meta.columns[at], meta.means[at]));
+        return Err(format!("the mean of {} is {}", place(at), meta.means[at]));
     }
     let usable = |deviation: &f32| deviation.is_finite() && *deviation > 0.0;
     if let Some(at) = meta.deviations.iter().position(|deviation| !usable(deviation)) {
-        return Err(format!("the deviation of column {:?} is {}", meta.columns[at], meta.deviations[at]));
+        return Err(format!("the deviation of {} is {}", place(at), meta.deviations[at]));
     }
     Ok(())
+}
+
+/// The channels of the pictures that a model reads.
+fn check_pictures(network: &Network, pictures: &PicturesMeta) -> Result<usize, String> {
+    let [channels, height, width] = pictures.shape;
+    let inputs = network.shapes()[0].elements();
+    if !matches!(channels, 1 | 3) || [height, width].iter().any(|side| !(1..=ImageSize::MOST).contains(side)) {
+        return Err(format!("it reads pictures of {channels}x{height}x{width}, which are none"));
+    }
+    if channels * height * width != inputs {
+        return Err(format!("its network reads {inputs} values, and its pictures have {channels}x{height}x{width}"));
+    }
+    Ok(channels)
 }
 
 /// θ and behind it σ in the network's order, from tensors in any order.

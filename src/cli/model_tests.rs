@@ -1,6 +1,7 @@
 //! Models made by hand, and files that are none.
 
 use super::model::LoadedModel;
+use super::task::Scale;
 use crate::nn::zoo::{MlpOptions, mlp};
 use crate::nn::{Init, Loss, Network};
 use crate::run::RunDir;
@@ -78,7 +79,8 @@ fn a_model_comes_back_from_its_directory_a_link_and_its_file() {
     for path in [&run, &link, &file] {
         let loaded = LoadedModel::load(path).unwrap();
         assert_eq!((&loaded.network, &loaded.theta), (&model.network, &model.theta));
-        assert_eq!(loaded.standardizer.means, model.meta.means);
+        let Scale::Columns(scale) = &loaded.scale else { panic!("a table's") };
+        assert_eq!(scale.means, model.meta.means);
     }
 }
 
@@ -90,7 +92,7 @@ fn outputs_are_the_layers_by_hand_in_every_block() {
     let (mut seen, mut total) = (0, crate::nn::Tally::default());
     let labels = vec![1; 600];
     model
-        .forward(&features, Some(&labels), |start, outputs, tally| {
+        .forward(&model.rows(&features), Some(&labels), |start, outputs, tally| {
             assert_eq!(start, seen);
             for (at, row) in outputs.rows().into_iter().enumerate() {
                 let z = (features[[start + at, 3]] - 1.2) / 0.76;
@@ -113,7 +115,7 @@ fn rows_that_overflow_are_named() {
     model.theta[3] = 1e30;
     let model = LoadedModel::load(&model.save(root.path())).unwrap();
     let features = array![[0., 0., 0., 1.], [0., 0., 0., 1e30]];
-    assert_eq!(model.forward(&features, None, |_, _, _| {}), Err(1));
+    assert_eq!(model.forward(&model.rows(&features), None, |_, _, _| {}), Err(1));
 }
 
 #[test]
@@ -279,7 +281,7 @@ fn no_byte_of_a_file_can_make_it_panic() {
         std::fs::write(&file, bytes).unwrap();
         match LoadedModel::load(&file) {
             Ok(model) => {
-                let _ = model.forward(&array![[5.1, 3.5, 1.4, 0.2]], Some(&[2]), |_, _, _| loaded += 1);
+                let _ = model.forward(&model.rows(&array![[5.1, 3.5, 1.4, 0.2]]), Some(&[2]), |_, _, _| loaded += 1);
             }
             Err(failure) => {
                 assert!(failure.code == 4 && !failure.message.contains('\n'), "byte {at}: {failure}");

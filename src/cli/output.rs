@@ -4,14 +4,14 @@ use super::args::TrainArgs;
 use super::failure::Failure;
 use crate::comm::launcher::Launcher;
 use crate::event::Event;
-use crate::report::terminal::{Head, Progress, Terminal, choose};
+use crate::report::terminal::{Head, Terminal};
 use crate::report::{chart, svg};
 use crate::run::metrics::{EventsLog, MetricsLog, RanksLog, Row};
 use crate::run::state::RunJson;
 use crate::run::{RunDir, RunError};
 use crate::strategy::Cursor;
 use crate::units::{Bytes, Seconds};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// The outputs of a run.
@@ -52,15 +52,11 @@ impl Output {
         let dir = RunDir::create(args.run_dir.as_deref(), name)?;
         dir.write("config.toml", config.as_bytes())?;
         let hosts = run.placement.iter().map(|place| place.host.clone()).collect();
-        let stderr = std::io::stderr();
-        let (progress, out): (Progress, Box<dyn Write + Send>) = match args.quiet || args.json {
-            true => (Progress::None, Box::new(std::io::sink())),
-            false => (
-                choose(args.progress().word(), launcher.name.is_some(), stderr.is_terminal()),
-                Box::new(std::io::stdout()),
-            ),
+        let out: Box<dyn Write + Send> = match args.quiet || args.json {
+            true => Box::new(std::io::sink()),
+            false => Box::new(std::io::stdout()),
         };
-        let mut terminal = Terminal::new(progress, out);
+        let mut terminal = Terminal::new(args.shown(launcher), out);
         if args.verbose > 0 {
             terminal.show_hashes();
         }

@@ -1,4 +1,4 @@
-//! `goai-rs predict RUN FILE...`: a label and a probability for each row of CSV files.
+//! `goai-rs predict RUN FILE...`: a label and a probability for each row of CSV files, or for each picture.
 //!
 //! Every file is read and computed before the first line is printed, so that a bad file among good
 //! ones leaves no half of a result. The probabilities are the softmax of the outputs; for a model
@@ -8,6 +8,7 @@
 use super::args::PredictArgs;
 use super::failure::{DATA, Failure};
 use super::model::LoadedModel;
+use super::photos;
 use super::printed::printed;
 use crate::config::PredictFormat;
 use crate::data::{DataError, csv as table, source};
@@ -23,10 +24,13 @@ use std::path::Path;
 /// be written; each has exit code 4.
 pub fn predict(args: &PredictArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let model = LoadedModel::load(&args.run)?;
-    for file in &args.files {
-        refuse_picture(file, &model)?;
-    }
-    let files = args.files.iter().map(|file| guess(&model, file)).collect::<Result<Vec<_>, _>>()?;
+    let files = match &model.meta.pictures {
+        Some(pictures) => photos::guess(&model, pictures, &args.files)?,
+        None => {
+            args.files.iter().try_for_each(|file| refuse_picture(file, &model))?;
+            args.files.iter().map(|file| guess(&model, file)).collect::<Result<Vec<_>, _>>()?
+        }
+    };
     let classes = &model.meta.classes;
     let mut out = BufWriter::new(out);
     let written = match args.format {
@@ -41,10 +45,11 @@ pub fn predict(args: &PredictArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 /// The guesses for one file.
-struct Guesses {
-    file: String,
-    /// Label and probability of each class, one a row.
-    rows: Vec<(usize, Vec<f32>)>,
+pub(super) struct Guesses {
+    /// The file, as it was named.
+    pub file: String,
+    /// Label and probability of each class, one a row; a picture has one.
+    pub rows: Vec<(usize, Vec<f32>)>,
 }
 
 /// Pictures are a likely wish, and read as CSV they would only get a puzzling message.
@@ -68,7 +73,7 @@ fn guess(model: &LoadedModel, file: &Path) -> Result<Guesses, Failure> {
     })?;
     let features = table::parse_features(&path, &bytes, &model.meta.columns)?;
     let mut rows = Vec::with_capacity(features.nrows());
-    let done = model.forward(&features, None, |_, outputs, _| {
+    let done = model.forward(&model.rows(&features), None, |_, outputs, _| {
         let slices = outputs.rows().into_iter().map(|row| row.to_vec());
         rows.extend(slices.map(|outputs| model.probabilities(&outputs)));
     });

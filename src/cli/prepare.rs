@@ -1,15 +1,35 @@
 //! What happens before training, on all ranks together: configuration, data, agreement.
 
 use super::args::TrainArgs;
-use super::failure::Failure;
+use super::decoding::Decoding;
+use super::failure::{DATA, Failure};
+use super::host::Place;
+use super::load::{self, Loaded, Request};
 use super::ranks::{Ended, agreed};
 use super::task;
 use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
-use crate::config::{Config, Dataset as DatasetName, Origins};
-use crate::data::{Dataset, source};
+use crate::config::{Config, Model, Origins};
+use crate::data::AnyData;
+use crate::data::pictures::Augment;
+use crate::nn::Network;
 use crate::nn::kernels::Isa;
+use crate::run::error::show;
 use crate::strategy::Strategy;
 use std::path::Path;
+
+/// What the ranks agreed on before they looked at the data.
+pub struct Configured {
+    /// The checked configuration, with the mode filled in.
+    pub config: Config,
+    /// Where its values came from.
+    pub origins: Origins,
+    /// The text of the model's file, where it is in one.
+    pub model_text: Option<String>,
+    /// The strategy.
+    pub strategy: Strategy,
+    /// How many ranks compute gradients.
+    pub trainers: usize,
+}
 
 /// Everything that the ranks agreed on.
 pub struct Prepared {
@@ -20,25 +40,44 @@ pub struct Prepared {
     /// How many ranks compute gradients.
     pub trainers: usize,
     /// The whole data set, as read.
-    pub data: Dataset,
+    pub data: AnyData,
+    /// How pictures are varied while they train.
+    pub augment: Option<Augment>,
+    /// The network.
+    pub network: Network,
     /// What the reader should know about how the ranks came together.
     pub notes: Vec<String>,
 }
 
-/// Agrees on configuration and data.
+/// Agrees on the configuration.
 ///
 /// # Collective
-/// Every rank must call it. Only rank 0 reads configuration files; every rank reads the data.
-pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Result<Prepared, Ended> {
+/// Every rank must call it. Only rank 0 reads configuration files.
+pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Result<Configured, Ended> {
     // First of all: what other versions exchange after the handshake's first frame may be of another form.
     same(comm, &Identity::default())?;
     let args = agreed(comm, args.as_ref().map_err(Failure::clone))?;
     same(comm, &launch_identity())?;
-    let (mut config, origins) = shared_configuration(comm, args)?;
+    let (mut config, origins, model_text) = shared_configuration(comm, args)?;
     let strategy = task::strategy(config.mode, comm.size());
     let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
     config.mode = Some(task::mode(strategy));
-    let data = agreed(comm, load(&config, &origins))?;
+    Ok(Configured { config, origins, model_text, strategy, trainers })
+}
+
+/// Loads the data, and agrees on them and on the network.
+///
+/// # Collective
+/// Every rank must call it; every rank reads the data.
+pub fn prepare(
+    comm: &dyn Communicator,
+    configured: Configured,
+    places: &[Place],
+    decoding: &Decoding,
+) -> Result<Prepared, Ended> {
+    let Configured { config, origins, model_text, strategy, trainers } = configured;
+    let Loaded { data, notes } = load::load(comm, &Request::from(&config), places, decoding)?;
+    agreed(comm, check(&config, &origins, &data))?;
     let identity = Identity::default().with("the data set", format!("{:016x}", data.fingerprint()));
     let (isa, mixed) = common_instruction_set(comm)?;
     let identity = match config.deterministic {
@@ -46,14 +85,29 @@ pub fn prepare(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> Re
         false => identity,
     };
     same(comm, &identity)?;
+    let network = agreed(comm, task::network(&config, &origins, &data, model_text.as_deref()))?;
+    let augment = task::augment(&config, data.shape());
     let mixed = mixed
         .then(|| format!("the ranks have different instruction sets: all use the {} kernels", Isa::detect().name()));
-    let notes = mixed.into_iter().chain(many_classes(&data)).collect();
-    Ok(Prepared { config, strategy, trainers, data, notes })
+    let notes = notes.into_iter().chain(mixed).chain(many_classes(&data)).chain(own_test(&config, &data)).collect();
+    Ok(Prepared { config, strategy, trainers, data, augment, network, notes })
+}
+
+/// What becomes of shares that are given for a set that has its own test set.
+fn own_test(config: &Config, data: &AnyData) -> Option<String> {
+    let given = config.data_split.filter(|_| data.own_test() > 0 && config.folds == 0)?;
+    let (train, rest) = (given.train, given.train + given.validation);
+    Some(format!(
+        "{} has a test set of its own, which is kept: of dataSplit = {given} holds {:.3}/{:.3} for the others",
+        config.dataset,
+        train / rest,
+        given.validation / rest
+    ))
 }
 
 /// A hint for whoever gives a column of measurements as the label: each number becomes a class of its own.
-fn many_classes(data: &Dataset) -> Option<String> {
+fn many_classes(data: &AnyData) -> Option<String> {
+    let AnyData::Table(data) = data else { return None };
     let (rows, classes) = (data.len(), data.num_classes());
     (rows >= 20 && classes * 4 > rows).then(|| {
         let column = &data.label_column;
@@ -90,7 +144,8 @@ fn launch_identity() -> Identity {
     variables.fold(identity, |identity, (name, value)| identity.with(name, value))
 }
 
-fn same(comm: &dyn Communicator, identity: &Identity) -> Result<(), Ended> {
+/// Refuses ranks that differ.
+pub(super) fn same(comm: &dyn Communicator, identity: &Identity) -> Result<(), Ended> {
     let differences = compare(comm, identity)?;
     let Some(first) = differences.first() else { return Ok(()) };
     // One line: where rank 0 is the odd one out, every other rank differs in the same way.
@@ -101,10 +156,21 @@ fn same(comm: &dyn Communicator, identity: &Identity) -> Result<(), Ended> {
     Err(Ended::all(5, format!("{first}{more}; start all ranks alike (mpirun -x NAME passes a variable on)")))
 }
 
-/// Rank 0 reads the configuration, everybody gets it.
-fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<(Config, Origins), Ended> {
+/// What rank 0 reads for all.
+type Shared = (Config, Origins, Option<String>);
+
+/// Rank 0 reads the configuration and the model's file, everybody gets them.
+fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<Shared, Ended> {
+    let read = || -> Result<Shared, Failure> {
+        let (config, origins) = args.sources().of_process().load()?;
+        let text = match &config.model {
+            Model::File(path) => Some(model_text(path)?),
+            Model::Named(_) => None,
+        };
+        Ok((config, origins, text))
+    };
     let mine = match comm.rank() {
-        0 => args.sources().of_process().load().map(Some).map_err(Failure::from),
+        0 => read().map(Some),
         _ => Ok(None),
     };
     let mine = agreed(comm, mine)?;
@@ -113,25 +179,41 @@ fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<(Co
     comm.broadcast(0, Values::I64(&mut len))?;
     text.resize(len[0] as usize, 0);
     comm.broadcast(0, Values::U8(&mut text))?;
-    let shared: Option<(Config, Origins)> = serde_json::from_slice(&text).expect("rank 0 sent a configuration");
+    let shared: Option<Shared> = serde_json::from_slice(&text).expect("rank 0 sent a configuration");
     Ok(shared.expect("rank 0 has a configuration"))
 }
 
-fn load(config: &Config, origins: &Origins) -> Result<Dataset, Failure> {
-    let name = match &config.dataset {
-        DatasetName::Iris => "iris".to_string(),
-        DatasetName::Img => "img".to_string(),
-        DatasetName::Csv(path) => path.display().to_string(),
+/// The text of a model's file.
+fn model_text(path: &Path) -> Result<String, Failure> {
+    const MOST: u64 = 1 << 20;
+    let bad = |why: &dyn std::fmt::Display| {
+        Failure::new(DATA, format!("{}: {why}; check the path given with --model", show(path)))
     };
-    let data = source::load(&name, Path::new(&config.data_dir), config.label.as_deref())?;
+    let about = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => bad(&"there is no such file"),
+        _ => bad(&error),
+    })?;
+    if !about.is_file() {
+        return Err(bad(&"this is no regular file"));
+    }
+    if about.len() > MOST {
+        return Err(bad(&format!("{} bytes are no description of a network", about.len())));
+    }
+    std::fs::read_to_string(path).map_err(|error| bad(&error))
+}
+
+/// Compares the data with what the configuration says about them.
+fn check(config: &Config, origins: &Origins, data: &AnyData) -> Result<(), Failure> {
     config.check_data(origins, data.dims(), data.num_classes())?;
-    config.check_rows(origins, data.len())?;
-    Ok(data)
+    config.check_pictures(origins, data.shape())?;
+    config.check_rows(origins, data.len() - data.own_test())?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Dataset;
 
     #[test]
     fn a_label_of_many_values_is_noted() {
@@ -144,7 +226,7 @@ mod tests {
                 columns: vec!["x".into()],
                 label_column: "quality".into(),
             };
-            let note = many_classes(&data);
+            let note = many_classes(&AnyData::Table(data));
             assert_eq!(note.is_some(), noted, "{classes}");
             assert!(
                 note.is_none_or(

@@ -1,12 +1,21 @@
 //! From a checked configuration to what a strategy trains.
 
-use crate::config::{Activation, Config, GlobalBatch, LossKind, Mode, OptimizerKind, RateScaling, Schedule};
-use crate::data::Dataset;
+use super::failure::{DATA, Failure};
+use crate::config::{
+    Activation, AugmentKind, Config, GlobalBatch, LossKind, Mode, Model, OptimizerKind, Origin, Origins, RateScaling,
+    Schedule,
+};
+use crate::data::pictures::{Augment, PictureView, PixelScale};
+use crate::data::split::{Fractions, Split, stratified};
 use crate::data::standardize::Standardizer;
-use crate::nn::zoo::{Hidden, MlpOptions, mlp};
-use crate::nn::{Init, Loss, Spec};
+use crate::data::{AnyData, Samples};
+use crate::nn::model_text::{self, ModelTextError};
+use crate::nn::zoo::{self, Hidden, MlpOptions, mlp};
+use crate::nn::{Init, Loss, Network, Shape, Spec};
 use crate::optim::{self, Rule};
+use crate::run::error::show;
 use crate::strategy::{Hyper, Strategy};
+use std::sync::Arc;
 
 /// The strategy of a mode; without one, a rank alone trains by itself and several reduce over all.
 pub fn strategy(mode: Option<Mode>, ranks: usize) -> Strategy {
@@ -28,22 +37,108 @@ pub fn mode(strategy: Strategy) -> Mode {
     }
 }
 
-/// The network of a configuration for data of `dims` numbers and `classes` classes.
-pub fn network(config: &Config, dims: usize, classes: usize) -> Spec {
-    let [inputs, first, second, outputs] = config.layer_widths(dims, classes);
-    let options = MlpOptions {
-        hidden: match config.activation {
-            Activation::Sigmoid => Hidden::Sigmoid,
-            Activation::Tanh => Hidden::Tanh,
-            Activation::Relu => Hidden::Relu,
-        },
-        loss: match config.loss {
-            LossKind::CrossEntropy => Loss::CrossEntropy,
-            LossKind::L2 => Loss::L2,
-        },
-        standardize: config.standardize_hidden,
+/// The network of a configuration for these data; `text` is that of the model's file.
+///
+/// # Errors
+/// A network that cannot read the data or is too large, or the first mistake in its file; exit code 4.
+pub fn network(config: &Config, origins: &Origins, data: &AnyData, text: Option<&str>) -> Result<Network, Failure> {
+    let classes = data.num_classes();
+    let input = data.shape().map_or(Shape::vector(data.dims()), |[c, h, w]| Shape::image(c, h, w));
+    let spec = match &config.model {
+        model if model.is_mlp() => {
+            let mlp = dense(config, data.dims(), classes);
+            Spec { name: model.to_string(), input, ..mlp }
+        }
+        Model::Named(name) => {
+            let mut spec = zoo::by_name(name, &input, classes)?;
+            spec.outputs.iter_mut().for_each(|output| output.loss = loss(config));
+            spec
+        }
+        Model::File(path) => {
+            let bad = |error: ModelTextError| {
+                let ModelTextError { line, what, cure, .. } = error;
+                Failure::new(DATA, format!("{}:{line}: {what}; {cure}", show(path)))
+            };
+            let spec = model_text::parse(text.unwrap_or_default(), &input, classes).map_err(bad)?;
+            let origin = origins.of("loss");
+            if *origin != Origin::Preset && spec.outputs.iter().any(|output| output.loss != loss(config)) {
+                let text = format!(
+                    "{origin}: loss = {}, but {} says another one; leave the key out, or change the file",
+                    config.loss,
+                    show(path)
+                );
+                return Err(Failure::new(origin.exit_code(), text));
+            }
+            spec
+        }
     };
-    Spec { name: config.model.word().into(), ..mlp(inputs, &[first, second], outputs, &options) }
+    let network = Network::build(spec)?;
+    let read = &network.shapes()[0];
+    if let (Some(read), Some(shape)) = (read.picture(), data.shape())
+        && read != shape
+    {
+        let ([a, b, c], [d, e, f]) = (read, shape);
+        let text = format!(
+            "{}: the network reads pictures of {a}x{b}x{c}, and {} has {d}x{e}x{f}; leave its input out",
+            config.model, config.dataset
+        );
+        return Err(Failure::new(DATA, text));
+    }
+    if network.theta_len() > MOST_PARAMETERS {
+        let text = format!(
+            "{} has {} parameters on pictures of this size, above {MOST_PARAMETERS}; make them smaller with --image-size",
+            config.model,
+            network.theta_len()
+        );
+        return Err(Failure::new(DATA, text));
+    }
+    Ok(network)
+}
+
+/// Most parameters of a network: a packed gradient must be countable by MPI's 32-bit integers.
+const MOST_PARAMETERS: usize = i32::MAX as usize / 2;
+
+fn loss(config: &Config) -> Loss {
+    match config.loss {
+        LossKind::CrossEntropy => Loss::CrossEntropy,
+        LossKind::L2 => Loss::L2,
+    }
+}
+
+/// The dense network whose widths the configuration gives.
+fn dense(config: &Config, dims: usize, classes: usize) -> Spec {
+    let [inputs, first, second, outputs] = config.layer_widths(dims, classes);
+    let hidden = match config.activation {
+        Activation::Sigmoid => Hidden::Sigmoid,
+        Activation::Tanh => Hidden::Tanh,
+        Activation::Relu => Hidden::Relu,
+    };
+    let options = MlpOptions { hidden, loss: loss(config), standardize: config.standardize_hidden };
+    mlp(inputs, &[first, second], outputs, &options)
+}
+
+/// How pictures of this shape are varied while they train.
+pub fn augment(config: &Config, shape: Option<[usize; 3]>) -> Option<Augment> {
+    let [_, height, width] = shape?;
+    let crop = config.crop_margin.map_or((height.min(width) / 8).max(1), usize::from);
+    match config.augment {
+        AugmentKind::None => None,
+        AugmentKind::Flip => Some(Augment { crop: 0, flip: true }),
+        AugmentKind::Crop => Some(Augment { crop, flip: false }),
+        AugmentKind::CropFlip => Some(Augment { crop, flip: true }),
+    }
+}
+
+/// Which samples train, validate and test.
+pub fn split(data: &AnyData, fractions: Option<Fractions>, seed: u64) -> Split {
+    match data {
+        AnyData::Table(table) => stratified(&table.labels, table.num_classes(), fractions.unwrap_or_default(), seed),
+        AnyData::Pictures(pictures) => {
+            let rows = pictures.split(fractions, seed);
+            let wide = |rows: Vec<u32>| rows.into_iter().map(|row| row as usize).collect();
+            Split { train: wide(rows.train), validation: wide(rows.validation), test: wide(rows.test) }
+        }
+    }
 }
 
 /// The numbers of a configuration for `samples` training samples on `trainers` ranks that train.
@@ -97,24 +192,52 @@ pub fn hyper(config: &Config, samples: usize, trainers: usize) -> Hyper {
 /// The three parts of a data set, standardized with the training part's moments.
 pub struct Parts {
     /// What trains.
-    pub train: Dataset,
+    pub train: Box<dyn Samples>,
     /// What is measured after every epoch.
-    pub validation: Dataset,
+    pub validation: Box<dyn Samples>,
     /// What is measured at the end.
-    pub test: Dataset,
+    pub test: Box<dyn Samples>,
     /// The moments of the training part.
-    pub standardizer: Standardizer,
+    pub scale: Scale,
+}
+
+/// The moments of the training part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scale {
+    /// Of each column of a table.
+    Columns(Standardizer),
+    /// Of each channel of pictures.
+    Pixels(PixelScale),
 }
 
 impl Parts {
-    /// Cuts `data` into the given rows and standardizes them.
-    pub fn cut(data: &Dataset, train: &[usize], validation: &[usize], test: &[usize]) -> Self {
-        let standardizer = Standardizer::fit(&data.features, train);
-        let part = |rows: &[usize]| {
-            let mut part = data.select(rows);
-            standardizer.apply(&mut part.features);
-            part
-        };
-        Self { train: part(train), validation: part(validation), test: part(test), standardizer }
+    /// Cuts `data` into the given rows and standardizes them; training pictures are varied.
+    pub fn cut(data: &AnyData, split: &Split, augment: Option<Augment>) -> Self {
+        let Split { train, validation, test } = split;
+        match data {
+            AnyData::Table(data) => {
+                let standardizer = Standardizer::fit(&data.features, train);
+                let part = |rows: &[usize]| {
+                    let mut part = data.select(rows);
+                    standardizer.apply(&mut part.features);
+                    Box::new(part) as Box<dyn Samples>
+                };
+                let (train, validation, test) = (part(train), part(validation), part(test));
+                Self { train, validation, test, scale: Scale::Columns(standardizer) }
+            }
+            AnyData::Pictures(data) => {
+                let narrow = |rows: &[usize]| rows.iter().map(|&row| row as u32).collect::<Vec<u32>>();
+                let scale = PixelScale::fit(data, &narrow(train));
+                // The pixels are shared, and no copy.
+                let pictures = Arc::new(data.clone());
+                let part = |rows: &[usize], augment| {
+                    let pictures = Arc::clone(&pictures);
+                    Box::new(PictureView { pictures, rows: narrow(rows), scale: scale.clone(), augment })
+                        as Box<dyn Samples>
+                };
+                let (train, validation, test) = (part(train, augment), part(validation, None), part(test, None));
+                Self { train, validation, test, scale: Scale::Pixels(scale) }
+            }
+        }
     }
 }

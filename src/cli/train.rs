@@ -2,22 +2,24 @@
 
 use super::args::TrainArgs;
 use super::crossval;
+use super::decoding::Decoding;
 use super::failure::Failure;
 use super::host::{self, Place};
 use super::observer::{Observer, stopped};
 use super::output::Output;
-use super::prepare::{Prepared, prepare};
+use super::prepare::{Prepared, configure, prepare};
 use super::ranks::{self, Ended, World, agreed};
-use super::task::{self, Parts};
+use super::task::{self, Parts, Scale};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, gather_texts};
-use crate::data::split::stratified;
+use crate::config::{BadImage, Dataset};
+use crate::data::AnyData;
+use crate::data::pictures::Augment;
 use crate::device::RealClock;
 use crate::event::Event;
-use crate::nn::Network;
 use crate::report::terminal::Head;
 use crate::run::fault::{self, Fault};
-use crate::run::model_file::{self, ModelMeta};
+use crate::run::model_file::{self, ModelMeta, PicturesMeta};
 use crate::run::run_name;
 use crate::run::signals::{StopRequest, die_with_parent};
 use crate::run::state::{Final, RunJson, State, hex_hash, timestamp};
@@ -76,15 +78,20 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// One rank's work from beginning to end.
     fn rank(&self, comm: &dyn Communicator) -> Result<(), Ended> {
-        let prepared = prepare(comm, self.args)?;
+        let configured = configure(comm, self.args)?;
+        let Ok(args) = self.args else { unreachable!("the ranks agreed on well-formed arguments") };
+        let places = gather_places(comm)?;
+        let most = configured.config.parallelism.map(usize::from);
+        let threads = host::threads(&places, configured.config.threads, most);
+        let bounded = threads != host::threads(&places, configured.config.threads, None);
+        self.start_threads(threads[comm.rank()]);
+        let decoding = match comm.rank() {
+            0 => Decoding::shown(args.shown(self.launcher)),
+            _ => Decoding::silent(),
+        };
+        let prepared = prepare(comm, configured, &places, &decoding)?;
         // Not before: until steps are made nobody reads the request, and a signal has to end what waits for a file.
         let stop = StopRequest::listen();
-        let Ok(args) = self.args else { unreachable!("prepare agreed on well-formed arguments") };
-        let places = gather_places(comm)?;
-        let most = prepared.config.parallelism.map(usize::from);
-        let threads = host::threads(&places, prepared.config.threads, most);
-        self.start_threads(threads[comm.rank()]);
-        let bounded = threads != host::threads(&places, prepared.config.threads, None);
         let fault = agreed(comm, planned_fault())?;
         let output = match comm.rank() {
             0 => self.open(args, &prepared, &places, &threads).map(Some),
@@ -131,17 +138,15 @@ impl Scene<'_> {
         if config.folds > 0 {
             return crossval::cross_validate(comm, prepared, output, stop, fault);
         }
-        let data = &prepared.data;
-        let split = stratified(&data.labels, data.num_classes(), config.data_split, config.seed);
-        let parts = Parts::cut(data, &split.train, &split.validation, &split.test);
-        let spec = task::network(config, data.dims(), data.num_classes());
-        let network = agreed(comm, Network::build(spec).map_err(Failure::from))?;
+        let split = task::split(&prepared.data, config.data_split, config.seed);
+        let parts = Parts::cut(&prepared.data, &split, prepared.augment);
+        let network = &prepared.network;
         let hyper = task::hyper(config, parts.train.len(), prepared.trainers);
         let task = Task {
-            network: &network,
-            train: &parts.train,
-            validation: &parts.validation,
-            test: &parts.test,
+            network,
+            train: &*parts.train,
+            validation: &*parts.validation,
+            test: &*parts.test,
             hyper,
             resume: None,
         };
@@ -151,7 +156,7 @@ impl Scene<'_> {
             return Err(stopped(comm, &fit, &stop)?);
         }
         let saved = match output {
-            Some(output) => save(output, prepared, &network, &parts, &fit, self.started),
+            Some(output) => save(output, prepared, &parts, &fit, self.started),
             None => Ok(()),
         };
         agreed(comm, saved)
@@ -164,8 +169,9 @@ impl Scene<'_> {
         places: &[Place],
         threads: &[usize],
     ) -> Result<Output, Failure> {
-        let (config, mode) = (&prepared.config, prepared.strategy.name());
-        let split = stratified(&prepared.data.labels, prepared.data.num_classes(), config.data_split, config.seed);
+        let (config, mode, data) = (&prepared.config, prepared.strategy.name(), &prepared.data);
+        let split = task::split(data, config.data_split, config.seed);
+        let hyper = task::hyper(config, split.train.len(), prepared.trainers);
         let now = SystemTime::now();
         let dataset = config.dataset.to_string();
         let run = RunJson {
@@ -175,7 +181,7 @@ impl Scene<'_> {
             mpi: self.library(),
             mode: mode.into(),
             dataset: dataset.clone(),
-            model: config.model.word().into(),
+            model: config.model.to_string(),
             ranks: places.len(),
             placement: host::placement(places, threads),
             seed: config.seed,
@@ -191,12 +197,20 @@ impl Scene<'_> {
             dataset: dataset.clone(),
             split: [split.train.len(), split.validation.len(), split.test.len()],
             folds: (config.folds > 0).then(|| [config.folds, config.repeats.get()]),
-            unit: "rows".into(),
-            model: config.model.word().into(),
+            unit: if data.shape().is_some() { "pictures" } else { "rows" }.into(),
+            shape: data.shape(),
+            classes: data.num_classes(),
+            augment: prepared.augment.map_or(String::new(), in_words),
+            memory: strategy::predicted_memory(&prepared.network, &hyper, prepared.trainers),
+            model: config.model.to_string(),
             epochs: config.epochs.get(),
             ..Head::default()
         };
-        let name = run_name(now, mode, &dataset, places.len());
+        let name = match &config.dataset {
+            Dataset::Folder(_) => data.name(),
+            _ => &dataset,
+        };
+        let name = run_name(now, mode, name, places.len());
         Output::open(args, self.launcher, &name, run, &config.to_toml(), head, self.started)
     }
 
@@ -247,36 +261,22 @@ fn gather_places(comm: &dyn Communicator) -> Result<Vec<Place>, Ended> {
     Ok(texts.iter().map(|text| serde_json::from_str(text).expect("every rank sent a place")).collect())
 }
 
+/// How training pictures are varied, for the head.
+fn in_words(augment: Augment) -> String {
+    let crop = (augment.crop > 0).then(|| format!("crops shifted by up to {} pixels", augment.crop));
+    let flip = augment.flip.then(|| "mirrored pictures".to_owned());
+    [crop, flip].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
 /// Writes model.safetensors and the charts, and enters the final figures.
-fn save(
-    output: &mut Output,
-    prepared: &Prepared,
-    network: &Network,
-    parts: &Parts,
-    fit: &Fit,
-    started: Instant,
-) -> Result<(), Failure> {
-    let (config, data) = (&prepared.config, &prepared.data);
+fn save(output: &mut Output, prepared: &Prepared, parts: &Parts, fit: &Fit, started: Instant) -> Result<(), Failure> {
+    let network = &prepared.network;
     let hash = fit.last.as_ref().map_or(0, |last| last.weights_hash);
     let weights = network.tensors().map(|t| (t, &fit.theta[t.span.range()]));
     let statistics = network.statistics().map(|t| (t, &fit.sigma[t.span.range()]));
     let tensors: Vec<(String, Vec<usize>, &[f32])> =
         weights.chain(statistics).map(|(t, values)| (t.name.clone(), t.shape.clone(), values)).collect();
-    let meta = ModelMeta {
-        network: serde_json::to_value(network.spec()).expect("a network is JSON"),
-        dataset: config.dataset.to_string(),
-        columns: data.columns.clone(),
-        label_column: data.label_column.clone(),
-        classes: data.classes.clone(),
-        means: parts.standardizer.means.clone(),
-        deviations: parts.standardizer.deviations.clone(),
-        weights_hash: hex_hash(hash),
-        data_dir: config.data_dir.clone(),
-        data_split: config.data_split.to_string(),
-        seed: config.seed,
-        label: config.label.clone(),
-        ..ModelMeta::default()
-    };
+    let meta = meta(prepared, &parts.scale, hash);
     model_file::save(&output.dir.file("model.safetensors"), &tensors, &meta)?;
     output.draw()?;
     output.run.final_figures = Some(Final {
@@ -291,4 +291,44 @@ fn save(
         weights_hash: hex_hash(hash),
     });
     Ok(())
+}
+
+/// What stands in the model's file beside the tensors.
+fn meta(prepared: &Prepared, scale: &Scale, hash: u64) -> ModelMeta {
+    let (config, data) = (&prepared.config, &prepared.data);
+    let common = ModelMeta {
+        network: serde_json::to_value(prepared.network.spec()).expect("a network is JSON"),
+        dataset: config.dataset.to_string(),
+        classes: data.classes().to_vec(),
+        weights_hash: hex_hash(hash),
+        data_dir: config.data_dir.clone(),
+        seed: config.seed,
+        label: config.label.clone(),
+        ..ModelMeta::default()
+    };
+    let (columns, label_column) = match data {
+        AnyData::Table(table) => (table.columns.clone(), table.label_column.clone()),
+        AnyData::Pictures(_) => Default::default(),
+    };
+    match scale {
+        Scale::Columns(scale) => ModelMeta {
+            columns,
+            label_column,
+            means: scale.means.clone(),
+            deviations: scale.deviations.clone(),
+            data_split: config.data_split.unwrap_or_default().to_string(),
+            ..common
+        },
+        Scale::Pixels(scale) => ModelMeta {
+            means: scale.means.clone(),
+            deviations: scale.deviations.clone(),
+            data_split: config.data_split.map_or(String::new(), |split| split.to_string()),
+            pictures: data.shape().map(|shape| PicturesMeta {
+                shape,
+                skip_bad: config.bad_image == BadImage::Skip,
+                cache_dir: config.cache_dir.clone(),
+            }),
+            ..common
+        },
+    }
 }

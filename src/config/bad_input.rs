@@ -99,7 +99,11 @@ fn flags_variables_and_sets() {
         ("mode", "pipeline", "--mode", ["--mode", "single|sendrecv|allreduce"]),
         ("optimizer", "mcmc", "--optimizer", ["sgd|momentum|adam", "one of them"]),
         ("dataset", "irsi", "--dataset", ["no data set", "did you mean iris?"]),
-        ("dataset", "cifar10", "--dataset", ["no data set", "FILE.csv"]),
+        ("dataset", "weather", "--dataset", ["no data set", "FILE.csv"]),
+        ("model", "img_cn", "--model", ["no network", "did you mean img_cnn?"]),
+        ("imageSize", "150x", "--image-size", ["not a size", "HEIGHTxWIDTH"]),
+        ("augment", "rotate", "--augment", ["none|flip|crop|crop-flip", "one of them"]),
+        ("badImage", "ignore", "--bad-image", ["fail|skip", "one of them"]),
         ("dataSplit", "0.8/0.3/0.1", "--data-split", ["adds up to 1.2", "0.8/0.1/0.1"]),
         ("momentum", "1", "--momentum", ["too large", "below 1"]),
         ("folds", "1", "--folds", ["--folds", "2 or more"]),
@@ -215,8 +219,8 @@ fn a_byte_order_mark_and_carriage_returns_change_nothing() {
 #[test]
 fn the_env_files_that_are_shipped_say_the_presets_and_the_originals_nine_keys() {
     for (text, preset, originals) in [
-        (include_str!("../../.irisenv"), Preset::Iris, "4,30,20,3,3,100,0.01,4,8"),
-        (include_str!("../../.imgenv"), Preset::Img, "67500,40,10,6,6,10,0.004,4,8"),
+        (include_str!("../../.irisenv"), Preset::IRIS, "4,30,20,3,3,100,0.01,4,8"),
+        (include_str!("../../.imgenv"), Preset::IMG, "67500,40,10,6,6,10,0.004,4,8"),
     ] {
         let assignments = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let expected = KEYS.iter().zip(originals.split(','));

@@ -4,8 +4,8 @@
 //! A field's serde name is its key's name, so the table of keys, the files, and the broadcast from
 //! rank 0 (as JSON) need no list of their own.
 
-use super::choices::{Activation, Init, LossKind, Mode, Model, OptimizerKind, RateScaling, Schedule};
-use super::values::{Dataset, GlobalBatch};
+use super::choices::{Activation, AugmentKind, BadImage, Init, LossKind, Mode, OptimizerKind, RateScaling, Schedule};
+use super::values::{Dataset, GlobalBatch, ImageSize, Model};
 use crate::data::split::Fractions;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -42,12 +42,22 @@ pub struct Config {
     pub data_dir: String,
     /// `label`; none: the column with a usual name.
     pub label: Option<String>,
-    /// `dataSplit`.
-    pub data_split: Fractions,
+    /// `dataSplit`; none: what fits the data.
+    pub data_split: Option<Fractions>,
     /// `folds`; 0: no cross-validation, otherwise 2 or more.
     pub folds: usize,
     /// `repeats` of the cross-validation.
     pub repeats: NonZeroUsize,
+    /// `imageSize` of the pictures in a folder; none: what most of them have.
+    pub image_size: Option<ImageSize>,
+    /// `augment`.
+    pub augment: AugmentKind,
+    /// `cropMargin`; none: an eighth of the shorter side.
+    pub crop_margin: Option<NonZeroUsize>,
+    /// `badImage`.
+    pub bad_image: BadImage,
+    /// `cacheDir` for decoded pictures; none: beside them.
+    pub cache_dir: Option<String>,
     /// `model`.
     pub model: Model,
     /// `activation`.
@@ -136,6 +146,11 @@ mod tests {
         "dataSplit=0.7/0.2/0.1",
         "folds=10",
         "repeats=5",
+        "imageSize=20x30",
+        "augment=flip",
+        "cropMargin=3",
+        "badImage=skip",
+        "cacheDir=/c",
         "model=img_mlp",
         "activation=relu",
         "init=he",

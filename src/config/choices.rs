@@ -49,14 +49,29 @@ choices! {
     }
 }
 choices! {
-    /// The network. Both are dense networks whose widths the width keys give.
-    Model {
-        /// 4-30-20-3, for iris and other tables.
-        IrisMlp = "iris_mlp",
-        /// 67500-40-10-6, the original's network for 150 x 150 photographs.
-        ImgMlp = "img_mlp",
+    /// How pictures are varied while they train.
+    AugmentKind {
+        /// Not at all.
+        None = "none",
+        /// Every second one is mirrored left to right.
+        Flip = "flip",
+        /// Each is shifted within a margin.
+        Crop = "crop",
+        /// Both.
+        CropFlip = "crop-flip",
     }
 }
+
+choices! {
+    /// What becomes of a picture that cannot be read.
+    BadImage {
+        /// It ends the run.
+        Fail = "fail",
+        /// It is left out and counted.
+        Skip = "skip",
+    }
+}
+
 choices! {
     /// How a gradient becomes a step.
     OptimizerKind {

@@ -3,9 +3,11 @@
 //! Flags, GOAI_ variables, both file formats, messages, `config keys` and the defaults derive from
 //! this table. A new key is one row here and one field in [`super::Config`].
 
-use super::choices::{Activation, Init, LossKind, Mode, Model, OptimizerKind, RateScaling, Schedule};
+use super::choices::{Activation, AugmentKind, BadImage, Init, LossKind, Mode, OptimizerKind, RateScaling, Schedule};
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
+use super::values::{Dataset, Model};
+use For::{Cifar10, Cnn, Folder, Img, Iris, Mnist, PictureMlp, Rest};
 
 /// One thing that can be configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,43 +29,161 @@ pub struct Key {
 pub enum Fallback {
     /// None: what happens then is said in the key's line.
     Unset,
-    /// The same for every data set.
+    /// The same everywhere.
     All(&'static str),
-    /// By preset; the preset for tables is iris's.
-    By {
-        /// For iris and other tables.
-        iris: &'static str,
-        /// For photographs.
-        img: &'static str,
-    },
-    /// By preset, and none for tables other than iris: the data say it.
-    Data {
-        /// For iris.
-        iris: &'static str,
-        /// For photographs.
-        img: &'static str,
-    },
+    /// The first row that fits; none where none does: the data say it.
+    First(&'static [(For, &'static str)]),
 }
 
-/// The defaults that go with a data set.
+/// Where a default holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preset {
+pub enum For {
     /// For iris.
     Iris,
-    /// For photographs.
+    /// For the photographs of scenes.
     Img,
-    /// For any other table: as iris, but the data give input and output.
+    /// For CIFAR-10.
+    Cifar10,
+    /// For MNIST.
+    Mnist,
+    /// For any other folder of pictures.
+    Folder,
+    /// For networks of convolutions, and those in files for pictures.
+    Cnn,
+    /// For dense networks that read pictures.
+    PictureMlp,
+    /// Everywhere else.
+    Rest,
+}
+
+impl For {
+    /// What a list of defaults calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Iris => "iris",
+            Self::Img => "img",
+            Self::Cifar10 => "cifar10",
+            Self::Mnist => "mnist",
+            Self::Folder => "a folder of pictures",
+            Self::Cnn => "a CNN",
+            Self::PictureMlp => "an MLP on pictures",
+            Self::Rest => "else",
+        }
+    }
+
+    fn fits(self, preset: Preset) -> bool {
+        match self {
+            Self::Iris => preset.data == Data::Iris,
+            Self::Img => preset.data == Data::Img,
+            Self::Cifar10 => preset.data == Data::Cifar10,
+            Self::Mnist => preset.data == Data::Mnist,
+            Self::Folder => preset.data == Data::Folder,
+            Self::Cnn => preset.net == Net::Cnn,
+            Self::PictureMlp => preset.net == Net::Mlp && !matches!(preset.data, Data::Iris | Data::Table),
+            Self::Rest => true,
+        }
+    }
+}
+
+/// The kinds of data that have defaults of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Data {
+    /// Iris.
+    Iris,
+    /// Photographs of scenes.
+    Img,
+    /// CIFAR-10.
+    Cifar10,
+    /// MNIST.
+    Mnist,
+    /// Any other table, and numpy arrays.
     Table,
+    /// Any other folder of pictures.
+    Folder,
+}
+
+/// The kinds of networks that have defaults of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Net {
+    /// Dense layers alone.
+    Mlp,
+    /// Convolutions.
+    Cnn,
+}
+
+/// The defaults that go with a data set and a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preset {
+    /// The data.
+    pub data: Data,
+    /// The network.
+    pub net: Net,
+}
+
+impl Preset {
+    /// Of iris and its network.
+    pub const IRIS: Self = Self { data: Data::Iris, net: Net::Mlp };
+    /// Of the photographs and the original's network.
+    pub const IMG: Self = Self { data: Data::Img, net: Net::Mlp };
+
+    /// Of a data set and a network; of a network in a file the data decide what it may be.
+    pub fn of(dataset: &Dataset, model: &Model) -> Self {
+        let data = Data::of(dataset);
+        let net = match model {
+            model if model.is_mlp() => Net::Mlp,
+            Model::File(_) if matches!(data, Data::Iris | Data::Table) => Net::Mlp,
+            _ => Net::Cnn,
+        };
+        Self { data, net }
+    }
+}
+
+impl Data {
+    /// The kind of a data set.
+    pub fn of(dataset: &Dataset) -> Self {
+        match dataset {
+            Dataset::Iris => Self::Iris,
+            Dataset::Img => Self::Img,
+            Dataset::Cifar10 => Self::Cifar10,
+            Dataset::Mnist => Self::Mnist,
+            Dataset::Csv(_) | Dataset::Npy(_) => Self::Table,
+            Dataset::Folder(_) => Self::Folder,
+        }
+    }
+
+    /// The network that goes with it when none is named.
+    pub fn model(self) -> &'static str {
+        match self {
+            Self::Iris | Self::Table => "iris_mlp",
+            Self::Img => "img_mlp",
+            Self::Cifar10 => "vgg5",
+            Self::Mnist => "mnist_cnn",
+            Self::Folder => "img_cnn",
+        }
+    }
 }
 
 impl Key {
     /// The default for a preset.
     pub fn default_for(&self, preset: Preset) -> Option<&'static str> {
-        match (self.default, preset) {
-            (Fallback::Unset, _) | (Fallback::Data { .. }, Preset::Table) => None,
-            (Fallback::All(text), _) => Some(text),
-            (Fallback::By { img, .. } | Fallback::Data { img, .. }, Preset::Img) => Some(img),
-            (Fallback::By { iris, .. } | Fallback::Data { iris, .. }, _) => Some(iris),
+        match self.default {
+            Fallback::Unset => None,
+            Fallback::All(text) => Some(text),
+            Fallback::First(rows) => rows.iter().find(|(place, _)| place.fits(preset)).map(|(_, text)| *text),
+        }
+    }
+
+    /// All defaults in words: `0.01 (img: 0.004)`.
+    pub fn defaults(&self) -> String {
+        match self.default {
+            Fallback::Unset => "unset".to_owned(),
+            Fallback::All(text) => text.to_owned(),
+            Fallback::First(rows) => {
+                let last = rows.iter().find(|(place, _)| *place == For::Rest).map_or("unset", |(_, text)| text);
+                let others = rows.iter().filter(|(place, _)| *place != For::Rest);
+                let others: Vec<String> = others.map(|(place, text)| format!("{}: {text}", place.word())).collect();
+                format!("{last} ({})", others.join(", "))
+            }
         }
     }
 
@@ -125,69 +245,76 @@ const fn all(text: &'static str) -> Fallback {
     Fallback::All(text)
 }
 
-const fn by(iris: &'static str, img: &'static str) -> Fallback {
-    Fallback::By { iris, img }
-}
-
-const fn data(iris: &'static str, img: &'static str) -> Fallback {
-    Fallback::Data { iris, img }
+const fn by(rows: &'static [(For, &'static str)]) -> Fallback {
+    Fallback::First(rows)
 }
 
 /// Every key, in the order in which files and tables show them: the original's nine first.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    row("inputdataDims", "", ONE_UP, data("4", "67500"),
+    row("inputdataDims", "", ONE_UP, by(&[(Iris, "4"), (Img, "67500")]),
         "Numbers per sample; unset: as the data have"),
-    row("inputLayerNeurons", "", ONE_UP, by("30", "40"),
+    row("inputLayerNeurons", "", ONE_UP, by(&[(PictureMlp, "40"), (Rest, "30")]),
         "Width of the first dense layer"),
-    row("hiddenLayerNeurons", "", ONE_UP, by("20", "10"),
+    row("hiddenLayerNeurons", "", ONE_UP, by(&[(PictureMlp, "10"), (Rest, "20")]),
         "Width of the second dense layer"),
-    row("outputLayerNeurons", "", ONE_UP, data("3", "6"),
+    row("outputLayerNeurons", "", ONE_UP, by(&[(Iris, "3"), (Img, "6")]),
         "Width of the output, one per class; unset: as the data have"),
-    row("labelOnehotDims", "", ONE_UP, data("3", "6"),
+    row("labelOnehotDims", "", ONE_UP, by(&[(Iris, "3"), (Img, "6")]),
         "Length of a one-hot label; equals outputLayerNeurons"),
-    row("numEpochs", "--epochs", ONE_UP, by("100", "10"),
+    row("numEpochs", "--epochs", ONE_UP, by(&[(Img, "10"), (Cifar10, "30"), (Mnist, "10"), (Folder, "10"), (Rest, "100")]),
         "Passes over the training part"),
-    row("learningRate", "--lr", RATE, by("0.01", "0.004"),
+    row("learningRate", "--lr", RATE, by(&[(Img, "0.004"), (Cnn, "0.02"), (PictureMlp, "0.001"), (Rest, "0.01")]),
         "Scale of every step, before rateScaling and schedule"),
-    row("batchSize", "--batch", ONE_UP, by("4", "4"),
+    row("batchSize", "--batch", ONE_UP, by(&[(Cifar10, "64"), (Mnist, "64"), (Folder, "32"), (Rest, "4")]),
         "Samples of a step on each training rank"),
-    row("parallelism", "", count(1, 65_536), by("8", "8"),
+    row("parallelism", "", count(1, 65_536), all("8"),
         "Upper bound of the threads of a rank"),
 
     row("mode", "--mode", Kind::Choice(Mode::WORDS), Fallback::Unset,
         "How ranks work together; unset: single on one rank, allreduce on several"),
     row("dataset", "--dataset", Kind::Dataset, all("iris"),
-        "What to learn; img, photographs, can be configured but not trained yet"),
+        "What to learn: a data set by name, a table, numpy arrays, or a folder of pictures"),
     row("dataDir", "--data-dir", Kind::Text, all("datasets"),
         "Folder in which data sets are looked for"),
     row("label", "--label", Kind::Text, Fallback::Unset,
         "Name of the column to predict; unset: variety, label, class, species or target"),
-    row("dataSplit", "--data-split", Kind::Shares, all("0.8/0.1/0.1"),
-        "Shares to train, validate and test on"),
+    row("dataSplit", "--data-split", Kind::Shares, Fallback::Unset,
+        "Shares to train, validate and test on; unset: 0.8/0.1/0.1, or 0.9/0.1 beside a test set of its own"),
     row("folds", "--folds", count(0, 1_000_000), all("0"),
         "Parts of a cross-validation, 2 or more; 0: none"),
     row("repeats", "--repeats", count(1, 1_000_000), all("1"),
         "Times the cross-validation is repeated with other folds"),
 
-    row("model", "--model", Kind::Choice(Model::WORDS), by("iris_mlp", "img_mlp"),
-        "The network; inputLayerNeurons and hiddenLayerNeurons are its widths"),
+    row("imageSize", "--image-size", Kind::Size, by(&[(Img, "150x150")]),
+        "Size that pictures of a folder are brought to; unset: the one that most of them have"),
+    row("augment", "--augment", Kind::Choice(AugmentKind::WORDS), by(&[(Mnist, "none"), (Cnn, "crop-flip"), (Rest, "none")]),
+        "How pictures are varied while they train"),
+    row("cropMargin", "--crop-margin", count(1, 4096), Fallback::Unset,
+        "Pixels by which a crop may shift a picture; unset: an eighth of its shorter side"),
+    row("badImage", "--bad-image", Kind::Choice(BadImage::WORDS), all("fail"),
+        "What becomes of a picture that cannot be read; skip leaves out at most 1 % of them"),
+    row("cacheDir", "--cache-dir", Kind::Text, Fallback::Unset,
+        "Folder for the file of decoded pictures; unset: .goai-cache beside them"),
+
+    row("model", "--model", Kind::Model, by(&[(Img, "img_mlp"), (Cifar10, "vgg5"), (Mnist, "mnist_cnn"), (Folder, "img_cnn"), (Rest, "iris_mlp")]),
+        "The network; widths of an MLP are inputLayerNeurons and hiddenLayerNeurons"),
     row("activation", "--activation", Kind::Choice(Activation::WORDS), all("sigmoid"),
         "Function between dense layers"),
-    row("init", "--init", Kind::Choice(Init::WORDS), all("glorot"),
+    row("init", "--init", Kind::Choice(Init::WORDS), by(&[(Cnn, "he"), (Rest, "glorot")]),
         "How the first weights are drawn"),
-    row("standardizeHidden", "--standardize-hidden", Kind::Switch, all("false"),
+    row("standardizeHidden", "--standardize-hidden", Kind::Switch, by(&[(PictureMlp, "true"), (Rest, "false")]),
         "Standardise every sample between layers, which the original meant to do"),
     row("loss", "--loss", Kind::Choice(LossKind::WORDS), all("cross-entropy"),
         "What training makes small"),
 
     row("globalBatch", "--global-batch", Kind::Batch, Fallback::Unset,
         "Samples of a step on all ranks together; unset: ranks x batchSize; 1: one-sample SGD"),
-    row("optimizer", "--optimizer", Kind::Choice(OptimizerKind::WORDS), all("adam"),
+    row("optimizer", "--optimizer", Kind::Choice(OptimizerKind::WORDS), by(&[(Cnn, "momentum"), (Rest, "adam")]),
         "How a gradient becomes a step"),
     row("momentum", "--momentum", interval(0.0, true, 1.0, false), all("0.9"),
         "Share of the last step kept, for optimizer momentum"),
-    row("weightDecay", "--weight-decay", interval(0.0, true, 1.0, true), all("0"),
+    row("weightDecay", "--weight-decay", interval(0.0, true, 1.0, true), by(&[(Cnn, "0.005"), (Rest, "0")]),
         "Share of a weight that each unit of learning rate takes away"),
     row("schedule", "--schedule", Kind::Choice(Schedule::WORDS), all("cosine"),
         "How the learning rate changes over the epochs"),
@@ -199,7 +326,7 @@ pub const KEYS: &[Key] = &[
         "Epochs over which the rate rises to its full height"),
     row("rateScaling", "--rate-scaling", Kind::Choice(RateScaling::WORDS), all("sqrt"),
         "How the rate grows with the global batch"),
-    row("rateBatch", "", ONE_UP, all("4"),
+    row("rateBatch", "", ONE_UP, by(&[(Cifar10, "64"), (Mnist, "64"), (Folder, "32"), (Rest, "4")]),
         "The global batch at which learningRate holds as written"),
 
     row("seed", "--seed", SEED, all("1"),
@@ -217,6 +344,11 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    fn presets() -> impl Iterator<Item = Preset> {
+        let data = [Data::Iris, Data::Img, Data::Cifar10, Data::Mnist, Data::Table, Data::Folder];
+        data.into_iter().flat_map(|data| [Net::Mlp, Net::Cnn].map(|net| Preset { data, net }))
+    }
+
     #[test]
     fn names_flags_and_variables_are_unique_and_every_default_is_a_value() {
         let mut seen = HashSet::new();
@@ -225,7 +357,7 @@ mod tests {
             assert!(seen.insert(key.variable()), "{}", key.name);
             assert!(key.flag.is_empty() || seen.insert(key.flag.to_owned()));
             assert!(!key.doc.contains('\n') && !key.doc.is_empty());
-            for preset in [Preset::Iris, Preset::Img, Preset::Table] {
+            for preset in presets() {
                 if let Some(text) = key.default_for(preset) {
                     assert!(key.kind.parse(text).is_ok(), "{} = {text}", key.name);
                 }
@@ -243,11 +375,26 @@ mod tests {
     }
 
     #[test]
-    fn a_table_takes_its_ends_from_the_data() {
-        let default = |name, preset| key(name).unwrap().default_for(preset);
-        assert_eq!(default("inputdataDims", Preset::Table), None);
-        assert_eq!(default("inputLayerNeurons", Preset::Table), Some("30"));
-        assert_eq!(default("learningRate", Preset::Img), Some("0.004"));
+    fn defaults_go_with_the_data_and_the_network() {
+        let default = |name, data, net| key(name).unwrap().default_for(Preset { data, net });
+        for (name, data, net, expected) in [
+            ("inputdataDims", Data::Table, Net::Mlp, None),
+            ("inputLayerNeurons", Data::Table, Net::Mlp, Some("30")),
+            ("learningRate", Data::Img, Net::Cnn, Some("0.004")),
+            ("optimizer", Data::Img, Net::Cnn, Some("momentum")),
+            ("augment", Data::Img, Net::Cnn, Some("crop-flip")),
+            ("augment", Data::Img, Net::Mlp, Some("none")),
+            ("augment", Data::Mnist, Net::Cnn, Some("none")),
+            ("imageSize", Data::Img, Net::Mlp, Some("150x150")),
+            ("imageSize", Data::Folder, Net::Cnn, None),
+        ] {
+            assert_eq!(default(name, data, net), expected, "{name} {data:?}");
+        }
+        for preset in presets() {
+            assert_eq!(default("model", preset.data, preset.net), Some(preset.data.model()));
+        }
+        assert_eq!(key("init").unwrap().defaults(), "glorot (a CNN: he)");
+        assert_eq!(key("imageSize").unwrap().defaults(), "unset (img: 150x150)");
     }
 
     #[test]

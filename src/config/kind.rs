@@ -4,8 +4,9 @@
 //! same mistake gets the same words everywhere.
 
 use super::suggest::{did_you_mean, suggest};
-use super::values::Dataset;
+use super::values::{Dataset, ImageSize, Model};
 use crate::data::split::Fractions;
+use crate::nn::zoo;
 use serde_json::Value;
 
 /// What a key's value may be.
@@ -41,6 +42,10 @@ pub enum Kind {
     Batch,
     /// A data set, see [`Dataset`].
     Dataset,
+    /// A network, see [`Model`].
+    Model,
+    /// A size of pictures, see [`ImageSize`].
+    Size,
 }
 
 /// Why a text is no value of its kind, and what to write.
@@ -73,7 +78,11 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Shares => "three shares like 0.8/0.1/0.1".to_owned(),
             Self::Batch => "a whole number, 1 or more, or full".to_owned(),
-            Self::Dataset => "iris or FILE.csv".to_owned(),
+            Self::Dataset => {
+                "iris, img, cifar10, mnist, FILE.csv, FILE.npy, or a folder with a / in its path".to_owned()
+            }
+            Self::Model => format!("{} or FILE.toml", zoo::names().collect::<Vec<_>>().join("|")),
+            Self::Size => format!("a number of pixels, or HEIGHTxWIDTH, up to {} each", ImageSize::MOST),
         }
     }
 
@@ -108,6 +117,12 @@ impl Kind {
             Self::Text if text.contains('\0') => Err(bad("holds a NUL character")),
             Self::Text => Ok(Value::from(text)),
             Self::Shares => Fractions::parse(text).map(|split| Value::from(split.to_string())).map_err(|why| bad(&why)),
+            Self::Model => Model::try_from(text.to_owned())
+                .map(|model| Value::from(String::from(model)))
+                .map_err(|why| Problem { why, cure: cure() + &did_you_mean(suggest(text, zoo::names())) }),
+            Self::Size => {
+                ImageSize::try_from(text.to_owned()).map(|size| Value::from(size.to_string())).map_err(|why| bad(&why))
+            }
             Self::Dataset => {
                 Dataset::try_from(text.to_owned()).map(|dataset| Value::from(String::from(dataset))).map_err(|why| {
                     Problem { why, cure: cure() + &did_you_mean(suggest(text, Dataset::WORDS.iter().copied())) }
@@ -215,6 +230,9 @@ mod tests {
             (Kind::Batch, "full", Value::from("full")),
             (Kind::Batch, "80", Value::from(80)),
             (Kind::Dataset, "intel", Value::from("img")),
+            (Kind::Dataset, "./photos", Value::from("./photos")),
+            (Kind::Model, "vgg5", Value::from("vgg5")),
+            (Kind::Size, "64", Value::from("64x64")),
         ] {
             assert_eq!(kind.parse(text), Ok(value), "{text}");
         }
@@ -243,6 +261,9 @@ mod tests {
             (Kind::Choice(&["sgd", "adam"]), "sdg", "sgd|adam", "mean sgd"),
             (Kind::Choice(&["sgd", "adam"]), "mcmc", "sgd|adam", "one of"),
             (Kind::Dataset, "irsi", "no data set", "mean iris"),
+            (Kind::Model, "img_cn", "no network", "mean img_cnn"),
+            (Kind::Size, "64x", "not a size", "HEIGHTxWIDTH"),
+            (Kind::Size, "0x4", "zero", "4096"),
             (Kind::Batch, "0", "zero", "or full"),
             (Kind::Shares, "1/2", "2 shares", "0.8/0.1/0.1"),
         ] {
@@ -255,7 +276,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in ".*") {
-            for kind in [ONE_UP, RATE, Kind::Switch, Kind::Text, Kind::Shares, Kind::Batch, Kind::Dataset] {
+            for kind in [ONE_UP, RATE, Kind::Switch, Kind::Text, Kind::Shares, Kind::Batch, Kind::Dataset, Kind::Model, Kind::Size] {
                 let _ = kind.parse(&text);
             }
         }

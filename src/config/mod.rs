@@ -30,7 +30,8 @@ mod bad_input;
 
 pub use checked::Config;
 pub use choices::{
-    Activation, EvalPart, Init, LossKind, Mode, Model, OptimizerKind, PredictFormat, Progress, RateScaling, Schedule,
+    Activation, AugmentKind, BadImage, EvalPart, Init, LossKind, Mode, OptimizerKind, PredictFormat, Progress,
+    RateScaling, Schedule,
 };
 pub use error::ConfigError;
 pub use kind::{Kind, Problem};
@@ -38,4 +39,4 @@ pub use origin::{Origin, Origins};
 pub use raw::{Entry, Raw};
 pub use resolve::resolve;
 pub use sources::Sources;
-pub use values::{Dataset, GlobalBatch};
+pub use values::{Dataset, GlobalBatch, ImageSize, Model};

@@ -1,6 +1,7 @@
 //! From typed to checked: the checks that need more than one key, or the data.
 
 use super::checked::Config;
+use super::choices::AugmentKind;
 use super::error::ConfigError;
 use super::kind::MOST_ELEMENTS;
 use super::origin::{Origin, Origins};
@@ -27,8 +28,13 @@ pub fn resolve(raw: &Raw) -> Result<(Config, Origins), ConfigError> {
         values.insert(key.to_owned(), entry.value.clone());
         origins.insert(key, entry.origin.clone());
     }
-    let config: Config =
+    let mut config: Config =
         serde_json::from_value(values.into()).expect("the table of keys and the fields of Config agree");
+    // Another size than the one that the file's number of inputs was written for: the pictures say how many it is.
+    let (size, dims) = (origins.of("imageSize"), origins.of("inputdataDims"));
+    if config.image_size.is_some() && size != dims && size.stronger(dims) == size {
+        config.input_dims = None;
+    }
     check_folds(&config, &origins)?;
     check_onehot(&config, &origins)?;
     let least = |dims: Option<NonZeroUsize>| dims.map_or(1, NonZeroUsize::get);
@@ -60,6 +66,28 @@ impl Config {
             }
         }
         check_size(self, origins, dims, classes)
+    }
+
+    /// Compares the keys for pictures with the data that were found; `shape` is that of pictures, `[C, H, W]`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Contradiction`]: variations of what is no picture, or a crop that shows nothing of one.
+    pub fn check_pictures(&self, origins: &Origins, shape: Option<[usize; 3]>) -> Result<(), ConfigError> {
+        let refuse = |key: &str, what: String, cure: &str| {
+            Err(ConfigError::Contradiction { origin: origins.of(key).clone(), what, cure: cure.to_owned() })
+        };
+        match (shape, self.crop_margin) {
+            (None, _) if self.augment != AugmentKind::None && *origins.of("augment") != Origin::Preset => {
+                let what = format!("augment = {}, but {} has no pictures", self.augment, self.dataset);
+                refuse("augment", what, "leave it out")
+            }
+            (Some([_, height, width]), Some(margin)) if margin.get() >= height.min(width) => {
+                let what =
+                    format!("cropMargin = {margin}, but the pictures of {} have {height}x{width} pixels", self.dataset);
+                refuse("cropMargin", what, "make it smaller than their shorter side")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Compares `folds` with the `rows` that were found: every fold needs one.
@@ -117,6 +145,9 @@ fn check_onehot(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
 
 /// Refuses sizes that overflow before anything is allocated.
 fn check_size(config: &Config, origins: &Origins, dims: usize, classes: usize) -> Result<(), ConfigError> {
+    if !config.model.is_mlp() {
+        return Ok(()); // its widths are its own, and are checked when it is built
+    }
     let widths = config.layer_widths(dims, classes).map(|width| width as u128);
     let parameters: u128 = widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum();
     if parameters > MOST_PARAMETERS {

@@ -1,7 +1,7 @@
 //! What `config show` and `config keys` print.
 
 use super::checked::Config;
-use super::keys::{KEYS, Preset};
+use super::keys::KEYS;
 use super::origin::Origins;
 
 /// Every key with its value and where the value came from, aligned.
@@ -33,18 +33,10 @@ pub fn keys() -> String {
             key.variable(),
             key.doc,
             key.kind.hint(),
-            defaults(key.default_for(Preset::Iris), key.default_for(Preset::Img)),
+            key.defaults(),
         ));
     }
     text
-}
-
-fn defaults(iris: Option<&str>, img: Option<&str>) -> String {
-    match (iris, img) {
-        (Some(iris), Some(img)) if iris == img => iris.to_owned(),
-        (Some(iris), Some(img)) => format!("{iris} (img: {img})"),
-        _ => "unset".to_owned(),
-    }
 }
 
 /// What happens without a value: the key's line says it behind "unset:".
@@ -90,6 +82,6 @@ mod tests {
             assert!(text.contains(key.name) && text.contains(key.doc));
             assert!(text.contains(&key.variable()));
         }
-        assert!(text.contains("default: 0.01 (img: 0.004)"));
+        assert!(text.contains("default: 0.01 (img: 0.004, "));
     }
 }

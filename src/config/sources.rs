@@ -3,12 +3,12 @@
 
 use super::checked::Config;
 use super::error::ConfigError;
-use super::keys::{self, KEYS, Preset, VARIABLE_PREFIX};
+use super::keys::{self, Data, KEYS, Preset, VARIABLE_PREFIX};
 use super::kind::Problem;
 use super::origin::{Origin, Origins};
 use super::raw::Raw;
 use super::text_file::read_text;
-use super::values::Dataset;
+use super::values::{Dataset, Model};
 use super::{env_file, toml_file};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,10 @@ impl Sources {
             let shown = path.to_string_lossy();
             toml_file::read(&shown, &self.named_file(path, "--config")?, &mut raw)?;
         }
-        let preset = self.read_env_file(&mut raw)?;
+        let data = self.read_env_file(&mut raw)?;
+        let text = raw.get("model").map_or(data.model(), |entry| entry.text.as_str());
+        let model = Model::try_from(text.to_owned()).expect("its text was read, or is a default");
+        let preset = Preset::of(&dataset_of(&raw), &model);
         for key in KEYS {
             if let Some(text) = key.default_for(preset) {
                 raw.offer(key, text, Origin::Preset)?;
@@ -135,30 +138,30 @@ impl Sources {
         Ok(())
     }
 
-    /// Reads the env file, and says which preset comes after it.
-    fn read_env_file(&self, raw: &mut Raw) -> Result<Preset, ConfigError> {
+    /// Reads the env file, and says for which kind of data the presets come after it.
+    fn read_env_file(&self, raw: &mut Raw) -> Result<Data, ConfigError> {
         if let Some(path) = &self.env_file {
             let text = self.named_file(path, "--env")?;
             env_file::read(&text, &env_line(&path.to_string_lossy()), raw)?;
-            return Ok(preset_of(raw));
+            return Ok(Data::of(&dataset_of(raw)));
         }
-        let preset = preset_of(raw);
-        let (name, built_in) = match preset {
-            Preset::Iris => (".irisenv", include_str!("../../.irisenv")),
-            Preset::Img => (".imgenv", include_str!("../../.imgenv")),
-            Preset::Table => return Ok(preset),
+        let data = Data::of(&dataset_of(raw));
+        let (name, built_in) = match data {
+            Data::Iris => (".irisenv", include_str!("../../.irisenv")),
+            Data::Img => (".imgenv", include_str!("../../.imgenv")),
+            Data::Cifar10 | Data::Mnist | Data::Table | Data::Folder => return Ok(data),
         };
         for folder in [&self.working_dir, &self.binary_dir].into_iter().flatten() {
             let path = folder.join(name);
             let shown = path.to_string_lossy();
             if let Some(text) = read_text(&path, &shown)? {
                 env_file::read(&text, &env_line(&shown), raw)?;
-                return same_preset(raw, preset, name);
+                return same_data(raw, data, name);
             }
         }
         let origin = |line| Origin::BuiltInEnvFile { path: name.to_owned(), line };
         env_file::read(built_in, &origin, raw)?;
-        Ok(preset)
+        Ok(data)
     }
 
     /// The text of a file that the command line names; it has to be there.
@@ -181,20 +184,16 @@ fn env_line(path: &str) -> impl Fn(usize) -> Origin {
     move |line| Origin::EnvFile { path: path.to_owned(), line }
 }
 
-/// The preset of the data set that the sources read so far name; iris when they name none.
-fn preset_of(raw: &Raw) -> Preset {
-    let text = raw.get("dataset").map_or("iris", |entry| entry.text.as_str());
-    match Dataset::try_from(text.to_owned()) {
-        Ok(Dataset::Img) => Preset::Img,
-        Ok(Dataset::Csv(_)) => Preset::Table,
-        _ => Preset::Iris,
-    }
+/// The data set that the sources read so far name; iris when they name none.
+fn dataset_of(raw: &Raw) -> Dataset {
+    let text = raw.get("dataset").map(|entry| entry.text.clone());
+    text.and_then(|text| Dataset::try_from(text).ok()).unwrap_or(Dataset::Iris)
 }
 
 /// An env file that was chosen by the data set cannot choose another data set.
-fn same_preset(raw: &Raw, preset: Preset, name: &str) -> Result<Preset, ConfigError> {
-    if preset_of(raw) == preset {
-        return Ok(preset);
+fn same_data(raw: &Raw, data: Data, name: &str) -> Result<Data, ConfigError> {
+    if Data::of(&dataset_of(raw)) == data {
+        return Ok(data);
     }
     let entry = raw.get("dataset").expect("another preset comes from this key");
     Err(ConfigError::Contradiction {

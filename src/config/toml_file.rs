@@ -60,7 +60,7 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
     let hint = || format!("write {}", key.kind.hint());
     match (value, key.kind) {
         (DeValue::Boolean(switch), Kind::Switch) => Ok(switch.to_string()),
-        (DeValue::Integer(number), Kind::Count { .. } | Kind::Number { .. } | Kind::Batch) => {
+        (DeValue::Integer(number), Kind::Count { .. } | Kind::Number { .. } | Kind::Batch | Kind::Size) => {
             match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Ok(number.to_string()),
                 // Too long for TOML: let the kind say that it is too large.
@@ -70,9 +70,10 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
         (DeValue::Float(number), Kind::Count { .. } | Kind::Number { .. } | Kind::Batch) => {
             Ok(number.as_str().to_owned())
         }
-        (DeValue::String(text), Kind::Text | Kind::Choice(_) | Kind::Shares | Kind::Dataset | Kind::Batch) => {
-            Ok(text.to_string())
-        }
+        (
+            DeValue::String(text),
+            Kind::Text | Kind::Choice(_) | Kind::Shares | Kind::Dataset | Kind::Model | Kind::Size | Kind::Batch,
+        ) => Ok(text.to_string()),
         (DeValue::String(text), _) => Err(wrong(
             "text",
             match key.kind.parse(text) {

@@ -41,10 +41,22 @@ impl Standardizer {
         for (mut column, (&mean, &deviation)) in
             features.axis_iter_mut(Axis(1)).zip(self.means.iter().zip(&self.deviations))
         {
-            // In 64 bits: x - mean may overflow in 32 although the quotient does not.
-            column.mapv_inplace(|x| ((f64::from(x) - f64::from(mean)) / f64::from(deviation)) as f32);
+            column.mapv_inplace(|x| scaled(x, mean, deviation));
         }
     }
+
+    /// A value of a column, standardised.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn value(&self, column: usize, x: f32) -> f32 {
+        scaled(x, self.means[column], self.deviations[column])
+    }
+}
+
+/// In 64 bits: x - mean may overflow in 32 although the quotient does not.
+fn scaled(x: f32, mean: f32, deviation: f32) -> f32 {
+    ((f64::from(x) - f64::from(mean)) / f64::from(deviation)) as f32
 }
 
 /// Mean and deviation of `value` over `rows`. Differences to the first value are summed, so that a constant column has

@@ -37,6 +37,15 @@ impl Rule {
             Rule::Adam => Box::new(Adam::new(len, decay)),
         }
     }
+
+    /// How many vectors as long as θ it remembers.
+    pub fn vectors(self) -> usize {
+        match self {
+            Rule::Sgd => 0,
+            Rule::Momentum(_) => 1,
+            Rule::Adam => 2,
+        }
+    }
 }
 
 /// Where a step stands.

@@ -25,8 +25,16 @@ pub struct Head {
     pub split: [usize; 3],
     /// Folds and repeats of a cross-validation, which uses all samples instead of the split.
     pub folds: Option<[usize; 2]>,
-    /// What a sample is, in the plural: `rows`, `images`.
+    /// What a sample is, in the plural: `rows`, `pictures`.
     pub unit: String,
+    /// Channels, height and width of a picture.
+    pub shape: Option<[usize; 3]>,
+    /// Number of classes.
+    pub classes: usize,
+    /// How training pictures are varied; empty: not at all.
+    pub augment: String,
+    /// Memory that a training rank will ask for.
+    pub memory: Bytes,
     /// Network.
     pub model: String,
     /// Its number of parameters.
@@ -47,7 +55,11 @@ pub(super) fn head_lines(head: &Head) -> Vec<String> {
         Bytes(0) => String::new(),
         Bytes(bytes) => format!(", {} a rank and step to exchange", with_unit(bytes as f64, "B")),
     };
-    vec![
+    let memory = match head.memory {
+        Bytes(0) => String::new(),
+        Bytes(bytes) => format!(", memory about {} a rank (predicted)", with_unit(bytes as f64, "B")),
+    };
+    let mut lines = vec![
         format!(
             "goai-rs {}: {}, {ranks} on {}, {}{library}",
             head.version,
@@ -64,8 +76,17 @@ pub(super) fn head_lines(head: &Head) -> Vec<String> {
                 "data   {dataset}: {train} {unit} for training, {validation} for validation, {test} for testing"
             ),
         },
-        format!("model  {}, {}{exchange}", head.model, count(head.parameters, "parameter")),
-    ]
+        format!("model  {}, {}{exchange}{memory}", head.model, count(head.parameters, "parameter")),
+    ];
+    if let Some([channels, height, width]) = head.shape {
+        let varied = match head.augment.as_str() {
+            "" => "trained as they are".to_owned(),
+            how => format!("trained with {how}"),
+        };
+        let colors = if channels == 1 { "grey" } else { "color" };
+        lines.insert(2, format!("       {height}x{width} pixels in {colors}, {} classes, {varied}", head.classes));
+    }
+    lines
 }
 
 /// `vm`, or `a (8), b (4)`; of many hosts only the number.

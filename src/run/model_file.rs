@@ -50,6 +50,20 @@ pub struct ModelMeta {
     pub seed: u64,
     /// The label column as the user gave it, if he did.
     pub label: Option<String>,
+    /// Of the pictures that it reads; none when it reads rows of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<PicturesMeta>,
+}
+
+/// What a model that reads pictures says about them; means and deviations are those of the channels then.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PicturesMeta {
+    /// Channels, height and width that every picture is brought to.
+    pub shape: [usize; 3],
+    /// Whether pictures that could not be read were left out in training.
+    pub skip_bad: bool,
+    /// Where decoded pictures were kept, if the user said it.
+    pub cache_dir: Option<String>,
 }
 
 /// A model file, read.
@@ -121,6 +135,7 @@ pub(super) mod tests {
             data_split: "0.8/0.1/0.1".into(),
             seed: u64::MAX,
             label: None,
+            pictures: Some(PicturesMeta { shape: [3, 2, 1], skip_bad: true, cache_dir: Some("c".into()) }),
         }
     }
 

@@ -47,7 +47,7 @@ impl<'a> Evaluator<'a> {
 }
 
 /// Rows of a block: as many as fit the memory.
-fn block(program: &Program) -> usize {
+pub(super) fn block(program: &Program) -> usize {
     let each = program.workspace_bytes(2, false) - program.workspace_bytes(1, false);
     ((MEMORY / each.max(1)) as usize).clamp(1, BLOCK)
 }

@@ -9,7 +9,7 @@ use crate::nn::{Context, Phase, Program, Span, Tally, Team, Workspace};
 use crate::units::Flops;
 
 /// The most rows that go through the network at once; larger batches are summed in pieces.
-const MOST_ROWS: usize = 256;
+pub(super) const MOST_ROWS: usize = 256;
 
 /// What a network is made of at a step: parameters and running statistics.
 #[derive(Debug, Clone, Copy)]

@@ -171,6 +171,8 @@ impl Samples for PictureView {
 
     fn load(&self, i: usize, visit: Visit, layout: Layout, row: &mut [f32]) {
         let [channels, height, width] = self.pictures.shape;
+        // A dense network may read the picture as a vector: C, H, W order all the same.
+        let layout = if layout.is_planar() { Layout::planar(height, width) } else { layout };
         let pixels = self.pictures.pixels(self.rows[i] as usize);
         let window = self.window(i, visit);
         let scaler = Scaler::new(&self.scale);

@@ -16,7 +16,7 @@ use super::super::moments::Moments;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Says what the file is; its last byte is the version of the format and of the decoder: a change of either counts it up.
@@ -52,6 +52,7 @@ pub type Entry = [u64; ENTRY];
 /// A file of decoded pictures, mapped.
 #[derive(Debug)]
 pub struct Mapped {
+    path: PathBuf,
     map: Map,
     shape: Shape,
     /// Where the good pictures are, in the order of the set.
@@ -152,12 +153,17 @@ impl Mapped {
         if header != bytemuck::cast_slice::<u64, u8>(&shape.header(&map[8 * HEADER..shape.index_end()])) {
             return None;
         }
-        let mut mapped = Self { map, shape, slots: Vec::new() };
+        let mut mapped = Self { path: path.to_owned(), map, shape, slots: Vec::new() };
         mapped.slots = (0..shape.slots as u32).filter(|&slot| mapped.entry(slot)[0] == GOOD).collect();
         let step = mapped.len().div_ceil(PROBES).max(1);
         let probes = (0..mapped.len()).step_by(step).chain(mapped.len().checked_sub(1));
         let is_whole = probes.into_iter().all(|i| mapped.is_intact(i));
         is_whole.then_some(mapped)
+    }
+
+    /// The file that is mapped.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Pictures, bad ones left out.
