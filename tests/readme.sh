@@ -65,9 +65,11 @@ prepare() {
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
   work=$tmp/work variables=$tmp/variables
-  mkdir -p "$work" "$tmp/bin"
+  mkdir -p "$work/datasets" "$tmp/bin"
   : >"$variables"
-  cp -r "$top/datasets" "$top/docs" "$top/slurm" "$top/.irisenv" "$top/.imgenv" "$top/Makefile" "$work/"
+  # Not the pictures that a user may have there: the page begins without them.
+  cp "$top/datasets/README.md" "$top/datasets/iris.csv" "$work/datasets/"
+  cp -r "$top/docs" "$top/slurm" "$top/.irisenv" "$top/.imgenv" "$top/Makefile" "$work/"
   [ ! -x "$top/goai-rs" ] || cp "$top/goai-rs" "$work/"
   real_cargo=$(command -v cargo)
   # shellcheck disable=SC2016   # the shell that is written expands them
