@@ -94,8 +94,9 @@ fn told(figures: &Figures) -> String {
          {}\
          a training step on {}: {:.3} ms, {} samples/s (forward, loss, backward; no loading, no update)\n\
          memory: {:.1} MiB to work in, {:.1} MiB each for weights, gradient and what the optimizer keeps\n\
-         measured, medians of {} rounds on random pictures, each step in turn with the peak; GFLOP/s count the direct form,\n\
-         so a backward pass that leaves out zeros, as behind ReLU and max-pooling, may show more than the peak\n{}",
+         measured, medians of {} rounds on random pictures, each step in turn with the peak; GFLOP/s count the direct form\n\
+         with the odd rows and columns that pooling drops; a backward pass that leaves out zeros, as behind ReLU and max-pooling,\n\
+         may show more than the peak\n{}",
         table(&lines),
         count(*threads, "thread"),
         figures.step_ms,
