@@ -113,7 +113,7 @@ fn a_folder_of_ones_own_trains_a_network_from_a_file() {
             "own has no test set of its own",
             "10x12 pixels in color",
             "crops shifted by up to 1 pixels and mirrored",
-            "small, ",
+            "net.toml, ",
         ],
     );
     let folds = outcome.again(&format!("{args} --folds 3 --augment none")).launch(Launch::Threads(2)).ok();
