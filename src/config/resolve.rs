@@ -32,7 +32,7 @@ pub fn resolve(raw: &Raw) -> Result<(Config, Origins), ConfigError> {
         serde_json::from_value(values.into()).expect("the table of keys and the fields of Config agree");
     // Another size than the one that the file's number of inputs was written for: the pictures say how many it is.
     let (size, dims) = (origins.of("imageSize"), origins.of("inputdataDims"));
-    if config.image_size.is_some() && size != dims && size.stronger(dims) == size {
+    if config.image_size.is_some() && size != dims && dims.stronger(size) == size {
         config.input_dims = None;
     }
     check_folds(&config, &origins)?;

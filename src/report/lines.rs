@@ -207,7 +207,20 @@ pub(super) mod tests {
             parameters: 833,
             bytes_per_exchange: Bytes(3332),
             epochs: 100,
+            ..Head::default()
         }
+    }
+
+    #[test]
+    fn pictures_have_a_line_and_memory_has_a_place() {
+        let pictures = |shape, augment: &str| {
+            let shown = Head { shape: Some(shape), augment: augment.into(), classes: 6, ..head(1) };
+            head_lines(&Head { memory: Bytes(12_000_000), ..shown })
+        };
+        let lines = pictures([3, 120, 150], "mirrored pictures");
+        assert_eq!(lines[2], "       120x150 pixels in color, 6 classes, trained with mirrored pictures");
+        assert!(lines[3].ends_with(", memory about 12.0 MB a rank (predicted)"), "{}", lines[3]);
+        assert_eq!(pictures([1, 8, 8], "")[2], "       8x8 pixels in grey, 6 classes, trained as they are");
     }
 
     #[test]

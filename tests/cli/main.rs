@@ -7,5 +7,6 @@ mod bad_input;
 mod commands;
 mod files;
 mod modes;
+mod pictures;
 mod run;
 mod terminal;

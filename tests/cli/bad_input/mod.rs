@@ -4,6 +4,7 @@ mod commands;
 mod configuration;
 mod directory;
 mod launchers;
+mod pictures;
 mod tables;
 
 use crate::run::{Launch, Outcome, Run};
@@ -164,4 +165,9 @@ fn every_mistake_gets_one_line_and_its_exit_code() {
     assert_eq!(names.len(), cases.len(), "names are unique");
     assert!(cases.len() >= 150, "only {} cases", cases.len());
     check_all(cases);
+}
+
+#[test]
+fn mistakes_with_pictures_do_so_too() {
+    check_all(pictures::cases());
 }

@@ -96,7 +96,5 @@ fn requests() -> Vec<Case> {
         ask("--label colour", 4, &["unknown label column \"colour\""]).on(MPI),
         ask("--folds 151", 2, &["--folds: folds = 151", "150 rows", "up to 150"]),
         ask("--folds 151", 2, &["--folds: folds = 151", "150 rows", "up to 150"]).on(THREADS),
-        ask("--dataset img", 4, &["img", "not in this version"]),
-        ask("--model img_mlp --dataset mnist", 2, &["mnist", "no data set"]),
     ]
 }
