@@ -7,7 +7,7 @@ use super::choices::{Activation, AugmentKind, BadImage, Init, LossKind, Mode, Op
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
 use super::values::{Dataset, Model};
-use For::{Cifar10, Cnn, Folder, Img, Iris, Mnist, PictureMlp, Rest};
+use For::{Cifar10, Cnn, Folder, Img, ImgCnn, Iris, Mnist, PictureMlp, Rest};
 
 /// One thing that can be configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +48,8 @@ pub enum For {
     Mnist,
     /// For any other folder of pictures.
     Folder,
+    /// For networks of convolutions on the photographs of scenes.
+    ImgCnn,
     /// For networks of convolutions, and those in files for pictures.
     Cnn,
     /// For dense networks that read pictures.
@@ -65,6 +67,7 @@ impl For {
             Self::Cifar10 => "cifar10",
             Self::Mnist => "mnist",
             Self::Folder => "a folder of pictures",
+            Self::ImgCnn => "a CNN on img",
             Self::Cnn => "a CNN",
             Self::PictureMlp => "an MLP on pictures",
             Self::Rest => "else",
@@ -78,6 +81,7 @@ impl For {
             Self::Cifar10 => preset.data == Data::Cifar10,
             Self::Mnist => preset.data == Data::Mnist,
             Self::Folder => preset.data == Data::Folder,
+            Self::ImgCnn => preset.data == Data::Img && preset.net == Net::Cnn,
             Self::Cnn => preset.net == Net::Cnn,
             Self::PictureMlp => preset.net == Net::Mlp && !matches!(preset.data, Data::Iris | Data::Table),
             Self::Rest => true,
@@ -310,7 +314,7 @@ pub const KEYS: &[Key] = &[
 
     row("globalBatch", "--global-batch", Kind::Batch, Fallback::Unset,
         "Samples of a step on all ranks together; unset: ranks x batchSize; 1: one-sample SGD"),
-    row("optimizer", "--optimizer", Kind::Choice(OptimizerKind::WORDS), by(&[(Cnn, "momentum"), (Rest, "adam")]),
+    row("optimizer", "--optimizer", Kind::Choice(OptimizerKind::WORDS), by(&[(ImgCnn, "sgd"), (Cnn, "momentum"), (Rest, "adam")]),
         "How a gradient becomes a step"),
     row("momentum", "--momentum", interval(0.0, true, 1.0, false), all("0.9"),
         "Share of the last step kept, for optimizer momentum"),
@@ -381,7 +385,7 @@ mod tests {
             ("inputdataDims", Data::Table, Net::Mlp, None),
             ("inputLayerNeurons", Data::Table, Net::Mlp, Some("30")),
             ("learningRate", Data::Img, Net::Cnn, Some("0.004")),
-            ("optimizer", Data::Img, Net::Cnn, Some("momentum")),
+            ("optimizer", Data::Img, Net::Cnn, Some("sgd")),
             ("augment", Data::Img, Net::Cnn, Some("crop-flip")),
             ("augment", Data::Img, Net::Mlp, Some("none")),
             ("augment", Data::Mnist, Net::Cnn, Some("none")),

@@ -165,9 +165,16 @@ mod tests {
             let got = back.loss_and_grad(&back_context, &theta[middle..], &mut bws, &labels, grad_back);
             fws.output(last).1.assign(&bws.gradient(0));
             front.backward(&front_context, &theta[..middle], &mut fws, grad_front, &mut |_, _| {});
-            assert_eq!(got, tally, "{name}");
-            assert_eq!(grad, expected, "{name}: cut after {cut} nodes");
-            assert_eq!([fws.moments(), bws.moments()].concat(), ws.moments(), "{name}: cut after {cut} nodes");
+            assert_eq!((got.correct, got.samples), (tally.correct, tally.samples), "{name}");
+            assert!((got.loss - tally.loss).abs() < 1e-5 * tally.loss, "{name}");
+            // Not bit by bit: a cut between a convolution and its pooling has gradients summed in another order.
+            let square = |v: f32| f64::from(v) * f64::from(v);
+            let away: f64 = grad.iter().zip(&expected).map(|(a, b)| square(a - b)).sum();
+            let norm: f64 = expected.iter().map(|b| square(*b)).sum();
+            assert!(away <= 1e-12 * norm, "{name}: cut after {cut} nodes: {:e}", (away / norm).sqrt());
+            let moments = [fws.moments(), bws.moments()].concat();
+            let equal = moments.iter().zip(ws.moments()).all(|(a, b)| (a - b).abs() <= 1e-5 * (1.0 + b.abs()));
+            assert!(equal, "{name}: cut after {cut} nodes");
         }
     }
 }

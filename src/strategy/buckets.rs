@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn a_full_bucket_ends_at_a_tensor() {
         let starts = |lengths: &[usize], most| plan(&spans(lengths), most).iter().map(|b| b.start).collect::<Vec<_>>();
-        assert_eq!(starts(&[10, 60, 5], 100), [0]);
+        assert_eq!(starts(&[10, 30, 5], 100), [0]);
+        assert_eq!(starts(&[10, 60, 5], 100), [10, 0]);
         assert_eq!(starts(&[10, 100, 5], 100), [15, 0]);
         assert_eq!(starts(&[10, 160, 5], 100), [75, 10, 0]);
         assert_eq!(starts(&[60, 60], 100), [60, 0, 0]);

@@ -281,7 +281,10 @@ impl<'a> Compiler<'a> {
         let backward = |step: usize| last - step; // the loss is at 0
         let life = |slot: SlotId| {
             let made = self.steps.iter().position(|step| step.output == slot);
-            if made.is_none() && !self.input_gradients {
+            // An input in its other form is an input.
+            let from = made.map(|step| &self.steps[step]).filter(|step| matches!(step.op, Op::Relayout));
+            let is_input = self.memory.inputs.contains(from.map_or(&slot, |step| &step.inputs[0]));
+            if is_input && !self.input_gradients {
                 return None;
             }
             let read = self.steps.iter().rposition(|step| step.inputs.contains(&slot));

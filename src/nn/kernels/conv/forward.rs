@@ -20,7 +20,7 @@ impl ConvKernel {
     /// Lays the parameters out as [`ConvKernel::forward`] reads them.
     ///
     /// # Shapes
-    /// `theta`: `W [outputs, inputs, kh, kw]`, then `b [outputs]`; `packed`: `[block][kh][kw][inputs][channels of a
+    /// `theta`: `W [outputs, inputs, kh, kw]`, then `b [outputs]` or nothing; `packed`: `[block][kh][kw][inputs][channels of a
     /// block]`, then `b`, channels behind the last as zeros.
     pub fn pack(&self, theta: &[f32], packed: &mut [f32]) {
         let (shape, block) = (self.shape, block(self.isa, self.z.depth));
@@ -34,9 +34,9 @@ impl ConvKernel {
                 *to = if output < shape.outputs { theta[(output * shape.inputs + input) * taps + tap] } else { 0.0 };
             }
         }
-        let b = &theta[shape.outputs * shape.inputs * taps..][..shape.outputs];
-        bias[..shape.outputs].copy_from_slice(b);
-        bias[shape.outputs..].fill(0.0);
+        let b = &theta[shape.outputs * shape.inputs * taps..];
+        bias[..b.len()].copy_from_slice(b);
+        bias[b.len()..].fill(0.0);
     }
 
     /// Writes `y = post(W * x + b)`; with [`Post::ReluPool`] also which of its window each maximum is: `2·dy + dx`,

@@ -49,7 +49,7 @@ impl ConvKernel {
         self.isa.run(GradWeights { k: self, x, dz, acc: acc.as_mut_ptr() });
     }
 
-    /// Writes the sum of gradients in `acc` as PyTorch orders the parameters: `W [O, I, kh, kw]`, then `b [O]`.
+    /// Writes the sum of gradients in `acc` as PyTorch orders the parameters: `W [O, I, kh, kw]`, then `b [O]` or nothing.
     pub fn unpack_grad(&self, acc: &[f32], dtheta: &mut [f32]) {
         let [kh, kw] = self.shape.kernel;
         let (inputs, outputs) = (self.shape.inputs, self.shape.outputs);
@@ -63,7 +63,8 @@ impl ConvKernel {
             }
         }
         let at = self.bias_at();
-        dtheta[outputs * inputs * kh * kw..].copy_from_slice(&acc[at..at + outputs]);
+        let bias = &mut dtheta[outputs * inputs * kh * kw..];
+        bias.copy_from_slice(&acc[at..at + bias.len()]);
     }
 
     /// # Panics
