@@ -120,6 +120,7 @@ struct Aligned(Vec<Line>);
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
+#[allow(dead_code)] // read through the slice below
 struct Line([f32; 16]);
 
 impl Aligned {

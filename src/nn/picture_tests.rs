@@ -216,7 +216,8 @@ fn small_pictures_give_what_one_sees() {
     let conv = conv(1, 1, [2, 2], [1, 1], [0, 0]);
     let (average, largest) = (LayerKind::GlobalAvgPool(GlobalAvgPool {}), LayerKind::GlobalMaxPool(GlobalMaxPool {}));
     // Of 1 2 3 / 4 5 6 / 7 8 9: a layer with its θ, y, and dx for dy = 1.
-    let cases: [(LayerKind, &[f32], &[f32], [f32; 9]); 7] = [
+    type Seen = (LayerKind, &'static [f32], &'static [f32], [f32; 9]);
+    let cases: [Seen; 7] = [
         (
             conv,
             &[1.0, 0.0, 0.0, -2.0, 10.0],

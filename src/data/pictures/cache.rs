@@ -222,8 +222,7 @@ impl Plan {
             progress(1);
             Ok(kept)
         };
-        let results: Vec<Result<Result<T, (PathBuf, PictureFault)>, DataError>> =
-            slots.into_par_iter().map(one).collect();
+        let results: Vec<Result<_, DataError>> = slots.into_par_iter().map(one).collect();
         let mut kept = Vec::with_capacity(results.len());
         for result in results {
             match result? {

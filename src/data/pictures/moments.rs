@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn large_and_constant_pictures_do_not_overflow() {
         let white = Moments::of_pixels(&vec![255; 3 << 20], 3);
-        assert_eq!(white.squares, vec![255 * 255 << 20; 3]);
+        assert_eq!(white.squares, vec![(255 * 255) << 20; 3]);
         let twice = white.clone().plus(white);
         assert_eq!(PixelScale::of(&twice), PixelScale { means: vec![255.0; 3], deviations: vec![1.0; 3] });
     }

@@ -84,7 +84,7 @@ impl<'a> Scaler<'a> {
     /// Scales neighboring pixels to where the layout says; `to` begins at the first one's.
     fn line(&self, pixels: &[u8], to: &mut [f32], layout: Layout) {
         match self.channels {
-            channels if layout.channel == 1 && layout.column == channels && BLOCK % channels == 0 => {
+            channels if layout.channel == 1 && layout.column == channels && BLOCK.is_multiple_of(channels) => {
                 self.interleaved(pixels, to);
             }
             3 if layout.column == 1 => self.planar(pixels, to, layout.channel),

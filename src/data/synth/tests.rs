@@ -133,7 +133,7 @@ fn classes_can_be_learned_but_not_from_single_pixels() {
 /// How much of a class's grating is in a picture, whatever its phase.
 fn energy(pixels: &[u8], class: usize) -> f64 {
     let direction = std::f64::consts::PI * class as f64 / 10.0;
-    let k = std::f64::consts::TAU * if class % 2 == 0 { 4.0 } else { 6.5 } / 28.0;
+    let k = std::f64::consts::TAU * if class.is_multiple_of(2) { 4.0 } else { 6.5 } / 28.0;
     let mean = pixels.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / pixels.len() as f64;
     let (mut cosine, mut sine) = (0.0, 0.0);
     for (at, &pixel) in pixels.iter().enumerate() {

@@ -37,6 +37,7 @@ impl Grid {
         (self.width + 2 * self.halo) * self.depth
     }
 
+    #[allow(clippy::len_without_is_empty)] // a picture has pixels
     /// Floats of a picture, a whole number of cache lines, with room for a register behind the last pixel.
     pub fn len(&self) -> usize {
         ((self.height + 2 * self.halo) * self.row() + DEPTH).next_multiple_of(16)

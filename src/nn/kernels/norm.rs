@@ -162,8 +162,8 @@ fn apply_pool_body<const FMA: bool>(zg: Grid, yg: Grid, z: &[f32], affine: Affin
                     let z: Lane = load(z, from + at + c);
                     for l in 0..DEPTH {
                         let y = mul_add::<FMA>(z[l], scale[l], shift[l]);
-                        // Also true of NaN, which must go on to the loss.
-                        let larger = !(y <= best[l]);
+                        // NaN must go on to the loss.
+                        let larger = y > best[l] || y.is_nan();
                         best[l] = if larger { y } else { best[l] };
                         which[l] = if larger { k as u8 } else { which[l] };
                     }

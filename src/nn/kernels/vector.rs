@@ -1,7 +1,7 @@
 //! Updates of flat vectors: θ, gradients, optimizer state.
 //!
 //! An optimizer's step reads and writes each vector once: for large ones memory is the limit, and so the gradient is
-//! scaled on the way. A team shares them out in blocks of [`BLOCK`] elements.
+//! scaled on the way. A team shares them out in blocks of `BLOCK` elements.
 
 use super::share::{share1, share2, share3};
 use super::{Isa, mul_add, multiversion};

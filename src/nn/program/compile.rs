@@ -227,7 +227,7 @@ impl<'a> Compiler<'a> {
     fn norm(&mut self, node: usize, norm: &BatchNorm) -> usize {
         let from = self.grid(self.network.nodes()[node].inputs[0]);
         let z = self.memory.slots[from].as_grid().expect("a grid");
-        if z.depth % DEPTH != 0 {
+        if !z.depth.is_multiple_of(DEPTH) {
             return self.layer(node);
         }
         let (post, last) = self.post(node);

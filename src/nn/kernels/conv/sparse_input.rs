@@ -188,11 +188,11 @@ unsafe fn scatter<S: Simd, const DY: usize, const DX: usize>(
 #[inline(always)]
 unsafe fn leave<S: Simd>(s: S, patch: &mut Patch<S>, to: *mut f32, row: usize, depth: usize) {
     for (r, pixels) in patch.iter_mut().enumerate() {
-        for column in 0..2 {
+        for (column, pixel) in pixels[..2].iter().enumerate() {
             // SAFETY: the caller's promise.
             unsafe {
                 let to = to.add(r * row + column * depth);
-                let v = if r < 2 { s.add(pixels[column], s.load(to)) } else { pixels[column] };
+                let v = if r < 2 { s.add(*pixel, s.load(to)) } else { *pixel };
                 s.store(to, v);
             }
         }
