@@ -23,9 +23,9 @@ class Net:
 
 # The sets are larger than a last-level cache, so that reading a batch costs what it costs in real training.
 NETS = {
-    "img_cnn": Net("img", (3, 150, 150), 6, 32, 1024, 0.01),
-    "vgg5_plain": Net("cifar10", (3, 32, 32), 10, 64, 16384, 0.01),
-    "vgg5": Net("cifar10", (3, 32, 32), 10, 64, 16384, 0.01),
+    "img_cnn": Net("img", (3, 150, 150), 6, 32, 1024, 0.002),
+    "vgg5_plain": Net("cifar10", (3, 32, 32), 10, 64, 16384, 0.002),
+    "vgg5": Net("cifar10", (3, 32, 32), 10, 64, 16384, 0.002),
     "img_mlp": Net("img", (3, 150, 150), 6, 4, 1024, 0.01),
 }
 
