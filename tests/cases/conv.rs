@@ -2,7 +2,7 @@
 
 use goai::data::pictures::{Augment, PictureView, Pictures, PixelScale, Pixels};
 use goai::nn::layers::{BatchNorm, Conv2d, Dense, Dropout, Flatten, LayerKind, MaxPool, Relu};
-use goai::nn::{Loss, Network, Shape, Spec};
+use goai::nn::{Loss, Network, Shape, Spec, zoo};
 use goai::strategy::{Hyper, Task};
 use std::sync::Arc;
 
@@ -20,7 +20,18 @@ pub struct Conv {
 impl Conv {
     /// Crops and mirrored pictures while training; batch normalization and dropout where asked for.
     pub fn new(norm: bool, dropout: bool) -> Self {
-        let pictures = Arc::new(pictures([3, 13, 11], TRAIN + 24));
+        Self::of(spec(norm, dropout))
+    }
+
+    /// A network of the zoo and pictures that it can pool often enough.
+    #[allow(dead_code)] // not every test that has this file needs it
+    pub fn named(name: &str) -> Self {
+        Self::of(zoo::by_name(name, &Shape::image(3, 26, 22), 3).unwrap())
+    }
+
+    fn of(spec: Spec) -> Self {
+        let [c, h, w] = spec.input.0[..] else { panic!("no picture: {:?}", spec.input) };
+        let pictures = Arc::new(pictures([c, h, w], TRAIN + 24));
         let rows: Vec<u32> = (0..pictures.labels.len() as u32).collect();
         let scale = PixelScale::fit(&pictures, &rows[..TRAIN]);
         let part = |rows: &[u32], augment| {
@@ -28,7 +39,7 @@ impl Conv {
             PictureView { pictures, rows: rows.to_vec(), scale, augment }
         };
         Self {
-            network: Network::build(spec(norm, dropout)).unwrap(),
+            network: Network::build(spec).unwrap(),
             train: part(&rows[..TRAIN], Some(Augment { crop: 2, flip: true })),
             validation: part(&rows[TRAIN..TRAIN + 12], None),
             test: part(&rows[TRAIN + 12..], None),
