@@ -77,9 +77,9 @@ fn spec(norm: bool, dropout: bool) -> Spec {
     let relu = || LayerKind::Relu(Relu {});
     let pool = || LayerKind::MaxPool(MaxPool { kernel: [2, 2], stride: [2, 2], padding: [0, 0] });
     let mut layers = vec![conv(3, 8), relu(), pool(), conv(8, 12)];
-    layers.extend(norm.then(|| LayerKind::BatchNorm(BatchNorm { channels: 12, eps: 1e-5 })));
+    layers.extend(norm.then_some(LayerKind::BatchNorm(BatchNorm { channels: 12, eps: 1e-5 })));
     layers.extend([relu(), pool(), LayerKind::Flatten(Flatten {})]);
-    layers.extend(dropout.then(|| LayerKind::Dropout(Dropout { rate: 0.25, stream: 0 })));
+    layers.extend(dropout.then_some(LayerKind::Dropout(Dropout { rate: 0.25, stream: 0 })));
     layers.push(LayerKind::Dense(Dense { inputs: 12 * 3 * 2, outputs: 3 }));
     let named = layers.into_iter().enumerate().map(|(i, layer)| (format!("layer{i}"), layer)).collect();
     Spec::chain("conv", Shape::image(3, 13, 11), named, Loss::CrossEntropy)
