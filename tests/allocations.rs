@@ -1,20 +1,24 @@
 //! A steady training step allocates nothing.
 //!
 //! A counting allocator counts each thread's own allocations, so that neither the test runner nor another rank
-//! disturbs. Between two turns of a job lies exactly one step. The first epoch may allocate: buffers find their
+//! disturbs; those of a pool's threads it counts together. Between two turns of a job lies exactly one step. The first epoch may allocate: buffers find their
 //! sizes there. At the end of an epoch events and records may allocate, too.
 #![allow(unsafe_code)] // implementing GlobalAlloc is unsafe
 
+#[path = "cases/conv.rs"]
+mod conv;
 #[path = "cases/iris.rs"]
 mod iris;
 
+use conv::{Conv, TRAIN};
 use goai::comm::{Communicator, Solo, ThreadOptions, run_threads};
 use goai::device::RealClock;
 use goai::event::Event;
-use goai::strategy::{Hyper, Job, JobError, State, Strategy, Turn, fit};
+use goai::strategy::{Hyper, Job, JobError, State, Strategy, Task, Turn, fit};
 use iris::{Iris, RULES, hyper};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Counting;
 
@@ -23,10 +27,30 @@ static ALLOCATOR: Counting = Counting;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    /// Where a thread of a pool counts.
+    static SHARED: Cell<Option<&'static AtomicU64>> = const { Cell::new(None) };
 }
 
 fn count() {
-    COUNT.set(COUNT.get() + 1);
+    match SHARED.get() {
+        Some(shared) => drop(shared.fetch_add(1, Ordering::Relaxed)),
+        None => COUNT.set(COUNT.get() + 1),
+    }
+}
+
+/// This thread's allocations so far, or those of its pool.
+fn allocations() -> u64 {
+    SHARED.get().map_or(COUNT.get(), |shared| shared.load(Ordering::Relaxed))
+}
+
+/// Calls `work` on a thread of a pool of its own, whose threads count together.
+fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    let shared: &AtomicU64 = Box::leak(Box::default());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(|_| SHARED.set(Some(shared)));
+    let pool = pool.build().unwrap();
+    // A thread that looks for work for the first time registers with the queues, and takes memory for it.
+    pool.broadcast(|_| ());
+    pool.install(work)
 }
 
 // SAFETY: everything is passed on to the system's allocator; the counter is a plain thread-local number without a
@@ -68,7 +92,7 @@ impl Job for Counter {
     fn emit(&mut self, _: Event) {}
 
     fn turn(&mut self, state: &State) -> Result<Turn, JobError> {
-        let now = COUNT.get();
+        let now = allocations();
         if state.cursor.epoch > 0 && state.cursor.step_in_epoch > 0 {
             self.steps += 1;
             self.allocations += now - self.at_turn;
@@ -80,8 +104,12 @@ impl Job for Counter {
 
 /// Steps that were counted, and their allocations.
 fn counted(strategy: Strategy, hyper: Hyper, comm: &dyn Communicator, iris: &Iris) -> (u64, u64) {
+    counted_in(strategy, &iris.task(hyper), comm)
+}
+
+fn counted_in(strategy: Strategy, task: &Task, comm: &dyn Communicator) -> (u64, u64) {
     let mut counter = Counter::default();
-    fit(strategy, &iris.task(hyper), comm, &RealClock::start(), &mut counter).unwrap();
+    fit(strategy, task, comm, &RealClock::start(), &mut counter).unwrap();
     (counter.steps, counter.allocations)
 }
 
@@ -103,6 +131,42 @@ fn a_step_of_one_rank_allocates_nothing() {
                 let counts = counted(Strategy::Single, hyper, &Solo::new(), &iris);
                 assert_eq!(counts, (5 * steps, 0), "steps and allocations, {hyper:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_counter_counts_all_threads_of_a_pool() {
+    let counts = in_pool(2, || {
+        let before = allocations();
+        let boxes = rayon::broadcast(|_| Box::new(7u8));
+        (boxes.len(), allocations() - before)
+    });
+    assert!(counts.0 == 2 && counts.1 >= 2, "{counts:?}");
+}
+
+#[test]
+fn a_step_on_pictures_allocates_nothing() {
+    for (norm, threads) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
+        let data = Conv::new(norm, true);
+        for ((rule, rate), batch, micro_chunk) in [(RULES[0], 12, None), (RULES[1], 7, None), (RULES[2], 12, Some(4))] {
+            let hyper = Hyper { micro_chunk, ..hyper(rule, rate, batch, 8) };
+            let counts = in_pool(threads, || counted_in(Strategy::Single, &data.task(hyper), &Solo::new()));
+            let steps = TRAIN.div_ceil(batch) as u64 - 1;
+            assert_eq!(counts, (7 * steps, 0), "steps and allocations on {threads} threads, {hyper:?}");
+        }
+    }
+}
+
+/// Pictures large enough to be shared out to threads.
+#[test]
+fn a_step_of_the_networks_for_pictures_allocates_nothing() {
+    for threads in [1, 2] {
+        for name in ["img_cnn", "mnist_cnn", "vgg5", "vgg5_plain"] {
+            let data = Conv::named(name);
+            let hyper = hyper(RULES[0].0, 0.01, 20, 4);
+            let counts = in_pool(threads, || counted_in(Strategy::Single, &data.task(hyper), &Solo::new()));
+            assert_eq!(counts, (3 * 2, 0), "steps and allocations of {name} on {threads} threads");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Both tables on MPI: run under `mpirun -n 1..4`, and as one rank by plain `cargo test`.
+//! The tables on MPI: run under `mpirun -n 1..4`, and as one rank by plain `cargo test`.
 //!
 //! Without libtest, because MPI wants all ranks to run the same cases in the same order on one thread. Rank 0 prints
 //! a line a case and at the end `N passed, N failed`. A case that fails on any rank ends the job: the other ranks
@@ -6,7 +6,7 @@
 
 mod cases;
 
-use cases::{Case, conformance, equivalence};
+use cases::{Case, conformance, equivalence, pictures};
 use goai::comm::Communicator;
 use goai::comm::launcher::Launcher;
 use goai::comm::mpi::{MpiComm, abort_on_panic, library};
@@ -40,7 +40,9 @@ fn main() {
     };
     print_failures(comm.rank());
     say(format!("{} ranks, {}", comm.size(), library()));
-    for (table, cases) in [("conformance", conformance::CASES), ("equivalence", equivalence::CASES)] {
+    let tables =
+        [("conformance", conformance::CASES), ("equivalence", equivalence::CASES), ("pictures", pictures::CASES)];
+    for (table, cases) in tables {
         for (name, case) in cases as &[Case] {
             let start = Instant::now();
             RUNNING.set(name);

@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// The ways that this world can train.
-fn strategies(comm: &dyn Communicator) -> impl Iterator<Item = Strategy> {
+pub fn strategies(comm: &dyn Communicator) -> impl Iterator<Item = Strategy> {
     let size = comm.size();
     [Strategy::Single, Strategy::SendRecv, Strategy::AllReduce].into_iter().filter(move |s| s.trainers(size).is_ok())
 }

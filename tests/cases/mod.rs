@@ -7,9 +7,11 @@ use goai::comm::Communicator;
 
 pub mod collectives;
 pub mod conformance;
+pub mod conv;
 pub mod equivalence;
 pub mod iris;
 pub mod messages;
+pub mod pictures;
 pub mod scattered;
 pub mod training;
 

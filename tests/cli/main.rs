@@ -6,6 +6,7 @@
 mod bad_input;
 mod commands;
 mod files;
+mod memory;
 mod modes;
 mod pictures;
 mod run;

@@ -9,3 +9,4 @@ mod faults_comm;
 mod golden;
 mod golden_img;
 mod strategies;
+mod teams;

@@ -1,8 +1,9 @@
-//! The equivalence table on one rank and on threads, and the one hash of deterministic training.
+//! The tables of trainings on one rank and on threads, and the one hash of deterministic training.
 
 use super::comm_threads::{BUFFERED, RENDEZVOUS, run_table};
 use crate::cases::equivalence::CASES;
 use crate::cases::iris::{Iris, RULES, hyper};
+use crate::cases::pictures;
 use crate::cases::training::{reference, train};
 use goai::comm::{Solo, run_threads};
 use goai::strategy::{Hyper, Strategy, TrainError};
@@ -23,6 +24,15 @@ fn threads_are_equivalent() {
 #[test]
 fn threads_are_equivalent_with_forced_rendezvous() {
     run_table(CASES, 3, RENDEZVOUS);
+}
+
+#[test]
+fn pictures_are_equivalent() {
+    for (name, case) in pictures::CASES {
+        println!("solo: {name}");
+        case(&Solo::new());
+    }
+    (1..=4).for_each(|ranks| run_table(pictures::CASES, ranks, BUFFERED));
 }
 
 #[test]
