@@ -93,7 +93,7 @@ mod tests {
             (UsageError::new("unknown flag".to_owned()).into(), 2, "unknown flag"),
             (file.into(), 3, "c\\nd"),
             (RunError::EmptyPath.into(), 3, "--run-dir"),
-            (DataError::NotInThisVersion { name: "x\u{1b}[31m".to_owned() }.into(), DATA, "not in this version"),
+            (DataError::UnknownDataset { name: "x".to_owned(), nearest: None }.into(), DATA, "unknown data set"),
             (DataError::NotFound { tried: vec![PathBuf::from("a\tb")] }.into(), DATA, "a\\tb"),
             (NetError::NoOutput.into(), DATA, "output"),
         ];

@@ -100,7 +100,13 @@ fn existing(below: PathBuf, path: &Path) -> PathBuf {
 fn whole(comm: &dyn Communicator, request: &Request, name: &str) -> Result<Loaded, Ended> {
     let data = source::load_any(name, &request.data_dir, request.label.as_deref());
     let data = agreed(comm, data.map_err(Failure::from).and_then(|data| fixed_size(request, data)))?;
-    Ok(Loaded { data, notes: Vec::new() })
+    let notes = match &data {
+        AnyData::Pictures(pictures) if pictures.own_test == 0 => {
+            vec![format!("{} has no test set of its own, so a part of it is kept for testing", pictures.name)]
+        }
+        _ => Vec::new(),
+    };
+    Ok(Loaded { data, notes })
 }
 
 /// Only pictures of a folder are resized.
@@ -171,11 +177,7 @@ fn pictures(
     let plan = Plan::new(folder, wanted, policy, request.cache_dir.as_deref()).map_err(Failure::from);
     let plan = agreed(comm, plan)?;
     let node = Node::of(comm, places)?;
-    let cached = agreed(comm, plan.cached().map_err(Failure::from))?;
-    let done = match node.all(comm, cached.is_some())? {
-        true => cached,
-        false => None,
-    };
+    let done = intact(comm, &plan, &node)?;
     let everywhere = agreed_all(comm, done.is_some())?;
     let pictures = match (everywhere, done) {
         (true, Some(pictures)) => {
@@ -192,6 +194,21 @@ fn pictures(
         ));
     }
     Ok(Loaded { data: AnyData::Pictures(pictures), notes })
+}
+
+/// The decoded pictures that this node has kept: where all its ranks map them, and each finds its part as it was decoded.
+fn intact(comm: &dyn Communicator, plan: &Plan, node: &Node) -> Result<Option<Pictures>, Ended> {
+    let cached = agreed(comm, plan.cached().map_err(Failure::from))?;
+    let part = cached.as_ref().is_some_and(|pictures| plan.is_intact(pictures, node.local, node.ranks.len()));
+    let everywhere = node.all(comm, cached.is_some())?;
+    if node.all(comm, part)? {
+        return Ok(cached);
+    }
+    match (&cached, node.local) {
+        (Some(pictures), 0) if everywhere => plan.forget(pictures),
+        _ => {}
+    }
+    Ok(None)
 }
 
 /// Whether all ranks of the job say so.
@@ -240,10 +257,9 @@ fn decode_together(
     let (kept, fatal): (Vec<_>, Vec<_>) =
         troubles.into_iter().partition(|error| matches!(error, DataError::PictureCache { .. }));
     agreed(comm, fatal.into_iter().next().map_or(Ok(()), |error| Err(Failure::from(error))))?;
-    let cached = match done {
-        Some(pictures) => Some(pictures),
-        None => agreed(comm, plan.cached().map_err(Failure::from))?,
-    };
+    // By all ranks, also those of a node that was done: it is collective.
+    let again = intact(comm, plan, node)?;
+    let cached = done.or(again);
     let in_memory = cached.is_none();
     let pictures = match cached {
         Some(pictures) => Ok(pictures),
@@ -258,7 +274,8 @@ fn decode_together(
     notes.push(match in_memory {
         false => format!("decoded {count} pictures in {seconds:.1} s into {}", source_of(&pictures)),
         true => {
-            let why = kept.first().map_or("it is gone again".to_owned(), ToString::to_string);
+            let why =
+                kept.first().map_or("no whole file of decoded pictures can be kept".to_owned(), ToString::to_string);
             format!("{why}. Every rank has decoded {count} pictures into its memory, in {seconds:.1} s")
         }
     });

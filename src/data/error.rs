@@ -79,18 +79,15 @@ pub enum DataError {
         why: String,
     },
     /// No data set has this name.
-    #[error("unknown data set {name:?}{}; use iris, or a labelled table FILE.csv", did_you_mean(nearest))]
+    #[error(
+        "unknown data set {name:?}{}; use iris, img, cifar10, mnist, FILE.csv, FILE.npy, or a folder of pictures",
+        did_you_mean(nearest)
+    )]
     UnknownDataset {
         /// The name asked for.
         name: String,
         /// The known name that comes nearest.
         nearest: Option<String>,
-    },
-    /// The name is reserved for a later version.
-    #[error("data set {name:?} is not in this version; use iris, or a labelled table FILE.csv")]
-    NotInThisVersion {
-        /// The name asked for.
-        name: String,
     },
     /// The file is in none of the places.
     #[error("data file not found; tried {}; check the name, or give the directory with --data-dir", paths(tried))]

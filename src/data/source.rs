@@ -11,8 +11,8 @@ const IRIS: &[u8] = include_bytes!("../../datasets/iris.csv");
 /// The largest file that is read into memory. Also keeps row numbers within 32 bits: a row takes at least four bytes.
 pub(super) const SIZE_LIMIT: u64 = 4 << 30;
 
-/// Names that are reserved for later versions.
-const LATER: [&str; 5] = ["img", "intel", "images", "cifar10", "mnist"];
+/// The sets that have a name.
+const NAMES: [&str; 4] = ["iris", "img", "cifar10", "mnist"];
 
 /// Loads a data set by name: `iris` from `data_dir/iris.csv`, else the copy compiled in; `FILE.csv` as a path, else below
 /// `data_dir`. `label` names the label column.
@@ -66,12 +66,13 @@ pub fn read_file(name: &str, data_dir: &Path) -> Result<(String, Vec<u8>), DataE
     Err(DataError::NotFound { tried })
 }
 
-/// Why a name that is neither iris nor a CSV file is not taken.
+/// Why a name that is no table's is not taken.
 fn refuse(name: &str) -> DataError {
-    if LATER.contains(&name) || Path::new(name).is_dir() {
-        return DataError::NotInThisVersion { name: name.to_owned() };
+    let path = PathBuf::from(name);
+    if path.is_dir() {
+        return DataError::NotAFile { path, kind: "a directory" };
     }
-    let nearest = nearest(name, ["iris"].into_iter().chain(LATER)).map(str::to_owned);
+    let nearest = nearest(name, NAMES.into_iter().filter(|&known| known != name)).map(str::to_owned);
     DataError::UnknownDataset { name: name.to_owned(), nearest }
 }
 
@@ -156,7 +157,7 @@ mod tests {
         assert!(error("mnist").starts_with("MNIST not found"));
         assert!(error("x.npy").starts_with("data file not found"));
         assert!(error("mnits").contains("did you mean \"mnist\""));
-        assert!(error(dir.path().to_str().unwrap()).contains("is not in this version"));
+        assert!(error(dir.path().to_str().unwrap()).contains("is a directory"));
         std::fs::write(dir.path().join("X_train.npy"), "no array").unwrap();
         assert!(error(dir.path().to_str().unwrap()).contains("not a .npy file"));
     }
@@ -173,9 +174,9 @@ mod tests {
             ("irs", "unknown data set \"irs\"; did you mean \"iris\"?"),
             ("Iris", "did you mean \"iris\"?"),
             ("mnsit", "did you mean \"mnist\"?"),
-            ("weather", "unknown data set \"weather\"; use iris, or a labelled table FILE.csv"),
-            ("mnist", "\"mnist\" is not in this version"),
-            (dir.path().to_str().unwrap(), "is not in this version"),
+            ("weather", "unknown data set \"weather\"; use iris, img"),
+            ("mnist", "unknown data set \"mnist\"; use iris"),
+            (dir.path().to_str().unwrap(), "is a directory, not a regular file"),
             ("no.csv", tried.as_str()),
             (folder.to_str().unwrap(), "folder.csv: is a directory, not a regular file"),
             (below_file.to_str().unwrap(), "data file not found"),

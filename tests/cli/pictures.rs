@@ -123,7 +123,7 @@ fn a_folder_of_ones_own_trains_a_network_from_a_file() {
 }
 
 /// A `.npy` file of bytes.
-fn npy(kind: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn npy(kind: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
     let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');

@@ -5,11 +5,12 @@
 //! is named after everything that its content depends on, so a changed folder or size leads to another file.
 //!
 //! The caller puts barriers between the phases, because data knows no ranks:
-//! 1. all: [`Plan::cached`]. Where every rank has its pictures, that is all.
+//! 1. all: [`Plan::cached`] and [`Plan::is_intact`] of a part. Where every rank has its pictures, that is all. One rank
+//!    of a node that finds a damaged file: [`Plan::forget`].
 //! 2. one rank of each node: [`Plan::begin`], with a token that is this job's and this node's own.
 //! 3. all: [`Plan::temporary`] with the same token, and [`Plan::decode`] of a part. No temporary file: phase 5.
 //! 4. one rank of each node: [`Plan::publish`] when all parts succeeded, else [`Plan::discard`].
-//! 5. all: [`Plan::cached`]; where there is still none (no directory can be written, a disk is full)
+//! 5. all: as in 1; where there is still none (no directory can be written, a disk is full)
 //!    [`Plan::in_memory`] decodes everything on every rank, and a note should say so.
 
 mod file;
@@ -90,6 +91,8 @@ impl Plan {
 
     /// Maps the decoded pictures, if they have been kept in one of the places and are whole.
     ///
+    /// Looks at some pixels only: [`Plan::is_intact`] looks at all.
+    ///
     /// # Errors
     /// Pictures were left out there, and this time they are not to be.
     pub fn cached(&self) -> Result<Option<Pictures>, DataError> {
@@ -107,6 +110,25 @@ impl Plan {
         }
         let slots = mapped.slots().to_vec();
         Ok(Some(self.assemble(&slots, Pixels::Mapped(Arc::new(mapped)))))
+    }
+
+    /// Whether the `part`-th of `parts` slices of mapped pictures is as it was decoded; so are all pictures in memory.
+    ///
+    /// A bit that has changed on the disk would be learned from otherwise. Reads the slice once, which training does
+    /// in every epoch, and faster than it can be decoded by far.
+    pub fn is_intact(&self, pictures: &Pictures, part: usize, parts: usize) -> bool {
+        match &pictures.pixels {
+            Pixels::Mapped(mapped) => mapped.verify(part, parts).is_ok(),
+            Pixels::Owned(_) => true,
+        }
+    }
+
+    /// Removes the file that pictures are mapped from, which is not intact: the next one takes its name.
+    pub fn forget(&self, pictures: &Pictures) {
+        if let Pixels::Mapped(mapped) = &pictures.pixels {
+            // What cannot be removed is found to be damaged again.
+            let _ = fs::remove_file(mapped.path());
+        }
     }
 
     /// Makes the temporary file of this job on this node, in the first place that can be written.
@@ -176,7 +198,8 @@ impl Plan {
             self.discard(temporary);
             return Err(error);
         }
-        places::publish(temporary, &published, |path| Mapped::open(path, self.shape).is_some()).map_err(cannot)
+        let is_whole = |path: &Path| Mapped::open(path, self.shape).is_some_and(|other| other.verify(0, 1).is_ok());
+        places::publish(temporary, &published, is_whole).map_err(cannot)
     }
 
     /// Removes a temporary file that will not be published.

@@ -166,7 +166,7 @@ pub enum PictureFault {
     #[error("has more than {0} scans")]
     TooManyScans(usize),
     /// A kind of JPEG that nobody uses.
-    #[error("is a {0} JPEG, not a baseline or progressive one")]
+    #[error("is encoded as {0} JPEG, and only baseline and progressive ones are read")]
     Uncommon(&'static str),
     /// Anything else that the decoder found.
     #[error("is damaged: {0}")]

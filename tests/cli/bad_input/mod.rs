@@ -4,6 +4,7 @@ mod commands;
 mod configuration;
 mod directory;
 mod launchers;
+mod odd_pictures;
 mod pictures;
 mod tables;
 
@@ -169,5 +170,7 @@ fn every_mistake_gets_one_line_and_its_exit_code() {
 
 #[test]
 fn mistakes_with_pictures_do_so_too() {
-    check_all(pictures::cases());
+    let mut cases = pictures::cases();
+    cases.extend(odd_pictures::cases());
+    check_all(cases);
 }

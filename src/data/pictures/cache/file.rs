@@ -13,6 +13,7 @@
 use super::super::decode::Wanted;
 use super::super::map::Map;
 use super::super::moments::Moments;
+use rayon::prelude::*;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -198,11 +199,11 @@ impl Mapped {
         Moments { count, sums: entry[2..5].to_vec(), squares: entry[5..].to_vec() }
     }
 
-    /// Compares the `part`-th of `parts` slices of the pictures with their hashes; the first one that differs. Reads
-    /// every pixel of the slice.
+    /// Compares the `part`-th of `parts` slices of the pictures with their hashes, on the threads of the current pool;
+    /// one that differs. Reads every pixel of the slice.
     pub fn verify(&self, part: usize, parts: usize) -> Result<(), usize> {
-        let differs = |&i: &usize| !self.is_intact(i);
-        crate::data::order::balanced(self.len(), parts, part).find(differs).map_or(Ok(()), Err)
+        let slice = crate::data::order::balanced(self.len(), parts, part);
+        slice.into_par_iter().find_any(|&i| !self.is_intact(i)).map_or(Ok(()), Err)
     }
 
     fn is_intact(&self, i: usize) -> bool {

@@ -135,6 +135,29 @@ fn a_torn_file_is_never_trusted_and_is_replaced() {
 }
 
 #[test]
+fn a_changed_pixel_between_the_probes_is_found_and_its_file_replaced() {
+    let world = World::new(60);
+    let plan = world.plan(BadImage::Fail).unwrap();
+    world.make(&plan, 1).unwrap();
+    let path = plan.published(&world.place());
+    let mut flipped = fs::read(&path).unwrap();
+    // The second picture: every second one is compared when the file is opened.
+    let at = flipped.len() - (plan.folder.files.len() - 1) * WANTED.bytes();
+    flipped[at] ^= 4;
+    fs::write(&path, &flipped).unwrap();
+    let mapped = plan.cached().unwrap().expect("the probes do not see it");
+    assert_eq!([0, 1].map(|part| plan.is_intact(&mapped, part, 2)), [false, true]);
+    // Nor does publishing take it for whole.
+    let temporary = plan.begin("again/1").unwrap();
+    plan.decode(&temporary, 0, 1, &|_| ()).unwrap();
+    plan.publish(&temporary).unwrap();
+    let mapped = plan.cached().unwrap().unwrap();
+    assert!(plan.is_intact(&mapped, 0, 1));
+    plan.forget(&mapped);
+    assert!(plan.cached().unwrap().is_none());
+}
+
+#[test]
 fn an_unfinished_file_is_not_published() {
     let world = World::new(3);
     let plan = world.plan(BadImage::Fail).unwrap();

@@ -68,6 +68,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<u8>, PictureFault> {
 fn fault(error: DecodingError) -> PictureFault {
     match error {
         DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => PictureFault::Truncated,
-        error => PictureFault::damaged(error),
+        // What follows is the decoder's own notation.
+        error => PictureFault::damaged(error.to_string().split(" while decoding ChunkType").next().unwrap_or_default()),
     }
 }
