@@ -32,6 +32,7 @@ def options():
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each comparison (default 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each run (default 3)")
     parser.add_argument("--only", choices=list(GROUPS), action="append", help="this group only; may be repeated")
+    parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile, which takes minutes to try")
     parser.add_argument("--peers-only", action="store_true", help="measure PyTorch alone; needs no goai-rs")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()

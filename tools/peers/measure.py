@@ -87,6 +87,8 @@ class Rounds:
         the best try takes part in every round; one that does not work here is named in the notes."""
         rates, failed = {}, set()
         variants = torch_images.variants_of(peer.net) if peer.net in NETS else torch_iris.VARIANTS
+        if self.args.no_compile:
+            variants = [variant for variant in variants if "compile" not in variant]
         for variant in variants + variants:
             if variant in failed:
                 continue

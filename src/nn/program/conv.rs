@@ -5,10 +5,13 @@
 
 use crate::nn::Team;
 use crate::nn::kernels::conv::{ConvKernel, Post};
-use crate::nn::kernels::share::{share2, two};
+use crate::nn::kernels::share::{share1, share2};
+use crate::nn::team::worthwhile;
 
 /// The most groups of a backward pass: more than threads that share a picture's batch sensibly.
 const MOST_GROUPS: usize = 16;
+/// Floats of the groups' sums that are added up at a time.
+const BLOCK: usize = 2048;
 /// Floats that the weight gradients of all groups may take.
 const MOST_SUMS: usize = 4 << 20;
 
@@ -131,11 +134,15 @@ impl ConvStep {
                 self.picture(packed, picture, work, sums, dx.next());
             }
         });
-        for g in 1..groups {
-            let (first, other) = two(scratch, 0..kernel.grad_len(), g * group_len..g * group_len + kernel.grad_len());
-            first.iter_mut().zip(other).for_each(|(sum, part)| *sum += *part);
-        }
-        kernel.unpack_grad(&scratch[..kernel.grad_len()], dtheta);
+        let (first, others) = scratch.split_at_mut(group_len);
+        let sums = &mut first[..kernel.grad_len()];
+        let blocks = sums.len().div_ceil(BLOCK);
+        share1(worthwhile(team, groups * sums.len()), blocks, (&mut *sums, BLOCK), &|block, sums| {
+            for other in others.chunks_exact(group_len) {
+                sums.iter_mut().zip(&other[block * BLOCK..]).for_each(|(sum, part)| *sum += part);
+            }
+        });
+        kernel.unpack_grad(sums, dtheta);
     }
 
     /// One picture's gradients.
