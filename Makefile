@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build setup setup-test run test unit mpi readme slurm threads test-long bench bench-peers fmt lint doc check ci clean help
+.PHONY: build setup setup-test run test unit mpi readme slurm threads test-long bench bench-peers fmt lint doc portable check ci clean help
 
 # One target folder for every profile and feature set, so that nothing is compiled twice.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -72,7 +72,10 @@ lint:                     ## clippy, warnings denied, with and without MPI
 doc:                      ## the API documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
-check: lint doc           ## formatting, clippy, docs: all that is fast
+portable:                 ## whether it compiles for other processors than x86-64
+	tools/check_portable.sh
+
+check: lint doc portable  ## formatting, clippy, docs, the portable path: all that is fast
 	cargo fmt --check
 
 ci:                       ## what the continuous integration runs
