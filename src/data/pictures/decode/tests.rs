@@ -150,7 +150,7 @@ fn bad_pictures_are_refused_for_the_right_reason() {
         ("ycck", jpeg_with(24, 16, JpegColor::CmykAsYcck, |_| ()), "four color channels (CMYK)"),
         ("1x1", jpeg(1, 1), "has 1x1 pixels, too few to be enlarged"),
         ("checksum", bad_sum, "is damaged"),
-        ("lossless", lossless, "is a lossless JPEG"),
+        ("lossless", lossless, "is encoded as lossless JPEG"),
         ("jpeg and more", with_tail, "does not end with the end mark of a JPEG"),
         ("png and more", with_tail_png, "does not end with the end mark of a PNG"),
         ("10,000 scans", many_scans, "has more than 100 scans"),
