@@ -7,7 +7,7 @@
 use super::usage::one_line;
 use crate::comm::launcher::Launcher;
 use crate::config::keys::{self, KEYS, Key};
-use crate::config::{EvalPart, Kind, Mode, PredictFormat, Progress, Sources};
+use crate::config::{EvalPart, Kind, Mode, PipelineSchedule, PredictFormat, Progress, Sources};
 use crate::report::terminal;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -260,6 +260,9 @@ impl KeyFlags {
             Kind::Dataset => "NAME|FILE|DIR",
             Kind::Model => "NAME|FILE.toml",
             Kind::Size => "N|HxW",
+            Kind::Numbers { .. } => "X[,X...]",
+            Kind::Cuts => "N,N,...",
+            Kind::Neighbourhood => "N,N",
         };
         let mut help = key.doc.to_owned();
         if let Kind::Choice(words) = key.kind {
@@ -301,7 +304,12 @@ impl FromArgMatches for KeyFlags {
         self.0.clear();
         for key in KEYS.iter().filter(|key| !key.flag.is_empty()) {
             if let Some(value) = matches.get_one::<String>(key.name) {
-                self.0.push((key.name, value.clone(), key.flag.to_owned()));
+                // `--schedule 1f1b`: one word for both kinds of schedule.
+                let name = match key.name {
+                    "schedule" if PipelineSchedule::WORDS.contains(&value.as_str()) => "pipelineSchedule",
+                    name => name,
+                };
+                self.0.push((name, value.clone(), key.flag.to_owned()));
             }
         }
         Ok(())

@@ -15,6 +15,12 @@ pub enum Tag {
     Pull = 3,
     /// Reductions under way.
     Reduction = 4,
+    /// Activations and labels on their way down a chain.
+    Activations = 5,
+    /// Gradients of activations on their way back.
+    Gradient = 6,
+    /// What a receiver of activations sends up: that it took a batch.
+    Credit = 7,
 }
 
 /// The element type of a payload.
@@ -118,6 +124,12 @@ impl Buffer {
         self.kind = kind;
         self.open = false;
         self.resize(len);
+    }
+
+    /// Takes a message of any length from now on; keeps the memory.
+    pub fn reopen(&mut self, kind: Kind) {
+        self.reshape(kind, 0);
+        self.open = true;
     }
 
     fn resize(&mut self, len: usize) {

@@ -4,7 +4,11 @@
 //! A field's serde name is its key's name, so the table of keys, the files, and the broadcast from
 //! rank 0 (as JSON) need no list of their own.
 
-use super::choices::{Activation, AugmentKind, BadImage, Init, LossKind, Mode, OptimizerKind, RateScaling, Schedule};
+use super::choices::{
+    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind, PipelineSchedule,
+    RateScaling, Schedule,
+};
+use super::lists::{Cuts, Neighbourhood, Numbers};
 use super::values::{Dataset, GlobalBatch, ImageSize, Model};
 use crate::data::split::Fractions;
 use serde::{Deserialize, Serialize};
@@ -89,6 +93,44 @@ pub struct Config {
     pub rate_scaling: RateScaling,
     /// `rateBatch`: the global batch at which `learning_rate` holds as written.
     pub rate_batch: NonZeroUsize,
+    /// `learn`, of a pipeline.
+    pub learn: Learn,
+    /// `stages` of a pipeline; none: one a rank.
+    pub stages: Option<NonZeroUsize>,
+    /// `cuts`; none: balanced.
+    pub cuts: Option<Cuts>,
+    /// `pipelineSchedule`.
+    pub pipeline_schedule: PipelineSchedule,
+    /// `microBatches`; none: as many as suit the stages.
+    pub micro_batches: Option<NonZeroUsize>,
+    /// `window`: batches that may wait before a stage.
+    pub window: NonZeroUsize,
+    /// `preempt`.
+    pub preempt: bool,
+    /// `replay`: batches that a stage keeps.
+    pub replay: usize,
+    /// `exitRule`.
+    pub exit_rule: ExitRule,
+    /// `exitThreshold`; none: every sample goes to the end.
+    pub exit_threshold: Option<Numbers>,
+    /// `proposals` on each batch.
+    pub proposals: NonZeroUsize,
+    /// `mcmcLambda`.
+    pub mcmc_lambda: Numbers,
+    /// `proposalScale`, squared.
+    pub proposal_scale: Numbers,
+    /// `priorScale`, squared.
+    pub prior_scale: Numbers,
+    /// `neighbourhood`.
+    pub neighbourhood: Neighbourhood,
+    /// `layerProbability` of convolutions.
+    pub layer_probability: f64,
+    /// `devices`; none: the machines are themselves.
+    pub devices: Option<String>,
+    /// `clock` of emulated machines.
+    pub clock: ClockKind,
+    /// `powerSensor`; none: RAPL, where there is one.
+    pub power_sensor: Option<String>,
     /// `seed`.
     pub seed: u64,
     /// `threads` of a rank; 0: as many as its cores allow.
@@ -166,6 +208,25 @@ mod tests {
         "warmupEpochs=1",
         "rateScaling=linear",
         "rateBatch=8",
+        "learn=backprop",
+        "stages=3",
+        "cuts=1,3",
+        "pipelineSchedule=zb-h1",
+        "microBatches=6",
+        "window=5",
+        "preempt=true",
+        "replay=4",
+        "exitRule=entropy",
+        "exitThreshold=0.5,0.9",
+        "proposals=10",
+        "mcmcLambda=3,4",
+        "proposalScale=0.5",
+        "priorScale=0.25",
+        "neighbourhood=5,6",
+        "layerProbability=0.75",
+        "devices=greenai.toml",
+        "clock=real",
+        "powerSensor=/p",
         "seed=9223372036854775807",
         "threads=3",
         "deterministic=true",

@@ -46,6 +46,46 @@ choices! {
         SendRecv = "sendrecv",
         /// Every rank trains; gradients are reduced over all ranks.
         AllReduce = "allreduce",
+        /// A rank is a stage of the network.
+        Pipeline = "pipeline",
+    }
+}
+choices! {
+    /// How the stages of a pipeline learn.
+    Learn {
+        /// Each on the loss of its own exit head.
+        Local = "local",
+        /// With gradients that flow back.
+        Backprop = "backprop",
+    }
+}
+choices! {
+    /// The order in which a pipeline works on micro-batches when gradients flow back.
+    PipelineSchedule {
+        /// All forward, then all backward.
+        Gpipe = "gpipe",
+        /// One forward, one backward.
+        OneForwardOneBackward = "1f1b",
+        /// Gradients of weights fill the gaps.
+        ZeroBubbleH1 = "zb-h1",
+    }
+}
+choices! {
+    /// What an exit threshold is compared with.
+    ExitRule {
+        /// The largest probability, from below.
+        Confidence = "confidence",
+        /// The entropy of the probabilities over its maximum, from above.
+        Entropy = "entropy",
+    }
+}
+choices! {
+    /// What time emulated machines keep.
+    ClockKind {
+        /// Virtual: nobody waits.
+        Virtual = "virtual",
+        /// The ranks are slowed down to it.
+        Real = "real",
     }
 }
 choices! {
@@ -81,6 +121,8 @@ choices! {
         Momentum = "momentum",
         /// Adam.
         Adam = "adam",
+        /// Metropolis sampling: proposals, no gradient.
+        Mcmc = "mcmc",
     }
 }
 choices! {

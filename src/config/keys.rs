@@ -3,11 +3,14 @@
 //! Flags, GOAI_ variables, both file formats, messages, `config keys` and the defaults derive from
 //! this table. A new key is one row here and one field in [`super::Config`].
 
-use super::choices::{Activation, AugmentKind, BadImage, Init, LossKind, Mode, OptimizerKind, RateScaling, Schedule};
+use super::choices::{
+    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind, PipelineSchedule,
+    RateScaling, Schedule,
+};
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
 use super::values::{Dataset, Model};
-use For::{Cifar10, Cnn, Folder, Img, ImgCnn, Iris, Mnist, PictureMlp, Rest};
+use For::{Chain, Cifar10, Cnn, Folder, Img, ImgCnn, Iris, Mnist, PictureMlp, Rest};
 
 /// One thing that can be configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,6 +45,8 @@ pub enum For {
     Iris,
     /// For the photographs of scenes.
     Img,
+    /// For CIFAR-10 on a chain of devices that learn each for itself.
+    Chain,
     /// For CIFAR-10.
     Cifar10,
     /// For MNIST.
@@ -64,6 +69,7 @@ impl For {
         match self {
             Self::Iris => "iris",
             Self::Img => "img",
+            Self::Chain => "cifar10 under pipeline",
             Self::Cifar10 => "cifar10",
             Self::Mnist => "mnist",
             Self::Folder => "a folder of pictures",
@@ -78,6 +84,7 @@ impl For {
         match self {
             Self::Iris => preset.data == Data::Iris,
             Self::Img => preset.data == Data::Img,
+            Self::Chain => preset.data == Data::Cifar10 && preset.chain,
             Self::Cifar10 => preset.data == Data::Cifar10,
             Self::Mnist => preset.data == Data::Mnist,
             Self::Folder => preset.data == Data::Folder,
@@ -122,23 +129,25 @@ pub struct Preset {
     pub data: Data,
     /// The network.
     pub net: Net,
+    /// Whether the ranks are a chain of devices that learn each for itself.
+    pub chain: bool,
 }
 
 impl Preset {
     /// Of iris and its network.
-    pub const IRIS: Self = Self { data: Data::Iris, net: Net::Mlp };
+    pub const IRIS: Self = Self { data: Data::Iris, net: Net::Mlp, chain: false };
     /// Of the photographs and the original's network.
-    pub const IMG: Self = Self { data: Data::Img, net: Net::Mlp };
+    pub const IMG: Self = Self { data: Data::Img, net: Net::Mlp, chain: false };
 
     /// Of a data set and a network; of a network in a file the data decide what it may be.
-    pub fn of(dataset: &Dataset, model: &Model) -> Self {
+    pub fn of(dataset: &Dataset, model: &Model, chain: bool) -> Self {
         let data = Data::of(dataset);
         let net = match model {
             model if model.is_mlp() => Net::Mlp,
             Model::File(_) if matches!(data, Data::Iris | Data::Table) => Net::Mlp,
             _ => Net::Cnn,
         };
-        Self { data, net }
+        Self { data, net, chain }
     }
 }
 
@@ -155,9 +164,10 @@ impl Data {
         }
     }
 
-    /// The network that goes with it when none is named.
-    pub fn model(self) -> &'static str {
+    /// The network that goes with it when none is named; `chain` as in [`Preset`].
+    pub fn model(self, chain: bool) -> &'static str {
         match self {
+            Self::Cifar10 if chain => "greenai_chain",
             Self::Iris | Self::Table => "iris_mlp",
             Self::Img => "img_mlp",
             Self::Cifar10 => "vgg5",
@@ -301,7 +311,7 @@ pub const KEYS: &[Key] = &[
     row("cacheDir", "--cache-dir", Kind::Text, Fallback::Unset,
         "Folder for the file of decoded pictures; unset: .goai-cache beside them"),
 
-    row("model", "--model", Kind::Model, by(&[(Img, "img_mlp"), (Cifar10, "vgg5"), (Mnist, "mnist_cnn"), (Folder, "img_cnn"), (Rest, "iris_mlp")]),
+    row("model", "--model", Kind::Model, by(&[(Img, "img_mlp"), (Chain, "greenai_chain"), (Cifar10, "vgg5"), (Mnist, "mnist_cnn"), (Folder, "img_cnn"), (Rest, "iris_mlp")]),
         "The network; widths of an MLP are inputLayerNeurons and hiddenLayerNeurons"),
     row("activation", "--activation", Kind::Choice(Activation::WORDS), all("sigmoid"),
         "Function between dense layers"),
@@ -333,6 +343,45 @@ pub const KEYS: &[Key] = &[
     row("rateBatch", "", ONE_UP, by(&[(Cifar10, "64"), (Mnist, "64"), (Folder, "32"), (Rest, "4")]),
         "The global batch at which learningRate holds as written"),
 
+    row("learn", "--learn", Kind::Choice(Learn::WORDS), all("local"),
+        "How the stages of a pipeline learn: each by its own exit head, or with gradients flowing back"),
+    row("stages", "--stages", ONE_UP, Fallback::Unset,
+        "Stages of a pipeline; unset: one a rank; fewer than ranks: each stage has replicas"),
+    row("cuts", "--cuts", Kind::Cuts, Fallback::Unset,
+        "Trunk blocks before each cut of the network, as 1,3,4; unset: balanced by cost"),
+    row("pipelineSchedule", "--pipeline-schedule", Kind::Choice(PipelineSchedule::WORDS), all("1f1b"),
+        "Order of micro-batches when gradients flow back; --schedule takes these words too"),
+    row("microBatches", "--micro-batches", ONE_UP, Fallback::Unset,
+        "Pieces of a replica's batch when gradients flow back; unset: up to four a stage"),
+    row("window", "--window", count(1, 4096), all("2"),
+        "Batches that may wait before a stage until the one before it has to wait"),
+    row("preempt", "--preempt", Kind::Switch, all("false"),
+        "A newer batch ends a stage's remaining proposals"),
+    row("replay", "--replay", count(0, 4096), all("0"),
+        "Batches that a stage keeps; after each new one it learns a kept one again"),
+    row("exitRule", "--exit-rule", Kind::Choice(ExitRule::WORDS), all("confidence"),
+        "What an exit head's threshold is compared with"),
+    row("exitThreshold", "--exit-threshold", Kind::Numbers { most: 1.0 }, Fallback::Unset,
+        "Where a sample leaves early, one number or one a stage but the last; unset: nowhere"),
+    row("proposals", "--proposals", ONE_UP, all("200"),
+        "Proposals on each batch, for optimizer mcmc"),
+    row("mcmcLambda", "--mcmc-lambda", Kind::Numbers { most: 1e12 }, all("1e5"),
+        "Inverse temperature, one number or two (convolutions, dense layers)"),
+    row("proposalScale", "--proposal-scale", Kind::Numbers { most: 1e6 }, all("1e-7"),
+        "Squared scale of the Student proposals, one number or two"),
+    row("priorScale", "--prior-scale", Kind::Numbers { most: 1e6 }, all("1e-3"),
+        "Squared scale of the Student prior, one number or two"),
+    row("neighbourhood", "--neighbourhood", Kind::Neighbourhood, all("filter,363"),
+        "Weights of a proposal: filter or a number in convolutions, a number in dense layers"),
+    row("layerProbability", "--layer-probability", interval(0.0, true, 1.0, true), all("0.5"),
+        "Share of the proposals that change convolutions where a stage has dense layers too"),
+    row("devices", "--devices", Kind::Text, Fallback::Unset,
+        "File of the machines that the ranks emulate: a path, or one that comes along (greenai, ares)"),
+    row("clock", "--clock", Kind::Choice(ClockKind::WORDS), all("virtual"),
+        "Whether emulated machines keep virtual time, or slow the ranks down to their pace"),
+    row("powerSensor", "--power-sensor", Kind::Text, Fallback::Unset,
+        "File that shows this machine's power in milliwatts; unset: RAPL where there is one"),
+
     row("seed", "--seed", SEED, all("1"),
         "Number that all random draws derive from"),
     row("threads", "--threads", count(0, 1024), all("0"),
@@ -350,7 +399,7 @@ mod tests {
 
     fn presets() -> impl Iterator<Item = Preset> {
         let data = [Data::Iris, Data::Img, Data::Cifar10, Data::Mnist, Data::Table, Data::Folder];
-        data.into_iter().flat_map(|data| [Net::Mlp, Net::Cnn].map(|net| Preset { data, net }))
+        data.into_iter().flat_map(|data| [Net::Mlp, Net::Cnn].map(|net| Preset { data, net, chain: false }))
     }
 
     #[test]
@@ -380,7 +429,7 @@ mod tests {
 
     #[test]
     fn defaults_go_with_the_data_and_the_network() {
-        let default = |name, data, net| key(name).unwrap().default_for(Preset { data, net });
+        let default = |name, data, net| key(name).unwrap().default_for(Preset { data, net, chain: false });
         for (name, data, net, expected) in [
             ("inputdataDims", Data::Table, Net::Mlp, None),
             ("inputLayerNeurons", Data::Table, Net::Mlp, Some("30")),
@@ -395,7 +444,9 @@ mod tests {
             assert_eq!(default(name, data, net), expected, "{name} {data:?}");
         }
         for preset in presets() {
-            assert_eq!(default("model", preset.data, preset.net), Some(preset.data.model()));
+            assert_eq!(default("model", preset.data, preset.net), Some(preset.data.model(preset.chain)));
+            let chained = Preset { chain: true, ..preset };
+            assert_eq!(default("model", chained), Some(chained.data.model(true)));
         }
         assert_eq!(key("init").unwrap().defaults(), "glorot (a CNN: he)");
         assert_eq!(key("imageSize").unwrap().defaults(), "unset (img: 150x150)");

@@ -3,6 +3,7 @@
 //! Whatever the text comes from (flag, variable, file), it passes through [`Kind::parse`], so the
 //! same mistake gets the same words everywhere.
 
+use super::lists::{Cuts, Neighbourhood, Numbers};
 use super::suggest::{did_you_mean, suggest};
 use super::values::{Dataset, ImageSize, Model};
 use crate::data::split::Fractions;
@@ -46,6 +47,15 @@ pub enum Kind {
     Model,
     /// A size of pictures, see [`ImageSize`].
     Size,
+    /// One or more numbers from 0, see [`Numbers`].
+    Numbers {
+        /// The most that each may be.
+        most: f64,
+    },
+    /// Where a network is cut, see [`Cuts`].
+    Cuts,
+    /// How many weights a proposal changes, see [`Neighbourhood`].
+    Neighbourhood,
 }
 
 /// Why a text is no value of its kind, and what to write.
@@ -82,6 +92,9 @@ impl Kind {
                 "iris, img, cifar10, mnist, FILE.csv, FILE.npy, or a folder with a / in its path".to_owned()
             }
             Self::Model => format!("{} or FILE.toml", zoo::names().collect::<Vec<_>>().join("|")),
+            Self::Numbers { most } => format!("a number from 0 to {most}, or several with commas between them"),
+            Self::Cuts => "ascending whole numbers with commas between them, like 1,3,4".to_owned(),
+            Self::Neighbourhood => "filter or a whole number, a comma, and a whole number, like filter,363".to_owned(),
             Self::Size => format!("a number of pixels, or HEIGHTxWIDTH, up to {} each", ImageSize::MOST),
         }
     }
@@ -123,6 +136,13 @@ impl Kind {
             Self::Size => {
                 ImageSize::try_from(text.to_owned()).map(|size| Value::from(size.to_string())).map_err(|why| bad(&why))
             }
+            Self::Numbers { most } => Numbers::read(text, most).map(|n| Value::from(String::from(n))).map_err(|why| bad(&why)),
+            Self::Cuts => {
+                Cuts::try_from(text.to_owned()).map(|cuts| Value::from(String::from(cuts))).map_err(|why| bad(&why))
+            }
+            Self::Neighbourhood => Neighbourhood::try_from(text.to_owned())
+                .map(|sizes| Value::from(String::from(sizes)))
+                .map_err(|why| bad(&why)),
             Self::Dataset => {
                 Dataset::try_from(text.to_owned()).map(|dataset| Value::from(String::from(dataset))).map_err(|why| {
                     Problem { why, cure: cure() + &did_you_mean(suggest(text, Dataset::WORDS.iter().copied())) }
@@ -233,6 +253,9 @@ mod tests {
             (Kind::Dataset, "./photos", Value::from("./photos")),
             (Kind::Model, "vgg5", Value::from("vgg5")),
             (Kind::Size, "64", Value::from("64x64")),
+            (Kind::Cuts, "1, 3,4", Value::from("1,3,4")),
+            (Kind::Numbers { most: 1.0 }, "0.50,1", Value::from("0.5,1")),
+            (Kind::Neighbourhood, "filter, 363", Value::from("filter,363")),
         ] {
             assert_eq!(kind.parse(text), Ok(value), "{text}");
         }
@@ -259,11 +282,19 @@ mod tests {
             (RATE, "fast", "not a number", "above 0"),
             (Kind::Switch, "yes", "neither", "true|false"),
             (Kind::Choice(&["sgd", "adam"]), "sdg", "sgd|adam", "mean sgd"),
-            (Kind::Choice(&["sgd", "adam"]), "mcmc", "sgd|adam", "one of"),
+            (Kind::Choice(&["sgd", "adam"]), "lbfgs", "sgd|adam", "one of"),
             (Kind::Dataset, "irsi", "no data set", "mean iris"),
             (Kind::Model, "img_cn", "no network", "mean img_cnn"),
             (Kind::Size, "64x", "not a size", "HEIGHTxWIDTH"),
             (Kind::Size, "0x4", "zero", "4096"),
+            (Kind::Cuts, "3,1", "ascending", "1,3,4"),
+            (Kind::Cuts, "0,1", "ascending", "1,3,4"),
+            (Kind::Cuts, "1,,2", "part '' that is not a whole number", "1,3,4"),
+            (Kind::Numbers { most: 1.0 }, "1.5", "has 1.5, which is above 1", "from 0 to 1"),
+            (Kind::Numbers { most: 1.0 }, "0.5,-1", "has -1, which is negative", "from 0 to 1"),
+            (Kind::Numbers { most: 1.0 }, "NaN", "not a number", "from 0 to 1"),
+            (Kind::Neighbourhood, "filter", "one part", "filter,363"),
+            (Kind::Neighbourhood, "0,3", "zero", "filter,363"),
             (Kind::Batch, "0", "zero", "or full"),
             (Kind::Shares, "1/2", "2 shares", "0.8/0.1/0.1"),
         ] {
@@ -276,7 +307,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in ".*") {
-            for kind in [ONE_UP, RATE, Kind::Switch, Kind::Text, Kind::Shares, Kind::Batch, Kind::Dataset, Kind::Model, Kind::Size] {
+            for kind in [ONE_UP, RATE, Kind::Switch, Kind::Text, Kind::Shares, Kind::Batch, Kind::Dataset, Kind::Model, Kind::Size,
+                Kind::Cuts, Kind::Numbers { most: 1.0 }, Kind::Neighbourhood] {
                 let _ = kind.parse(&text);
             }
         }

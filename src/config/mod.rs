@@ -15,6 +15,7 @@ mod env_file;
 mod error;
 pub mod keys;
 mod kind;
+mod lists;
 mod origin;
 mod raw;
 mod resolve;
@@ -30,11 +31,12 @@ mod bad_input;
 
 pub use checked::Config;
 pub use choices::{
-    Activation, AugmentKind, BadImage, EvalPart, Init, LossKind, Mode, OptimizerKind, PredictFormat, Progress,
-    RateScaling, Schedule,
+    Activation, AugmentKind, BadImage, ClockKind, EvalPart, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
+    PipelineSchedule, PredictFormat, Progress, RateScaling, Schedule,
 };
 pub use error::ConfigError;
 pub use kind::{Kind, Problem};
+pub use lists::{Cuts, Neighbourhood, Numbers};
 pub use origin::{Origin, Origins};
 pub use raw::{Entry, Raw};
 pub use resolve::resolve;

@@ -2,6 +2,7 @@
 //! flag > GOAI_ variable > `--set` > `--config` file > env file > preset.
 
 use super::checked::Config;
+use super::choices::{Learn, Mode};
 use super::error::ConfigError;
 use super::keys::{self, Data, KEYS, Preset, VARIABLE_PREFIX};
 use super::kind::Problem;
@@ -65,9 +66,11 @@ impl Sources {
             toml_file::read(&shown, &self.named_file(path, "--config")?, &mut raw)?;
         }
         let data = self.read_env_file(&mut raw)?;
-        let text = raw.get("model").map_or(data.model(), |entry| entry.text.as_str());
+        let word = |key: &str| raw.get(key).map(|entry| entry.text.as_str());
+        let chain = word("mode") == Some(Mode::Pipeline.word()) && word("learn") != Some(Learn::Backprop.word());
+        let text = word("model").unwrap_or(data.model(chain));
         let model = Model::try_from(text.to_owned()).expect("its text was read, or is a default");
-        let preset = Preset::of(&dataset_of(&raw), &model);
+        let preset = Preset::of(&dataset_of(&raw), &model, chain);
         for key in KEYS {
             if let Some(text) = key.default_for(preset) {
                 raw.offer(key, text, Origin::Preset)?;

@@ -1,0 +1,103 @@
+//! The settings that are several numbers. In files and in the broadcast each is the text that a user writes.
+
+use serde::{Deserialize, Serialize};
+
+/// One number for all, or one for each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Numbers(Vec<f64>);
+
+impl Numbers {
+    /// Reads numbers from 0 to `most`.
+    ///
+    /// # Errors
+    /// What is wrong with the text, as the end of a sentence.
+    pub fn read(text: &str, most: f64) -> Result<Self, String> {
+        let number = |part: &str| match part.trim().parse::<f64>() {
+            Ok(value) if value < 0.0 => Err(format!("has {value}, which is negative")),
+            Ok(value) if value > most => Err(format!("has {value}, which is above {most}")),
+            Ok(value) if !value.is_nan() => Ok(value),
+            _ => Err(format!("has a part '{}' that is not a number", part.trim())),
+        };
+        text.split(',').map(number).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The numbers; one or more.
+    pub fn all(&self) -> &[f64] {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Numbers {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::read(&text, f64::MAX)
+    }
+}
+
+impl From<Numbers> for String {
+    fn from(numbers: Numbers) -> String {
+        numbers.0.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// How many trunk blocks stand before each cut: ascending, the first above 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cuts(pub Vec<usize>);
+
+impl TryFrom<String> for Cuts {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let cuts = text.split(',').map(whole).collect::<Result<Vec<_>, _>>()?;
+        match cuts.first() != Some(&0) && cuts.is_sorted_by(|a, b| a < b) {
+            true => Ok(Self(cuts)),
+            false => Err("is not ascending from 1".to_owned()),
+        }
+    }
+}
+
+impl From<Cuts> for String {
+    fn from(cuts: Cuts) -> String {
+        cuts.0.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn whole(part: &str) -> Result<usize, String> {
+    part.trim().parse().map_err(|_| format!("has a part '{}' that is not a whole number", part.trim()))
+}
+
+/// How many weights a proposal changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Neighbourhood {
+    /// In convolutions; none: the weights of one filter.
+    pub convolution: Option<usize>,
+    /// In dense layers.
+    pub dense: usize,
+}
+
+impl TryFrom<String> for Neighbourhood {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let Some((first, second)) = text.split_once(',') else {
+            return Err("has one part, not two".to_owned());
+        };
+        let convolution = if first.trim() == "filter" { None } else { Some(whole(first)?) };
+        let dense = whole(second)?;
+        if convolution == Some(0) || dense == 0 {
+            return Err("has a zero, which would change nothing".to_owned());
+        }
+        Ok(Self { convolution, dense })
+    }
+}
+
+impl From<Neighbourhood> for String {
+    fn from(sizes: Neighbourhood) -> String {
+        let first = sizes.convolution.map_or("filter".to_owned(), |weights| weights.to_string());
+        format!("{first},{}", sizes.dense)
+    }
+}

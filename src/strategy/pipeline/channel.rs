@@ -1,0 +1,244 @@
+//! The links of a chain: activations and labels go down, credits come up.
+//!
+//! A message is `[activations, B × D | labels, B]`, 4 bytes each, behind the header that every message has. A window
+//! bounds how many messages wait untaken at a link: a sender without credit waits for one, and the receiver gives one,
+//! 16 bytes with the number of the batch and its time, for each message that it takes up.
+
+use crate::comm::{Buffer, CommError, Communicator, Kind, Note, Pending, Tag};
+use bytemuck::{cast_slice, cast_slice_mut};
+use std::collections::VecDeque;
+
+/// Set in a message behind which no other comes, though the plan has more.
+pub(super) const LAST: u32 = 1;
+
+/// A batch on its way: rows of activations with their labels.
+pub(super) struct Parcel {
+    buffer: Buffer,
+    dims: usize,
+}
+
+impl Parcel {
+    pub fn note(&self) -> Note {
+        self.buffer.note
+    }
+
+    pub fn rows(&self) -> usize {
+        self.buffer.note.rows as usize
+    }
+
+    /// `[B, D]`, one row behind the other.
+    pub fn activations(&self) -> &[f32] {
+        &self.buffer.f32s()[..self.rows() * self.dims]
+    }
+
+    pub fn labels(&self) -> &[u32] {
+        cast_slice(&self.buffer.f32s()[self.rows() * self.dims..])
+    }
+
+    fn checked(buffer: Buffer, dims: usize, from: usize) -> Result<Self, CommError> {
+        let why = "its rows are not those of this stage's input";
+        match buffer.len() == buffer.note.rows as usize * (dims + 1) {
+            true => Ok(Self { buffer, dims }),
+            false => Err(CommError::Garbage { from, tag: Tag::Activations, why }),
+        }
+    }
+}
+
+/// What a link carried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Carried {
+    /// Bytes of activations and labels, or of gradients, headers included.
+    pub data: u64,
+    /// Bytes of credits, headers included.
+    pub control: u64,
+    /// Messages of data.
+    pub messages: u64,
+}
+
+/// Sends without waiting, and takes the memory of what has left for what comes next.
+struct Sender<'a> {
+    comm: &'a dyn Communicator,
+    to: usize,
+    tag: Tag,
+    under_way: VecDeque<Pending>,
+    free: Vec<Buffer>,
+}
+
+impl<'a> Sender<'a> {
+    fn new(comm: &'a dyn Communicator, to: usize, tag: Tag) -> Self {
+        Self { comm, to, tag, under_way: VecDeque::new(), free: Vec::new() }
+    }
+
+    /// A buffer whose message has left, or a new one.
+    fn buffer(&mut self, kind: Kind, len: usize) -> Result<Buffer, CommError> {
+        while let Some(pending) = self.under_way.front() {
+            if !self.comm.test(pending)? {
+                break;
+            }
+            let pending = self.under_way.pop_front().expect("it was there");
+            self.free.push(self.comm.wait(pending)?);
+        }
+        let mut buffer = self.free.pop().unwrap_or_else(|| Buffer::new(kind, len));
+        buffer.reshape(kind, len);
+        Ok(buffer)
+    }
+
+    /// Sends; returns the bytes on the wire.
+    fn send(&mut self, buffer: Buffer) -> Result<u64, CommError> {
+        let bytes = buffer.wire_len() as u64;
+        self.under_way.push_back(self.comm.start_send(self.to, self.tag, buffer)?);
+        Ok(bytes)
+    }
+
+    /// Waits until everything has left.
+    fn finish(&mut self) -> Result<(), CommError> {
+        while let Some(pending) = self.under_way.pop_front() {
+            self.free.push(self.comm.wait(pending)?);
+        }
+        Ok(())
+    }
+}
+
+/// Words of a credit: the batch, and the time at which it was taken up.
+const CREDIT: usize = 2;
+
+/// The sending end of a link.
+pub(super) struct Outlet<'a> {
+    sender: Sender<'a>,
+    dims: usize,
+    window: usize,
+    unanswered: usize,
+    pub carried: Carried,
+    /// The strongest wish that came up with credits.
+    pub wish: u32,
+}
+
+impl<'a> Outlet<'a> {
+    /// An outlet for rows of `dims` elements; at most `window` messages wait untaken.
+    pub fn new(comm: &'a dyn Communicator, to: usize, dims: usize, window: usize) -> Self {
+        let sender = Sender::new(comm, to, Tag::Activations);
+        Self { sender, dims, window, unanswered: 0, carried: Carried::default(), wish: 0 }
+    }
+
+    /// Messages that were sent and, as far as this end knows, not taken up.
+    pub fn waiting(&self) -> usize {
+        self.unanswered
+    }
+
+    /// Sends labels and the rows that `write` gives; waits for a credit where the window is full.
+    pub fn send(&mut self, note: Note, labels: &[u32], write: impl FnOnce(&mut [f32])) -> Result<(), CommError> {
+        while self.unanswered >= self.window {
+            self.take_credit()?;
+        }
+        let mut buffer = self.sender.buffer(Kind::F32, labels.len() * (self.dims + 1))?;
+        let (rows, tail) = buffer.f32s_mut().split_at_mut(labels.len() * self.dims);
+        write(rows);
+        cast_slice_mut::<f32, u32>(tail).copy_from_slice(labels);
+        buffer.note = Note { rows: labels.len() as u32, ..note };
+        self.carried.data += self.sender.send(buffer)?;
+        self.carried.messages += 1;
+        self.unanswered += 1;
+        Ok(())
+    }
+
+    /// Waits until every message has left and was taken up.
+    pub fn finish(&mut self) -> Result<(), CommError> {
+        while self.unanswered > 0 {
+            self.take_credit()?;
+        }
+        self.sender.finish()
+    }
+
+    fn take_credit(&mut self) -> Result<(), CommError> {
+        let mut credit = Buffer::new(Kind::I64, CREDIT);
+        self.sender.comm.recv(self.sender.to, Tag::Credit, &mut credit)?;
+        self.wish = self.wish.max(credit.note.edge);
+        self.unanswered -= 1;
+        Ok(())
+    }
+}
+
+/// The receiving end of a link.
+pub(super) struct Inlet<'a> {
+    comm: &'a dyn Communicator,
+    from: usize,
+    dims: usize,
+    credits: Sender<'a>,
+    free: Vec<Buffer>,
+    /// The receive that waits for the next message, where its length is known.
+    expected: Option<Pending>,
+    /// A message that came and was not yet taken up.
+    ahead: Option<Buffer>,
+    pub carried: Carried,
+    /// This rank's wish and those that came up to it, to be sent on with the next credit.
+    pub wish: u32,
+}
+
+impl<'a> Inlet<'a> {
+    /// An inlet for rows of `dims` elements.
+    pub fn new(comm: &'a dyn Communicator, from: usize, dims: usize) -> Self {
+        let credits = Sender::new(comm, from, Tag::Credit);
+        let (free, carried) = (Vec::new(), Carried::default());
+        Self { comm, from, dims, credits, free, expected: None, ahead: None, carried, wish: 0 }
+    }
+
+    /// Begins to receive the next message, which will have this many rows.
+    pub fn expect(&mut self, rows: usize) -> Result<(), CommError> {
+        let mut buffer = self.free.pop().unwrap_or_else(|| Buffer::new(Kind::F32, 0));
+        buffer.reshape(Kind::F32, rows * (self.dims + 1));
+        self.expected = Some(self.comm.start_recv(self.from, Tag::Activations, buffer)?);
+        Ok(())
+    }
+
+    /// Takes up the next message at this time, and gives the sender its credit.
+    pub fn take(&mut self, now: impl FnOnce() -> f64) -> Result<Parcel, CommError> {
+        let buffer = match self.ahead.take() {
+            Some(buffer) => buffer,
+            None => self.receive()?,
+        };
+        let parcel = Parcel::checked(buffer, self.dims, self.from)?;
+        let mut credit = self.credits.buffer(Kind::I64, CREDIT)?;
+        credit.note = Note { step: parcel.note().step, edge: self.wish, ..Note::default() };
+        let words: &mut [i64] = cast_slice_mut(credit.payload_mut());
+        words.copy_from_slice(&[i64::from(parcel.note().step), now().to_bits() as i64]);
+        self.carried.control += self.credits.send(credit)?;
+        Ok(parcel)
+    }
+
+    /// When the next message arrives, by virtual time. Waits for it: its sender needs no credit for it any more.
+    pub fn next_arrival(&mut self) -> Result<f64, CommError> {
+        let buffer = match self.ahead.take() {
+            Some(buffer) => buffer,
+            None => self.receive()?,
+        };
+        let time = buffer.note.time;
+        self.ahead = Some(buffer);
+        Ok(time)
+    }
+
+    /// Whether the next message, which is expected, is there already.
+    pub fn is_there(&self) -> Result<bool, CommError> {
+        let there = |pending: &Pending| self.comm.test(pending);
+        Ok(self.ahead.is_some() || self.expected.as_ref().map_or(Ok(false), there)?)
+    }
+
+    /// Gives the memory of a message back.
+    pub fn reuse(&mut self, parcel: Parcel) {
+        self.free.push(parcel.buffer);
+    }
+
+    /// Waits until every credit has left.
+    pub fn finish(&mut self) -> Result<(), CommError> {
+        self.credits.finish()
+    }
+
+    fn receive(&mut self) -> Result<Buffer, CommError> {
+        if let Some(pending) = self.expected.take() {
+            return self.comm.wait(pending);
+        }
+        let mut buffer = self.free.pop().unwrap_or_else(|| Buffer::open(Kind::F32));
+        buffer.reopen(Kind::F32);
+        self.comm.recv(self.from, Tag::Activations, &mut buffer)?;
+        Ok(buffer)
+    }
+}
