@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::iter::Sum;
-use std::ops::{Add, AddAssign, Sub};
+use std::ops::{Add, AddAssign, Mul, Sub};
 
 macro_rules! unit {
     ($(#[$doc:meta])* $name:ident($inner:ty), $symbol:literal) => {
@@ -51,6 +51,10 @@ unit!(
     Joules(f64), "J"
 );
 unit!(
+    /// Power, in watts.
+    Watts(f64), "W"
+);
+unit!(
     /// Data volume, in bytes.
     Bytes(u64), "B"
 );
@@ -66,6 +70,13 @@ impl Seconds {
     }
 }
 
+impl Mul<Seconds> for Watts {
+    type Output = Joules;
+    fn mul(self, time: Seconds) -> Joules {
+        Joules(self.0 * time.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +86,6 @@ mod tests {
         let total: Bytes = [Bytes(3), Bytes(4)].into_iter().sum();
         assert_eq!(total, Bytes(7));
         assert_eq!(format!("{:.2}", Seconds(1.5) + Seconds(0.25)), "1.75 s");
+        assert_eq!(format!("{}", Watts(2.5) * Seconds(4.0)), "10 J");
     }
 }

@@ -1,30 +1,32 @@
-//! The time of one rank: measured on a real machine, or charged on an emulated one.
+//! The time of one rank: measured, and beside it, on an emulated machine, modelled.
 //!
-//! Strategies and meters read a [`Clock`] and never the system's, so that the same training runs on
-//! measured time or on exact virtual time. The two never mix: a rank has one clock.
+//! Strategies and meters read a [`Clock`] and never the system's. What they measure with [`Clock::now`] is always real;
+//! what a machine would have taken is in its [`Machine`], so that the two never share a column.
 
-use crate::units::{Flops, Seconds};
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::{Machine, Work};
+use crate::units::Seconds;
 use std::time::Instant;
 
 /// A rank's time.
 pub trait Clock: Send + Sync {
-    /// The time since the clock was started.
+    /// The time since the clock was started, measured.
     fn now(&self) -> Seconds;
 
-    /// Takes note that work of this size was done. A real clock has seen the time pass already.
-    fn charge(&self, work: Flops);
+    /// Takes note that this work was done. A real clock has seen the time pass already.
+    fn charge(&self, work: Work);
 
-    /// A message arrived at this time: the receiver's clock is not behind it. A real clock never is.
-    fn arrived(&self, time: Seconds);
+    /// The emulated machine, if the rank is one.
+    fn machine(&self) -> Option<&Machine>;
 }
 
 impl dyn Clock + '_ {
     /// Does work of a known size and charges it.
-    pub fn work<T>(&self, size: Flops, work: impl FnOnce() -> T) -> T {
-        let result = work();
-        self.charge(size);
-        result
+    ///
+    /// It is charged first: what is sent from inside the work departs when all of it is done, never before any of it.
+    /// That a real program sends while it works is not modelled.
+    pub fn work<T>(&self, size: impl IntoIterator<Item = Work>, work: impl FnOnce() -> T) -> T {
+        size.into_iter().for_each(|size| self.charge(size));
+        work()
     }
 }
 
@@ -44,75 +46,98 @@ impl Clock for RealClock {
         Seconds::since(self.0)
     }
 
-    fn charge(&self, _: Flops) {}
+    fn charge(&self, _: Work) {}
 
-    fn arrived(&self, _: Seconds) {}
+    fn machine(&self) -> Option<&Machine> {
+        None
+    }
 }
 
-/// The clock of an emulated machine: it moves only when work is charged or a message arrives, so the same
-/// program gives the same times everywhere. Modelled, not measured.
+/// How fast an emulated machine's program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As fast as it can.
+    Virtual,
+    /// No faster than the machine that it emulates, for a live demonstration: whenever the machine's time moves, the
+    /// rank sleeps until the real time has caught up with it.
+    Real,
+}
+
+/// The clock of a rank that emulates a machine.
 #[derive(Debug)]
-pub struct VirtualClock {
-    flops_per_second: f64,
-    /// The bits of the time in seconds. Only the clock's own rank moves it.
-    time: AtomicU64,
+pub struct EmulatedClock {
+    start: Instant,
+    machine: Machine,
 }
 
-impl VirtualClock {
-    /// A clock at 0 of a machine that does this many operations a second.
-    ///
-    /// # Panics
-    /// If the rate is not above 0.
-    pub fn new(flops_per_second: f64) -> Self {
-        assert!(flops_per_second > 0.0, "a machine that computes nothing has no time");
-        Self { flops_per_second, time: AtomicU64::new(0f64.to_bits()) }
-    }
-
-    fn set(&self, time: f64) {
-        self.time.store(time.to_bits(), Ordering::Relaxed);
+impl EmulatedClock {
+    /// A clock that starts now.
+    pub fn start(machine: Machine, pace: Pace) -> Self {
+        let start = Instant::now();
+        let machine = match pace {
+            Pace::Virtual => machine,
+            Pace::Real => machine.paced(start),
+        };
+        Self { start, machine }
     }
 }
 
-impl Clock for VirtualClock {
+impl Clock for EmulatedClock {
     fn now(&self) -> Seconds {
-        Seconds(f64::from_bits(self.time.load(Ordering::Relaxed)))
+        Seconds::since(self.start)
     }
 
-    fn charge(&self, work: Flops) {
-        self.set(self.now().0 + work.0 as f64 / self.flops_per_second);
+    fn charge(&self, work: Work) {
+        self.machine.charge(&work);
     }
 
-    fn arrived(&self, time: Seconds) {
-        self.set(self.now().0.max(time.0));
+    fn machine(&self) -> Option<&Machine> {
+        Some(&self.machine)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Pass, Profile};
     use super::*;
+    use crate::units::Flops;
 
-    /// Two machines, 1 and 2 FLOP/s. The first works 6 FLOP (6 s) and sends, the link takes 0.5 s; the second
-    /// has worked 10 FLOP (5 s) and takes the message at 6.5 s, then works 3 FLOP (1.5 s): 8 s.
-    #[test]
-    fn a_two_stage_chain_by_hand() {
-        let (slow, fast) = (VirtualClock::new(1.0), VirtualClock::new(2.0));
-        let (slow, fast): (&dyn Clock, &dyn Clock) = (&slow, &fast);
-        assert_eq!(slow.work(Flops(6), || 7), 7);
-        fast.charge(Flops(10));
-        assert_eq!((slow.now(), fast.now()), (Seconds(6.0), Seconds(5.0)));
-        fast.arrived(slow.now() + Seconds(0.5));
-        fast.charge(Flops(3));
-        assert_eq!(fast.now(), Seconds(8.0));
-        fast.arrived(Seconds(1.0));
-        assert_eq!(fast.now(), Seconds(8.0), "an old message does not turn the clock back");
+    fn work(flops: u64) -> Work {
+        Work { flops: Flops(flops), blocks: 0..1, rows: 1, pass: Pass::Forward }
+    }
+
+    fn emulated(flops_per_s: f64, pace: Pace) -> EmulatedClock {
+        EmulatedClock::start(Machine::new(&Profile::new("toy", flops_per_s), "mlp"), pace)
     }
 
     #[test]
-    fn the_real_clock_moves_by_itself_only() {
-        let clock = RealClock::start();
-        let before = clock.now();
-        clock.charge(Flops(u64::MAX));
-        clock.arrived(Seconds(1e9));
-        assert!(clock.now().0 - before.0 < 10.0);
+    fn real_clocks_move_by_themselves_only() {
+        for clock in [&RealClock::start() as &dyn Clock, &emulated(1.0, Pace::Virtual)] {
+            let before = clock.now();
+            assert_eq!(clock.work([work(u64::MAX), work(1)], || 7), 7);
+            assert!(clock.now().0 - before.0 < 10.0);
+        }
+    }
+
+    /// 3 FLOP and 5 FLOP at 2 FLOP/s are 4 s, and what the work itself sees is the end of it.
+    #[test]
+    fn work_is_charged_to_the_machine_before_it_is_done() {
+        let clock = emulated(2.0, Pace::Virtual);
+        let inside = (&clock as &dyn Clock).work([work(3), work(5)], || clock.machine().unwrap().now());
+        assert_eq!(inside, Seconds(4.0));
+        assert!(RealClock::start().machine().is_none());
+    }
+
+    #[test]
+    fn a_paced_clock_is_never_behind_its_machine() {
+        let clock = emulated(1000.0, Pace::Real);
+        let machine = clock.machine().unwrap();
+        clock.charge(work(20));
+        assert!(clock.now() >= Seconds(0.02));
+        machine.arrived(Seconds(0.04), Seconds(0.001));
+        assert!(clock.now() >= Seconds(0.04));
+        machine.advance_to(Seconds(0.05));
+        assert!(clock.now() >= Seconds(0.05));
+        assert_eq!(machine.now(), Seconds(0.05), "sleeping does not move the machine");
     }
 }

@@ -3,7 +3,7 @@
 use super::Task;
 use super::team::team;
 use crate::data::Visit;
-use crate::device::Clock;
+use crate::device::{Clock, Pass, Work};
 use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Context, Phase, Program, Span, Tally, Team, Workspace};
 use crate::units::Flops;
@@ -24,8 +24,10 @@ pub(super) struct Learner<'a> {
     program: &'a Program,
     clock: &'a dyn Clock,
     team: &'static dyn Team,
-    /// Arithmetic of one sample's forward and backward pass.
-    sample_cost: u64,
+    /// Arithmetic of one sample's forward and of its backward pass.
+    sample_cost: [(Pass, Flops); 2],
+    /// Trunk blocks of the network.
+    blocks: usize,
     workspace: Workspace,
     labels: Vec<u32>,
     piece: Vec<f32>,
@@ -41,7 +43,8 @@ impl<'a> Learner<'a> {
             program,
             clock,
             team: team(),
-            sample_cost: cost.forward.0 + cost.grad_input.0 + cost.grad_params.0,
+            sample_cost: [(Pass::Forward, cost.forward), (Pass::Backward, cost.grad_input + cost.grad_params)],
+            blocks: program.network().cuts().len() + 1,
             workspace: program.workspace(rows),
             labels: Vec::with_capacity(rows),
             piece: if batch > rows {
@@ -99,7 +102,13 @@ impl<'a> Learner<'a> {
         self.workspace.fill(0, self.team, &|b, layout, row| train.load(samples[b] as usize, visit, layout, row));
         let (seed, sigma) = (self.task.hyper.seed, weights.sigma);
         let context = Context { phase: Phase::Train, seed, epoch, samples, sigma, team: self.team };
-        let work = Flops(self.sample_cost * samples.len() as u64);
+        let (rows, blocks) = (samples.len(), self.blocks);
+        let work = self.sample_cost.map(|(pass, cost)| Work {
+            flops: Flops(cost.0 * rows as u64),
+            blocks: 0..blocks,
+            rows,
+            pass,
+        });
         let (program, workspace, labels) = (self.program, &mut self.workspace, &self.labels);
         let (grad, moments) = sums.split_at_mut(program.theta_len());
         let tally = self
