@@ -39,6 +39,19 @@ impl Layout {
         let (c, pixel) = (i / (self.height * self.width), i % (self.height * self.width));
         c * self.channel + pixel / self.width * self.row + pixel % self.width * self.column
     }
+
+    /// Writes elements in C, H, W order to where they lie.
+    pub fn scatter(self, values: &[f32], to: &mut [f32]) {
+        if self.is_planar() {
+            return to[..values.len()].copy_from_slice(values);
+        }
+        for (c, plane) in values.chunks_exact(self.height * self.width).enumerate() {
+            for (y, line) in plane.chunks_exact(self.width).enumerate() {
+                let to = &mut to[c * self.channel + y * self.row..];
+                line.iter().enumerate().for_each(|(x, value)| to[x * self.column] = *value);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,5 +67,11 @@ mod tests {
         let places: Vec<usize> = (0..12).map(|i| interleaved.at(i)).collect();
         assert_eq!(places, [0, 2, 4, 8, 10, 12, 1, 3, 5, 9, 11, 13]);
         assert!(!interleaved.is_planar());
+        let values: Vec<f32> = (1..=12).map(|i| i as f32).collect();
+        for layout in [planar, interleaved] {
+            let mut row = vec![0.0; 16];
+            layout.scatter(&values, &mut row);
+            assert!((0..12).all(|i| row[layout.at(i)] == values[i]), "{layout:?}");
+        }
     }
 }

@@ -1,0 +1,229 @@
+//! Local learning: every stage trains on the loss of its own exit head, and nothing but activations and labels is sent.
+//!
+//! A stage hands a batch on under the weights with which it read it: behind the forward pass where it follows gradients,
+//! so that the next stage need not wait for backward; behind the proposals where it samples.
+//!
+//! # References
+//! Belilovsky, Eickenberg and Oyallon, *Decoupled greedy learning of CNNs*, ICML 2020; for the sampler
+//! [`crate::optim::metropolis`].
+
+use super::channel::{Inlet, LAST, Outlet};
+use super::replay::Replay;
+use super::sampler::Sampler;
+use super::stage::{At, Stage};
+use super::watch::Watch;
+use crate::comm::Note;
+use crate::data::Visit;
+use crate::data::order::StepPlan;
+use crate::device::{Clock, Pass};
+use crate::nn::{Tally, Workspace};
+use crate::optim::Step;
+use crate::strategy::{Cursor, Job, TrainError, Turn};
+
+/// A stage and its links.
+pub(super) struct Local<'a, 's> {
+    pub stage: &'s mut Stage<'a>,
+    pub inlet: Option<Inlet<'a>>,
+    pub outlet: Option<Outlet<'a>>,
+    pub workspace: Workspace,
+    pub grad: Vec<f32>,
+    pub moments: Vec<f32>,
+    pub sampler: Option<Sampler<'a>>,
+    pub replay: Replay,
+    pub preempt: bool,
+}
+
+/// What a stage did in an epoch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StageSums {
+    pub tally: Tally,
+    pub batches: u64,
+    /// Seconds in forward, backward, proposals and update, measured.
+    pub busy: f64,
+    /// Seconds for a batch or for a credit, measured.
+    pub waited: f64,
+    pub rate: f64,
+    pub turn: Turn,
+}
+
+impl Local<'_, '_> {
+    /// The batches of an epoch from the cursor on, or fewer when a rank wishes to stop.
+    pub fn epoch(
+        &mut self,
+        order: &[u32],
+        plan: StepPlan,
+        cursor: &mut Cursor,
+        watch: &mut Watch,
+        job: &mut dyn Job,
+    ) -> Result<StageSums, TrainError> {
+        let mut sums = StageSums::default();
+        let first = cursor.step_in_epoch as usize;
+        for s in first..plan.steps() {
+            let samples = &order[plan.run(s)];
+            let at = At { epoch: cursor.epoch, samples };
+            let wish = job.turn(&self.stage.state(*cursor))?;
+            sums.rate = self.stage.rate(cursor.epoch, s as u64, plan.steps() as u64);
+            let step = Step { number: cursor.step + 1, rate: sums.rate, scale: 1.0 / samples.len() as f64 };
+            let more = plan.steps() - s - 1;
+            let (flags, tally) = match self.inlet.is_some() {
+                true => self.next_batch(at, step, wish, more.min(1), &mut sums)?,
+                false => self.load_batch(at, step, wish, &mut sums)?,
+            };
+            cursor.step += 1;
+            cursor.step_in_epoch += 1;
+            cursor.samples += samples.len() as u64;
+            sums.tally += tally;
+            sums.batches += 1;
+            let waiting = self.outlet.as_ref().map_or(0, Outlet::waiting);
+            watch.look(&sums, waiting, self.sampler.as_ref(), job);
+            if flags & LAST != 0 {
+                sums.turn = Turn::Stop;
+                break;
+            }
+        }
+        if let Some(outlet) = &mut self.outlet {
+            let start = self.stage.clock.now();
+            outlet.finish()?;
+            sums.waited += (self.stage.clock.now() - start).0;
+        }
+        if let Some(inlet) = &mut self.inlet {
+            inlet.finish()?;
+        }
+        Ok(sums)
+    }
+
+    /// The first stage: a batch of the training part.
+    fn load_batch(
+        &mut self,
+        at: At,
+        step: Step,
+        wish: Turn,
+        sums: &mut StageSums,
+    ) -> Result<(u32, Tally), TrainError> {
+        let from_below = self.outlet.as_ref().map_or(0, |outlet| outlet.wish);
+        let flags = if wish == Turn::Stop || from_below & LAST != 0 { LAST } else { 0 };
+        let (train, seed) = (self.stage.task.train, self.stage.task.hyper.seed);
+        let labels: Vec<u32> = at.samples.iter().map(|sample| train.label(*sample as usize)).collect();
+        let visit = Visit { seed, epoch: Some(at.epoch) };
+        self.stage.load(&mut self.workspace, train, visit, at.samples);
+        let tally = self.learn(at, step, &labels, flags, sums, false)?;
+        Ok((flags, tally))
+    }
+
+    /// A later stage: what the stage before handed on.
+    fn next_batch(
+        &mut self,
+        at: At,
+        step: Step,
+        wish: Turn,
+        more: usize,
+        sums: &mut StageSums,
+    ) -> Result<(u32, Tally), TrainError> {
+        let (clock, start) = (self.stage.clock, self.stage.clock.now());
+        let inlet = self.inlet.as_mut().expect("asked by the caller");
+        let from_below = self.outlet.as_ref().map_or(0, |outlet| outlet.wish);
+        inlet.wish = if wish == Turn::Stop { LAST } else { from_below };
+        let parcel = inlet.take(|| clock.machine().map_or(0.0, |machine| machine.now().0))?;
+        sums.waited += (clock.now() - start).0;
+        let flags = parcel.note().edge;
+        let preempt = self.preempt && more > 0 && flags & LAST == 0;
+        self.stage.receive(&mut self.workspace, &parcel);
+        let tally = self.learn(at, step, parcel.labels(), flags, sums, preempt)?;
+        if let Some(old) = self.replay.keep(parcel, at.samples) {
+            self.inlet.as_mut().expect("asked by the caller").reuse(old);
+        }
+        self.learn_again(at.epoch, step, sums)?;
+        Ok((flags, tally))
+    }
+
+    /// Learns from the batch in the workspace and hands it on.
+    fn learn(
+        &mut self,
+        at: At,
+        step: Step,
+        labels: &[u32],
+        flags: u32,
+        sums: &mut StageSums,
+        preempt: bool,
+    ) -> Result<Tally, TrainError> {
+        let clock = self.stage.clock;
+        let start = clock.now();
+        let mut blocked = 0.0;
+        let note = Note { step: (step.number & 0xffff_ffff) as u32, edge: flags, ..Note::default() };
+        let tally = match self.sampler.take() {
+            Some(mut sampler) => {
+                let mut newer = |inlet: &mut Option<Inlet>| preempt_now(preempt, inlet, clock);
+                let inlet = &mut self.inlet;
+                let tally =
+                    sampler.learn(self.stage, &mut self.workspace, labels, at, step, &mut || newer(inlet))?;
+                if let Some(outlet) = &mut self.outlet {
+                    let before = clock.now();
+                    outlet.send(note, labels, |rows| sampler.hand_on(self.stage, &self.workspace, rows))?;
+                    blocked = (clock.now() - before).0;
+                }
+                self.sampler = Some(sampler);
+                tally
+            }
+            None => {
+                self.stage.forward(&self.stage.training(at), &mut self.workspace, labels.len());
+                if let Some(outlet) = &mut self.outlet {
+                    let before = clock.now();
+                    outlet.send(note, labels, |rows| self.stage.hand_on(&self.workspace, rows))?;
+                    blocked = (clock.now() - before).0;
+                }
+                self.descend(at, step, labels)
+            }
+        };
+        sums.busy += (clock.now() - start).0 - blocked;
+        sums.waited += blocked;
+        Ok(tally)
+    }
+
+    /// Loss, backward and update, behind a forward pass.
+    fn descend(&mut self, at: At, step: Step, labels: &[u32]) -> Tally {
+        let stage = &mut *self.stage;
+        let tally = stage.losses(&mut self.workspace, labels);
+        let rows = labels.len();
+        let context = stage.training(at);
+        let (program, theta) = (stage.program, &stage.theta);
+        stage.clock.work([stage.work(rows, Pass::Backward)], || {
+            program.backward(&context, theta, &mut self.workspace, &mut self.grad, &mut |_, _| {});
+        });
+        let taken = self.workspace.moments().iter().map(|moment| moment * rows as f32);
+        self.moments.iter_mut().zip(taken).for_each(|(sum, moment)| *sum = moment);
+        stage.update(step, &self.grad, &self.moments, rows);
+        tally
+    }
+
+    /// Learns once more from a batch that was kept.
+    fn learn_again(&mut self, epoch: u64, step: Step, sums: &mut StageSums) -> Result<(), TrainError> {
+        let Some((parcel, samples)) = self.replay.again() else { return Ok(()) };
+        let start = self.stage.clock.now();
+        let at = At { epoch, samples: &samples };
+        let step = Step { scale: 1.0 / samples.len() as f64, ..step };
+        self.stage.receive(&mut self.workspace, &parcel);
+        match self.sampler.take() {
+            Some(mut sampler) => {
+                sampler.learn(self.stage, &mut self.workspace, parcel.labels(), at, step, &mut || Ok(false))?;
+                self.sampler = Some(sampler);
+            }
+            None => {
+                self.stage.forward(&self.stage.training(at), &mut self.workspace, samples.len());
+                self.descend(at, step, parcel.labels());
+            }
+        }
+        self.replay.give_back(parcel, samples);
+        sums.busy += (self.stage.clock.now() - start).0;
+        Ok(())
+    }
+}
+
+/// Whether a newer batch has arrived: by virtual time on an emulated machine, else by looking.
+fn preempt_now(preempt: bool, inlet: &mut Option<Inlet>, clock: &dyn Clock) -> Result<bool, TrainError> {
+    let (true, Some(inlet)) = (preempt, inlet) else { return Ok(false) };
+    match clock.machine() {
+        Some(machine) => Ok(inlet.next_arrival()? <= machine.now().0),
+        None => Ok(inlet.is_there()?),
+    }
+}
+
