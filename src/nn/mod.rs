@@ -10,6 +10,7 @@
 mod context;
 mod cost;
 mod error;
+mod exits;
 mod init;
 mod layer;
 mod loss;
@@ -36,6 +37,7 @@ pub mod zoo;
 pub use context::{Context, Phase};
 pub use cost::Cost;
 pub use error::NetError;
+pub use exits::with_exits;
 pub use init::Init;
 pub use layer::{At, Inputs, Layer, TensorSpec};
 pub use loss::{Loss, Tally, argmax};
