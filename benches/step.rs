@@ -5,7 +5,7 @@
 
 use goai::comm::{Communicator, Reduce, ThreadOptions, Values, run_threads};
 use goai::data::{Dataset, source};
-use goai::nn::{BatchObjective, Flavor, Init, Network, Objective, Program, zoo};
+use goai::nn::{BatchObjective, Flavor, Init, Network, Program, zoo};
 use goai::strategy::{Hyper, Job, JobError, State, Strategy, Task, Turn, fit};
 use goai::{comm::Solo, device::RealClock, event::Event, optim};
 use std::hint::black_box;

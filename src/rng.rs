@@ -28,6 +28,8 @@ pub enum Purpose {
     Dropout = 6,
     /// The pictures of a synthetic data set; the epoch is 0, the sample number that of the picture.
     Synthetic = 7,
+    /// A sampler's proposal and the number that decides on it; the epoch is the step, the sample number the iteration.
+    Proposal = 8,
 }
 
 /// The generator for one `(purpose, epoch, sample)` of a run with this seed.
@@ -50,8 +52,13 @@ pub fn shuffle<T>(items: &mut [T], rng: &mut impl RngCore) {
 }
 
 /// A number in `0..n`. The bias of the multiply-and-shift method is below n / 2^64.
-fn below(rng: &mut impl RngCore, n: u64) -> u64 {
+pub fn below(rng: &mut impl RngCore, n: u64) -> u64 {
     ((u128::from(rng.next_u64()) * u128::from(n)) >> 64) as u64
+}
+
+/// A number of the open interval (0, 1): the middles of 2^52 equal parts.
+pub fn unit(rng: &mut impl RngCore) -> f64 {
+    ((rng.next_u64() >> 12) as f64 + 0.5) / (1u64 << 52) as f64
 }
 
 #[cfg(test)]
@@ -87,5 +94,28 @@ mod tests {
         for count in first {
             assert!((850..1150).contains(&count), "{first:?}");
         }
+    }
+
+    /// A generator that gives the same number for ever.
+    struct Constant(u64);
+
+    impl RngCore for Constant {
+        fn next_u32(&mut self) -> u32 {
+            self.0 as u32
+        }
+
+        fn next_u64(&mut self) -> u64 {
+            self.0
+        }
+
+        fn fill_bytes(&mut self, bytes: &mut [u8]) {
+            bytes.fill(self.0 as u8);
+        }
+    }
+
+    #[test]
+    fn the_unit_interval_is_open() {
+        let [low, high] = [0, u64::MAX].map(|bits| unit(&mut Constant(bits)));
+        assert!(low > 0.0 && low < 1e-15 && high < 1.0 && 1.0 - high < 1e-15, "{low} {high}");
     }
 }

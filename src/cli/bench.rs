@@ -36,7 +36,7 @@ fn meant_for(model: &str) -> (Shape, usize) {
     match model {
         "iris_mlp" => (Shape::vector(4), 3),
         "mnist_cnn" => (Shape::image(1, 28, 28), 10),
-        "vgg5" | "vgg5_plain" => (Shape::image(3, 32, 32), 10),
+        "vgg5" | "vgg5_plain" | "greenai_chain" => (Shape::image(3, 32, 32), 10),
         _ => (Shape::image(3, 150, 150), 6),
     }
 }

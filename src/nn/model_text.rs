@@ -47,7 +47,7 @@ const KINDS: &[Kind] = &[
 ];
 
 /// What every layer may say besides its settings.
-const COMMON: &[&str] = &["kind", "name", "from"];
+const COMMON: &[&str] = &["kind", "name", "from", "exit"];
 
 /// What stands at the top of a file.
 const TOP: &[&str] = &["name", "input", "loss", "layer"];
@@ -169,6 +169,8 @@ struct Reader<'a> {
     /// Shape and line of each value, by name.
     values: HashMap<String, (Shape, usize)>,
     nodes: Vec<NodeSpec>,
+    /// The layers that are exits.
+    exits: Vec<String>,
     /// How many layers have taken their name from their kind.
     counts: HashMap<&'static str, usize>,
     dropouts: u32,
@@ -177,7 +179,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(file: Lines<'a>, input: Shape, classes: usize) -> Self {
         let values = HashMap::from([(INPUT.to_string(), (input.clone(), 1))]);
-        Self { file, classes, input, values, nodes: vec![], counts: HashMap::new(), dropouts: 0 }
+        Self { file, classes, input, values, nodes: vec![], exits: vec![], counts: HashMap::new(), dropouts: 0 }
     }
 
     fn layer(&mut self, mut layer: toml::Table, at: &DeTable, line: usize, last: bool) -> Result<(), ModelTextError> {
@@ -203,9 +205,16 @@ impl<'a> Reader<'a> {
         }
         let inputs = self.inputs(layer.remove("from"), file.key(at, "from"))?;
         let shapes: Vec<Shape> = inputs.iter().map(|input| self.values[input].0.clone()).collect();
-        self.infer(kind, &mut layer, &shapes[0], last);
+        let exit = match layer.remove("exit") {
+            None => false,
+            Some(toml::Value::Boolean(exit)) => exit,
+            Some(_) => {
+                return Err(file.error(file.key(at, "exit"), "exit is neither true nor false", "write exit = true"));
+            }
+        };
+        self.infer(kind, &mut layer, &shapes[0], last || exit);
         if kind == "dense" && !layer.contains_key("outputs") {
-            let cure = "give outputs; only the last dense layer takes the number of classes";
+            let cure = "give outputs; only exits and the last dense layer take the number of classes";
             return Err(file.error(line, "a dense layer does not say how wide it is", cure));
         }
         let layer: LayerKind = toml::Value::Table(layer).try_into().map_err(|error: toml::de::Error| {
@@ -218,6 +227,13 @@ impl<'a> Reader<'a> {
             let (what, cure) = message.split_once("; ").unwrap_or((&message, "change the layer, or those before it"));
             file.error(line, what, cure)
         })?;
+        if exit {
+            if shape.elements() != self.classes {
+                let what = format!("exit {name} gives {shape}, and the data have {} classes", self.classes);
+                return Err(file.error(line, what, "make it a dense layer without outputs"));
+            }
+            self.exits.push(name.clone());
+        }
         self.values.insert(name.clone(), (shape, line));
         self.nodes.push(NodeSpec { name, layer, inputs });
         Ok(())
@@ -287,12 +303,14 @@ impl<'a> Reader<'a> {
             let what = format!("layer {last} gives {shape}, and the data have {} classes", self.classes);
             return Err(file.error(*line, what, "end with a dense layer without outputs"));
         }
-        let unread = |node: &&NodeSpec| node.name != last && !self.nodes.iter().any(|n| n.inputs.contains(&node.name));
+        let exits: Vec<&String> = self.exits.iter().filter(|exit| **exit != last).chain([&last]).collect();
+        let read = |name: &String| self.nodes.iter().any(|node| node.inputs.contains(name));
+        let unread = |node: &&NodeSpec| !exits.contains(&&node.name) && !read(&node.name);
         if let Some(node) = self.nodes.iter().find(unread) {
-            let cure = "name it in a later from, or remove it";
+            let cure = "name it in a later from, make it an exit, or remove it";
             return Err(file.error(self.values[&node.name].1, format!("nothing reads layer {}", node.name), cure));
         }
-        let outputs = vec![OutputSpec { node: last, loss }];
+        let outputs = exits.into_iter().map(|node| OutputSpec { node: node.clone(), loss }).collect();
         Ok(Spec { name, input: self.input, nodes: self.nodes, outputs })
     }
 }

@@ -61,6 +61,7 @@ pub struct Network {
     shapes: Vec<Shape>,
     nodes: Vec<Node>,
     outputs: Vec<Output>,
+    exports: Vec<ValueId>,
     theta_len: usize,
     sigma_len: usize,
 }
@@ -125,7 +126,7 @@ impl Network {
             }
             outputs.push(Output { value, loss: output.loss });
         }
-        Ok(Self { spec, inputs: num_inputs, shapes, nodes, outputs, theta_len, sigma_len })
+        Ok(Self { spec, inputs: num_inputs, shapes, nodes, outputs, exports: Vec::new(), theta_len, sigma_len })
     }
 
     /// The description it was built from.
@@ -176,6 +177,22 @@ impl Network {
     /// The outputs with their losses.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
+    }
+
+    /// The values that other parts of a network read, ascending; none in a whole network. Programs keep them as rows,
+    /// and what arrives from outside through [`Workspace::output`](crate::nn::Workspace::output) adds to their gradient.
+    pub fn exports(&self) -> &[ValueId] {
+        &self.exports
+    }
+
+    /// The same network as a part whose values `exports` others read.
+    pub(super) fn exporting(self, exports: Vec<ValueId>) -> Self {
+        Self { exports, ..self }
+    }
+
+    /// Whether somebody outside sees a value: a loss, or another part.
+    pub fn is_seen_outside(&self, value: ValueId) -> bool {
+        self.exports.contains(&value) || self.outputs.iter().any(|output| output.value == value)
     }
 
     /// All parameter tensors, in the order of θ.

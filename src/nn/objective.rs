@@ -1,4 +1,4 @@
-//! What an optimizer or a sampler sees of a network: a function of θ.
+//! What a sampler sees of a network: a function of θ.
 
 use super::{Context, Phase, Program, Tally, Workspace};
 use ndarray::ArrayView2;
@@ -16,11 +16,8 @@ pub trait Objective {
         self.len() == 0
     }
 
-    /// The value at θ.
+    /// The value at θ, which becomes the kept one.
     fn loss(&mut self, theta: &[f32]) -> f64;
-
-    /// The value at θ; writes the gradient.
-    fn loss_and_grad(&mut self, theta: &[f32], grad: &mut [f32]) -> f64;
 
     /// The value at a θ that differs from the kept one only at `changed`.
     fn loss_if(&mut self, theta: &[f32], _changed: &[usize]) -> f64 {
@@ -60,6 +57,15 @@ impl<'a> BatchObjective<'a> {
         self
     }
 
+    /// The value at θ; writes the gradient.
+    pub fn loss_and_grad(&mut self, theta: &[f32], grad: &mut [f32]) -> f64 {
+        let context = Context { phase: self.phase, ..Context::eval(&self.samples, &self.sigma) };
+        let tally = self.program.loss_and_grad(&context, theta, &mut self.workspace, self.labels, grad);
+        let scale = 1.0 / tally.samples.max(1) as f32;
+        grad.iter_mut().for_each(|g| *g *= scale);
+        tally.mean_loss().unwrap_or(0.0)
+    }
+
     /// Sums of the loss and of right answers at θ.
     pub fn tally(&mut self, theta: &[f32]) -> Tally {
         let context = Context { phase: self.phase, ..Context::eval(&self.samples, &self.sigma) };
@@ -74,13 +80,5 @@ impl Objective for BatchObjective<'_> {
 
     fn loss(&mut self, theta: &[f32]) -> f64 {
         self.tally(theta).mean_loss().unwrap_or(0.0)
-    }
-
-    fn loss_and_grad(&mut self, theta: &[f32], grad: &mut [f32]) -> f64 {
-        let context = Context { phase: self.phase, ..Context::eval(&self.samples, &self.sigma) };
-        let tally = self.program.loss_and_grad(&context, theta, &mut self.workspace, self.labels, grad);
-        let scale = 1.0 / tally.samples.max(1) as f32;
-        grad.iter_mut().for_each(|g| *g *= scale);
-        tally.mean_loss().unwrap_or(0.0)
     }
 }

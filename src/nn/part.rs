@@ -10,7 +10,7 @@ pub struct Part {
     pub network: Network,
     /// The whole's values that cross into the part, in the order of its inputs.
     pub inputs: Vec<ValueId>,
-    /// The whole's values that the part hands on, ascending.
+    /// The whole's values that the part hands on, ascending; the part calls them [`Network::exports`].
     pub outputs: Vec<ValueId>,
     /// The spans of the whole's θ that the part holds, one a node, in order.
     pub theta: Vec<Span>,
@@ -37,6 +37,7 @@ impl Network {
         let mut outputs: Vec<ValueId> = (0..self.nodes().len())
             .filter(|n| nodes.binary_search(n).is_err())
             .flat_map(|n| &self.nodes()[n].inputs)
+            .chain(self.exports())
             .copied()
             .filter(|v| inside(*v))
             .collect();
@@ -50,8 +51,10 @@ impl Network {
             nodes: nodes.iter().map(|n| self.spec().nodes[*n].clone()).collect(),
             outputs: self.part_outputs(&inside),
         };
+        let place = |value: &ValueId| nodes.binary_search(&(value - first)).expect("a value made inside");
+        let exports = outputs.iter().map(|value| inputs.len() + place(value)).collect();
         Ok(Part {
-            network: Network::build_with_inputs(spec, named)?,
+            network: Network::build_with_inputs(spec, named)?.exporting(exports),
             inputs,
             outputs,
             theta: nodes.iter().map(|n| self.nodes()[*n].theta).collect(),
@@ -74,12 +77,12 @@ impl Network {
 
     /// The cuts: cut `p` keeps the first `p` trunk blocks, and exactly one tensor crosses it.
     ///
-    /// What stands before the first block belongs to it. Returns, for each `p` from 1 to the number of blocks - 1, the
-    /// number of nodes before the cut.
+    /// What stands before the first block belongs to it, and an exit head to the block before it. Returns, for each `p`
+    /// from 1 to the number of blocks - 1, the number of nodes before the cut.
     pub fn cuts(&self) -> Vec<usize> {
-        let first = self.num_inputs();
+        let (first, trunk) = (self.num_inputs(), self.trunk());
         (0..self.nodes().len())
-            .filter(|n| self.layer(*n).begins_block())
+            .filter(|n| trunk[*n] && self.layer(*n).begins_block())
             .skip(1)
             .filter(|n| {
                 let reads = self.nodes()[*n..].iter().flat_map(|node| &node.inputs);
@@ -90,27 +93,47 @@ impl Network {
             })
             .collect()
     }
+
+    /// For each node, whether the last output, or what other parts read, depends on it: all but exit heads.
+    fn trunk(&self) -> Vec<bool> {
+        let first = self.num_inputs();
+        let last = self.outputs().last().map(|output| output.value);
+        let ends: Vec<ValueId> =
+            if self.exports().is_empty() { last.into_iter().collect() } else { self.exports().into() };
+        let mut trunk = vec![ends.is_empty(); self.nodes().len()];
+        ends.iter().filter_map(|value| value.checked_sub(first)).for_each(|node| trunk[node] = true);
+        for n in (0..trunk.len()).rev().filter(|_| !ends.is_empty()) {
+            if trunk[n] {
+                self.nodes()[n].inputs.iter().filter_map(|v| v.checked_sub(first)).for_each(|node| trunk[node] = true);
+            }
+        }
+        trunk
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Context, Flavor, Init, Phase, Program, model_text, zoo};
+    use crate::nn::{Context, Flavor, Init, Phase, Program, model_text, with_exits, zoo};
     use ndarray::Array2;
 
     /// Two halves, the first's output handed to the second, give the whole's loss and gradient.
     #[test]
     fn two_halves_equal_the_whole_at_every_cut() {
         let picture = Shape::image(2, 8, 8);
+        let mlp = Network::build(zoo::mlp(5, &[7, 9, 4], 3, &zoo::MlpOptions::default())).unwrap();
         for (spec, cuts) in [
-            (zoo::mlp(5, &[7, 9, 4], 3, &zoo::MlpOptions::default()), &[2, 4, 6][..]),
+            (mlp.spec().clone(), &[2, 4, 6][..]),
             (zoo::img_cnn(&picture, 3).unwrap(), &[2, 3, 5, 6, 8, 10, 12]),
             (zoo::vgg5(&picture, 3).unwrap(), &[3, 4, 7, 8, 12, 13]),
             (with_shortcut(), &[4, 5, 8]),
+            (with_heads(), &[5, 9, 13]),
+            (zoo::greenai_chain(&Shape::image(2, 14, 17), 3).unwrap(), &[4, 8, 12, 17]),
+            (with_exits(&mlp, &mlp.cuts()), &[3, 6, 9]),
         ] {
             let network = Network::build(spec).unwrap();
             assert_eq!(network.cuts(), cuts, "{}", network.spec().name);
-            check_halves(&network);
+            [Flavor::Fused, Flavor::Naive].iter().for_each(|flavor| check_halves(&network, *flavor));
         }
     }
 
@@ -125,8 +148,23 @@ mod tests {
         Spec { name: "with a shortcut".into(), ..spec }
     }
 
-    fn check_halves(network: &Network) {
-        let name = &network.spec().name;
+    /// Exit heads that read what crosses the cuts: a picture, a pooled one that its head flattens, and a vector.
+    fn with_heads() -> Spec {
+        let conv = "[[layer]]\nkind = \"conv2d\"\noutputs = 5\nkernel = 3\npadding = 1\n[[layer]]\nkind = \"relu\"\n";
+        let head = "[[layer]]\nkind = \"flatten\"\n[[layer]]\nkind = \"dense\"\noutputs = 3\nexit = true\n";
+        let text = format!(
+            "input = [2, 6, 4]\n{conv}[[layer]]\nkind = \"batch_norm\"\n{head}[[layer]]\nfrom = \"bn1\"\nkind = \"conv2d\"\n\
+            kernel = 3\noutputs = 4\n[[layer]]\nkind = \"relu\"\n{head}[[layer]]\nfrom = \"relu2\"\nkind = \"dense\"\n\
+            outputs = 7\n[[layer]]\nkind = \"tanh\"\n[[layer]]\nkind = \"dense\"\nexit = true\noutputs = 3\n[[layer]]\n\
+            from = \"act1\"\nkind = \"softmax\"\n[[layer]]\nkind = \"dense\"\n"
+        );
+        let spec = model_text::parse(&text, &Shape::image(2, 6, 4), 3).unwrap();
+        assert_eq!(spec.outputs.len(), 4);
+        Spec { name: "with heads".into(), ..spec }
+    }
+
+    fn check_halves(network: &Network, flavor: Flavor) {
+        let name = &format!("{} {flavor:?}", network.spec().name);
         let theta = Init::Glorot.draw(network, 3);
         let sigma = network.initial_sigma();
         let x = Array2::from_shape_fn((6, network.shapes()[0].elements()), |(i, j)| {
@@ -135,7 +173,7 @@ mod tests {
         let labels = [0, 1, 2, 0, 1, 2];
         let samples: Vec<u32> = (0..6).collect();
         let context = Context { phase: Phase::Train, ..Context::eval(&samples, &sigma) };
-        let whole = Program::compile(network, Flavor::Fused);
+        let whole = Program::compile(network, flavor);
         let mut ws = whole.workspace(6);
         ws.assign(0, x.view());
         let mut expected = vec![0.0; theta.len()];
@@ -145,6 +183,8 @@ mod tests {
             let nodes: Vec<usize> = (0..network.nodes().len()).collect();
             let (front, back) = (network.part(&nodes[..cut]).unwrap(), network.part(&nodes[cut..]).unwrap());
             assert_eq!(front.outputs, back.inputs);
+            let &[last] = front.network.exports() else { panic!("{name}: one tensor crosses") };
+            assert_eq!((last, back.network.exports().len()), (front.outputs[0], 0));
             let middle = front.network.theta_len();
             assert_eq!(back.theta[0].start, middle);
             assert_eq!(back.sigma[0].start, front.network.sigma_len());
@@ -152,21 +192,22 @@ mod tests {
             let front_context = Context { sigma: front_sigma, ..context };
             let back_context = Context { sigma: back_sigma, ..context };
             let (front, back) = (
-                Program::compile(&front.network, Flavor::Fused),
-                Program::compile(&back.network, Flavor::Fused).with_input_gradients(),
+                Program::compile(&front.network, flavor),
+                Program::compile(&back.network, flavor).with_input_gradients(),
             );
             let (mut fws, mut bws) = (front.workspace(6), back.workspace(6));
             fws.assign(0, x.view());
             front.forward(&front_context, &theta[..middle], &mut fws);
-            let last = front.network().shapes().len() - 1;
             bws.assign(0, fws.value(last));
             let mut grad = vec![0.0; theta.len()];
             let (grad_front, grad_back) = grad.split_at_mut(middle);
             let got = back.loss_and_grad(&back_context, &theta[middle..], &mut bws, &labels, grad_back);
             fws.output(last).1.assign(&bws.gradient(0));
+            let heads = 0..front.network().outputs().len();
+            let early: f64 = heads.map(|output| front.tally_and_gradient(&mut fws, output, &labels).loss).sum();
             front.backward(&front_context, &theta[..middle], &mut fws, grad_front, &mut |_, _| {});
             assert_eq!((got.correct, got.samples), (tally.correct, tally.samples), "{name}");
-            assert!((got.loss - tally.loss).abs() < 1e-5 * tally.loss, "{name}");
+            assert!((early + got.loss - tally.loss).abs() < 1e-5 * tally.loss, "{name}");
             // Not bit by bit: a cut between a convolution and its pooling has gradients summed in another order.
             let square = |v: f32| f64::from(v) * f64::from(v);
             let away: f64 = grad.iter().zip(&expected).map(|(a, b)| square(a - b)).sum();

@@ -1,14 +1,17 @@
-//! Optimizers and learning-rate schedules. An optimizer sees flat vectors; it knows no network and no rank.
+//! Optimizers, learning-rate schedules and a sampler. They see flat vectors, and know no network and no rank.
 //!
-//! Sorted by how much they remember: [`Sgd`] nothing, [`Momentum`] one vector, [`Adam`] two. The
-//! classical sizes of SGD (one sample, mini-batch, full batch) differ in the batch, not here.
+//! Optimizers sorted by how much they remember: [`Sgd`] nothing, [`Momentum`] one vector, [`Adam`] two. The
+//! classical sizes of SGD (one sample, mini-batch, full batch) differ in the batch, not here. [`Sampler`] needs no
+//! gradient: it tries changes and keeps some.
 
 mod adam;
+pub mod metropolis;
 mod momentum;
 mod schedule;
 mod sgd;
 
 pub use adam::Adam;
+pub use metropolis::{Metropolis, Sampler};
 pub use momentum::Momentum;
 pub use schedule::{Schedule, Shape};
 pub use sgd::Sgd;

@@ -13,7 +13,7 @@ const STOREYS: &[(&str, &[&str])] = &[
     ("event", &[]),
     // 1 mathematics and data
     ("nn", &["units", "rng", "layout"]),
-    ("optim", &["nn"]),
+    ("optim", &["rng", "nn"]),
     ("data", &["units", "rng", "layout"]),
     // 2 messages and machines
     ("device", &["units"]),

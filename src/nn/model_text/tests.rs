@@ -15,6 +15,8 @@ fn the_files_in_docs_are_the_zoo() {
         ("mnist_cnn", include_str!("../../../docs/models/mnist_cnn.toml"), Shape::image(1, 28, 28), 10),
         ("vgg5", include_str!("../../../docs/models/vgg5.toml"), Shape::image(3, 32, 32), 10),
         ("vgg5_plain", include_str!("../../../docs/models/vgg5_plain.toml"), Shape::image(3, 32, 32), 10),
+        ("greenai_chain", include_str!("../../../docs/models/greenai_chain.toml"), Shape::image(3, 32, 32), 10),
+        ("greenai_chain", include_str!("../../../docs/models/greenai_chain.toml"), Shape::image(1, 21, 17), 4),
     ] {
         assert_eq!(parse(text, &input, classes).unwrap(), zoo::by_name(name, &input, classes).unwrap());
     }
@@ -127,6 +129,8 @@ fn what_is_wrong_is_said_with_its_line() {
         (layer("kind = \"relu\"\nname = \"input\""), "a layer is named input, as is the input"),
         (layer("kind = \"relu\"\nname = \"fc1\""), "line 5: a layer is named fc1, as is the one of line 2"),
         (layer("kind = \"relu\"\n[[layer]]\nkind = \"tanh\"\nfrom = \"input\""), "line 2: nothing reads layer relu1"),
+        (layer("kind = \"relu\"\nexit = 1"), "line 3: exit is neither true nor false; write"),
+        (layer("kind = \"relu\"\nexit = true"), "line 2: exit relu1 gives 3x8x8, and the data have 10 classes; make"),
         (
             "[[layer]]\nkind = \"flatten\"\n".into(),
             "line 2: layer flatten1 gives 192, and the data have 10 classes; end",

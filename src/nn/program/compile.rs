@@ -65,9 +65,8 @@ impl<'a> Compiler<'a> {
 
     /// The node that alone reads a value, where nothing else needs to see it.
     fn only_reader(&self, value: ValueId) -> Option<usize> {
-        let is_output = self.network.outputs().iter().any(|output| output.value == value);
         match self.readers[value].as_slice() {
-            [reader] if !is_output => Some(*reader),
+            [reader] if !self.network.is_seen_outside(value) => Some(*reader),
             _ => None,
         }
     }
@@ -157,14 +156,24 @@ impl<'a> Compiler<'a> {
             LayerKind::BatchNorm(norm) if self.grids[self.network.nodes()[node].inputs[0]].is_some() => {
                 self.norm(node, norm)
             }
-            // The same memory under another name.
-            LayerKind::Flatten(_) => {
+            LayerKind::Flatten(_) if !self.meet_outside(node) => {
                 let (slot, value) = (self.rows(self.network.nodes()[node].inputs[0]), self.value(node));
                 self.memory.rows[value] = Some(slot);
                 node + 1
             }
             _ => self.layer(node),
         }
+    }
+
+    /// Whether what a flattening reads and what it writes must not be one memory under two names: each gets a gradient
+    /// from outside, or an input none.
+    fn meet_outside(&self, node: usize) -> bool {
+        let input = self.network.nodes()[node].inputs[0];
+        let slot = self.memory.rows[input];
+        let seen = |value: ValueId| value == input || slot.is_some() && self.memory.rows[value] == slot;
+        let one_is_seen = (0..self.value(node)).any(|v| seen(v) && self.network.is_seen_outside(v));
+        let is_input = slot.is_some_and(|slot| self.memory.inputs.contains(&slot)) || input < self.network.num_inputs();
+        self.network.is_seen_outside(self.value(node)) && (one_is_seen || is_input)
     }
 
     /// The node that comes next and alone reads what `node` writes.
@@ -248,8 +257,7 @@ impl<'a> Compiler<'a> {
 
     /// What leaves the network leaves it as rows.
     fn kept_as_rows(&mut self, value: ValueId) {
-        let is_output = self.network.outputs().iter().any(|output| output.value == value);
-        if is_output || self.readers[value].is_empty() {
+        if self.network.is_seen_outside(value) || self.readers[value].is_empty() {
             self.rows(value);
         }
     }
@@ -268,16 +276,22 @@ impl<'a> Compiler<'a> {
     fn finish(mut self, flavor: Flavor) -> Program {
         self.memory.lives = self.lives();
         let steps_reading = |slot: SlotId| self.steps.iter().filter(|step| step.inputs.contains(&slot)).count();
-        let outputs: Vec<SlotId> = self.network.outputs().iter().filter_map(|o| self.memory.rows[o.value]).collect();
+        let outputs = self.seen_outside();
         let several = |slot: &SlotId| steps_reading(*slot) + usize::from(outputs.contains(slot)) > 1;
         let shared = (0..self.memory.slots.len()).filter(several).map(|slot| self.memory.slots[slot].stride());
         self.memory.shared = shared.max().unwrap_or(0).next_multiple_of(LANE);
         Program { network: self.network.clone(), flavor, steps: self.steps, memory: self.memory }
     }
 
+    /// The slots that somebody outside reads, and writes gradients of.
+    fn seen_outside(&self) -> Vec<SlotId> {
+        let values = (0..self.memory.rows.len()).filter(|value| self.network.is_seen_outside(*value));
+        values.filter_map(|value| self.memory.rows[value]).collect()
+    }
+
     /// The lives of the gradients: from the last step that reads the value (or its loss) to the step that made it.
     fn lives(&self) -> Vec<Life> {
-        let last = self.steps.len();
+        let (last, outside) = (self.steps.len(), self.seen_outside());
         let backward = |step: usize| last - step; // the loss is at 0
         let life = |slot: SlotId| {
             let made = self.steps.iter().position(|step| step.output == slot);
@@ -288,9 +302,8 @@ impl<'a> Compiler<'a> {
                 return None;
             }
             let read = self.steps.iter().rposition(|step| step.inputs.contains(&slot));
-            // Nobody reads it: its gradient comes from a loss or from outside.
-            let is_output = self.network.outputs().iter().any(|o| self.memory.rows[o.value] == Some(slot));
-            let birth = if is_output { 0 } else { read.map_or(0, backward) };
+            // Its gradient comes from a loss or from outside, or also from there.
+            let birth = if outside.contains(&slot) { 0 } else { read.map_or(0, backward) };
             Some(Life { slot, birth, death: made.map_or(last + 1, backward) })
         };
         (0..self.memory.slots.len()).filter_map(life).collect()

@@ -7,6 +7,7 @@
 mod compile;
 mod conv;
 mod norm;
+mod outputs;
 mod profile;
 mod relayout;
 mod slot;
@@ -271,17 +272,6 @@ impl Program {
                 sum.iter_mut().zip(ws.shared.as_slice()).for_each(|(sum, part)| *sum += part);
             }
         }
-    }
-
-    /// Runs forward and sums the losses of all outputs; right answers are counted at the last output.
-    pub fn loss(&self, context: &Context, theta: &[f32], ws: &mut Workspace, labels: &[u32]) -> Tally {
-        self.forward(context, theta, ws);
-        let mut total = Tally::default();
-        for output in self.network.outputs() {
-            let tally = output.loss.evaluate(ws.value(output.value), labels, None);
-            total = Tally { loss: total.loss + tally.loss, ..tally };
-        }
-        total
     }
 
     /// Runs forward and backward: sums the losses and writes the gradient of that sum.

@@ -119,17 +119,6 @@ impl Program {
             around(Pass::Backward, &mut || self.step_backward(step, context, theta, ws, dtheta));
         }
     }
-
-    /// Sums the losses of all outputs and leaves their gradients.
-    pub(super) fn losses(&self, ws: &mut Workspace, labels: &[u32]) -> Tally {
-        let mut total = Tally::default();
-        for output in self.network.outputs() {
-            let (value, gradient) = ws.output(output.value);
-            let tally = output.loss.evaluate(value, labels, Some(gradient));
-            total = Tally { loss: total.loss + tally.loss, ..tally };
-        }
-        total
-    }
 }
 
 impl Step {

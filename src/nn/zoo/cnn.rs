@@ -12,7 +12,7 @@ pub fn img_cnn(input: &Shape, classes: usize) -> Result<Spec, NetError> {
     let chain = chain.conv("conv1", 16, 3, 1)?.relu("relu1")?.pool("pool1")?;
     let chain = chain.conv("conv2", 32, 3, 1)?.relu("relu2")?.pool("pool2")?;
     let chain = chain.conv("conv3", 64, 3, 1)?.relu("relu3")?.pool("pool3")?;
-    let chain = chain.flatten()?.dense("fc1", 128)?.relu("relu4")?.dense("fc2", classes)?;
+    let chain = chain.flatten("flatten1")?.dense("fc1", 128)?.relu("relu4")?.dense("fc2", classes)?;
     Ok(chain.spec("img_cnn"))
 }
 
@@ -26,5 +26,5 @@ pub fn mnist_cnn(input: &Shape, classes: usize) -> Result<Spec, NetError> {
     let chain = Chain::new(input);
     let chain = chain.conv("conv1", 16, 5, 2)?.relu("relu1")?.pool("pool1")?;
     let chain = chain.conv("conv2", 32, 5, 2)?.relu("relu2")?.pool("pool2")?;
-    Ok(chain.flatten()?.dense("fc1", classes)?.spec("mnist_cnn"))
+    Ok(chain.flatten("flatten1")?.dense("fc1", classes)?.spec("mnist_cnn"))
 }

@@ -2,10 +2,12 @@
 
 mod chain;
 mod cnn;
+mod greenai_chain;
 mod mlp;
 mod vgg5;
 
 pub use cnn::{img_cnn, mnist_cnn};
+pub use greenai_chain::greenai_chain;
 pub use mlp::{Hidden, MlpOptions, mlp};
 pub use vgg5::{vgg5, vgg5_plain};
 
@@ -22,6 +24,7 @@ const NETWORKS: &[(&str, Make)] = &[
     ("mnist_cnn", mnist_cnn),
     ("vgg5", vgg5),
     ("vgg5_plain", vgg5_plain),
+    ("greenai_chain", greenai_chain),
 ];
 
 /// An MLP with sigmoids; a picture goes in as it is.
@@ -65,7 +68,8 @@ mod tests {
             ("img_cnn", Shape::image(3, 150, 150), 6, 2_678_694, 0, 8, 128),
             ("mnist_cnn", Shape::image(1, 28, 28), 10, 28_938, 0, 5, 5),
             ("vgg5", cifar.clone(), 10, 582_346, 320, 7, 17),
-            ("vgg5_plain", cifar, 10, 582_026, 0, 7, 17),
+            ("vgg5_plain", cifar.clone(), 10, 582_026, 0, 7, 17),
+            ("greenai_chain", cifar, 10, 485_906, 0, 5, 49),
         ];
         assert!(cases.iter().map(|case| case.0).eq(names()));
         for (name, input, classes, parameters, statistics, blocks, megaflops) in cases {
@@ -76,6 +80,18 @@ mod tests {
             assert_eq!(network.cost().forward.0 / 1_000_000, megaflops, "{name}");
             assert_eq!(network.num_classes(), classes);
         }
+    }
+
+    #[test]
+    fn the_chain_is_cut_behind_its_heads() {
+        let network = Network::build(greenai_chain(&Shape::image(3, 32, 32), 10).unwrap()).unwrap();
+        let name = |n: usize| network.spec().nodes[n].name.as_str();
+        let around: Vec<_> = network.cuts().iter().map(|n| (name(*n - 1), name(*n))).collect();
+        assert_eq!(around, [("head1", "conv2"), ("head2", "conv3"), ("head3", "conv4"), ("flatten5", "head5")]);
+        let outputs: Vec<&str> = network.spec().outputs.iter().map(|output| output.node.as_str()).collect();
+        assert_eq!(outputs, ["head1", "head2", "head3", "head4", "head5"]);
+        assert!(network.outputs().iter().all(|output| network.shapes()[output.value] == Shape::vector(10)));
+        assert_eq!(network.shapes()[1], Shape::image(32, 8, 8));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub fn vgg5(input: &Shape, classes: usize) -> Result<Spec, NetError> {
     let chain = chain.conv("conv1", 32, 3, 1)?.norm("bn1")?.relu("relu1")?.pool("pool1")?;
     let chain = chain.conv("conv2", 64, 3, 1)?.norm("bn2")?.relu("relu2")?.pool("pool2")?;
     let chain = chain.conv("conv3", 64, 3, 1)?.norm("bn3")?.relu("relu3")?;
-    Ok(chain.flatten()?.dense("fc1", 128)?.dense("fc2", classes)?.spec("vgg5"))
+    Ok(chain.flatten("flatten1")?.dense("fc1", 128)?.dense("fc2", classes)?.spec("vgg5"))
 }
 
 /// As [`vgg5`] without batch-norm, and with a ReLU between the dense layers.
@@ -28,5 +28,5 @@ pub fn vgg5_plain(input: &Shape, classes: usize) -> Result<Spec, NetError> {
     let chain = chain.conv("conv1", 32, 3, 1)?.relu("relu1")?.pool("pool1")?;
     let chain = chain.conv("conv2", 64, 3, 1)?.relu("relu2")?.pool("pool2")?;
     let chain = chain.conv("conv3", 64, 3, 1)?.relu("relu3")?;
-    Ok(chain.flatten()?.dense("fc1", 128)?.relu("relu4")?.dense("fc2", classes)?.spec("vgg5_plain"))
+    Ok(chain.flatten("flatten1")?.dense("fc1", 128)?.relu("relu4")?.dense("fc2", classes)?.spec("vgg5_plain"))
 }
