@@ -6,7 +6,7 @@
 //! ```text
 //! 5  the outside    cli  config  run  report   what is typed, where it comes from, what a run leaves and shows
 //! 4  strategies     strategy                   single, sendrecv, allreduce, behind one door: strategy::fit
-//! 3  plans                                     (empty: schedules, splits and placements will be data here)
+//! 3  plans            plan                      pipeline schedules as data, checked and timed; where to cut a chain
 //! 2  messages       comm                       ranks that talk: alone, as threads, over MPI
 //!    machines       device                     what time it is on a rank
 //! 1  mathematics    nn  optim                  networks over one flat vector θ, kernels, optimizers
@@ -44,6 +44,8 @@ pub mod optim;
 // 2 messages and machines
 pub mod comm;
 pub mod device;
+// 3 plans
+pub mod plan;
 // 4 strategies
 pub mod strategy;
 // 5 the outside

@@ -2,11 +2,12 @@
 //!
 //! A [`Communicator`] is small and object-safe. Three backends carry it: [`Solo`] (one rank),
 //! [`ThreadComm`] (ranks as threads, stricter than MPI) and `MpiComm` (the only file that names the
-//! mpi crate). [`Metered`] counts bytes and seconds around any of them.
+//! mpi crate). [`Metered`] counts bytes and seconds around any of them, [`Emulated`] lets messages take virtual time.
 
 mod agree;
 mod buffer;
 mod communicator;
+mod emulated;
 mod error;
 pub mod fixed_point;
 mod handshake;
@@ -23,6 +24,7 @@ pub mod mpi;
 pub use agree::{Verdict, agree, gather_texts};
 pub use buffer::{Buffer, Kind, Note, Tag};
 pub use communicator::{Communicator, Pending, SharedVector};
+pub use emulated::Emulated;
 pub use error::CommError;
 pub use handshake::{Identity, PROTOCOL, compare};
 pub use metered::{Metered, Traffic};

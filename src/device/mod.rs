@@ -1,14 +1,24 @@
 //! Machines: what time it is on them, what work costs them in seconds and joules, and what lies between them.
 //!
 //! A [`Clock`] is what a strategy sees: measured time, and beside it, where the run is emulated, a [`Machine`] that keeps
-//! modelled time. [`Devices`] is a file of [`Profile`]s and [`Link`]s.
+//! modelled time. [`Devices`] says which [`Profile`] each rank has and which [`Link`] lies between two.
 
 mod clock;
+mod devices;
+mod error;
+mod link;
 mod machine;
 mod profile;
+mod trace;
 mod work;
 
 pub use clock::{Clock, EmulatedClock, Pace, RealClock};
+pub use devices::Devices;
+pub use error::DeviceError;
+pub use link::Link;
 pub use machine::{Energy, Ledger, Machine};
 pub use profile::{Power, Profile, Table};
+pub use trace::Trace;
 pub use work::{Pass, Work};
+
+use error::Fault;

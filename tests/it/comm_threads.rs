@@ -2,7 +2,9 @@
 
 use crate::cases::Case;
 use crate::cases::conformance::CASES;
-use goai::comm::{Buffer, Communicator, Kind, Solo, Tag, ThreadOptions, run_threads};
+use goai::comm::{Buffer, Communicator, Emulated, Kind, Solo, Tag, ThreadOptions, run_threads};
+use goai::device::{Devices, Link, Machine, Profile};
+use goai::units::Seconds;
 use std::time::Duration;
 
 /// Longer than any case takes on a busy machine; a hang becomes a failure.
@@ -38,6 +40,24 @@ fn threads_conform_with_buffered_sends() {
 #[test]
 fn threads_conform_with_forced_rendezvous() {
     (1..=4).for_each(|ranks| run_table(CASES, ranks, RENDEZVOUS));
+}
+
+/// All but the case that gives a note a time of its own: there the stamp counts.
+#[test]
+fn emulated_machines_conform() {
+    for (options, ranks) in [BUFFERED, RENDEZVOUS].into_iter().flat_map(|o| (1..=4).map(move |ranks| (o, ranks))) {
+        let devices = Devices::new("toy", vec![Profile::new("toy", 1e9); ranks], Link::new(1e6, Seconds(0.001)));
+        let machines: Vec<Machine> = devices.profiles().iter().map(|profile| Machine::new(profile, "mlp")).collect();
+        for (name, case) in CASES.iter().filter(|(name, _)| !name.starts_with("a note travels")) {
+            println!("{ranks} emulated ranks: {name}");
+            run_threads(ranks, options, |comm| {
+                let emulated = Emulated::new(comm, &machines[comm.rank()], &devices);
+                case(&emulated);
+                emulated.barrier().unwrap();
+            });
+        }
+        assert!(ranks == 1 || machines.iter().all(|machine| machine.now().0 > 0.01));
+    }
 }
 
 #[test]
