@@ -1,6 +1,6 @@
 //! What happens during a run, as data: strategies say it, the outside writes it down.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One thing that happened. `events.jsonl` holds one such object a line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +31,35 @@ pub enum Event {
         /// The accuracy on each held-out fold.
         accuracies: Vec<f64>,
     },
+    /// The stages of a pipeline after an epoch.
+    Stages {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// One record a rank.
+        stages: Vec<StageRecord>,
+    },
+    /// What emulated machines took and used in a phase: modelled, all of it.
+    Energy {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// `train`, or `measure` for what follows the epoch.
+        phase: &'static str,
+        /// One record a rank.
+        machines: Vec<MachineRecord>,
+    },
+    /// How every exit head did on a part of the data, and what exit thresholds would do there.
+    Exits {
+        /// Which part.
+        part: &'static str,
+        /// How many samples it has.
+        samples: u64,
+        /// One record a stage that has a head.
+        heads: Vec<HeadRecord>,
+        /// One row a threshold; empty where not every stage has a head.
+        sweep: Vec<SweepRow>,
+    },
+    /// How this rank's stage does, about once a second; heard on every rank.
+    Live(StageLive),
     /// Something the reader should know that is no error.
     Note {
         /// The sentence.
@@ -71,8 +100,12 @@ pub struct EpochRecord {
     pub wait_s: f64,
     /// Bytes sent by all ranks together in the epoch, headers included.
     pub bytes_sent: u64,
-    /// Joules, absent where nothing measures or models them.
+    /// Joules of all nodes together, measured; absent where nothing measures them.
     pub energy_j: Option<f64>,
+    /// Seconds of the epoch on emulated machines, modelled; absent where none are emulated.
+    pub modelled_epoch_s: Option<f64>,
+    /// Joules of the epoch on emulated machines, modelled.
+    pub modelled_energy_j: Option<f64>,
     /// Hash of θ, equal on all ranks (checked). Sixteen hexadecimal digits in JSON, whose readers round large numbers.
     #[serde(serialize_with = "as_hex")]
     pub weights_hash: u64,
@@ -103,4 +136,153 @@ pub struct RankRecord {
     pub bytes_recv: u64,
     /// Resident memory, in MiB.
     pub rss_mb: f64,
+}
+
+/// What one rank's stage did in one epoch: one row of `stages.csv`. Times without another word are measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// The stage, from 0.
+    pub stage: usize,
+    /// Which of its replicas.
+    pub replica: usize,
+    /// The rank.
+    pub rank: usize,
+    /// Its first and last layer.
+    pub layers: String,
+    /// The machine that it emulates; empty where it is itself.
+    pub device: String,
+    /// Batches that it learned from.
+    pub batches: u64,
+    /// Samples that it learned from.
+    pub samples: u64,
+    /// Mean loss of its own outputs, absent where it has none.
+    pub train_loss: Option<f64>,
+    /// Share of right answers of its own head.
+    pub train_acc: Option<f64>,
+    /// Mean loss of its own head on the validation samples that came to it.
+    pub val_loss: Option<f64>,
+    /// Share of right answers of its own head on them.
+    pub val_acc: Option<f64>,
+    /// Share of all validation samples that left here.
+    pub exit_share: Option<f64>,
+    /// Proposals that it made.
+    pub proposals: u64,
+    /// Share of the proposals on convolutions that were accepted.
+    pub acceptance_conv: Option<f64>,
+    /// Share of the proposals on dense layers that were accepted.
+    pub acceptance_dense: Option<f64>,
+    /// Seconds in forward, backward, proposals and update.
+    pub busy_s: f64,
+    /// Seconds for activations, gradients or credits.
+    pub wait_s: f64,
+    /// 1 - busy / the epoch's seconds.
+    pub bubble: f64,
+    /// Bytes of activations and labels sent down, headers included.
+    pub bytes_down: u64,
+    /// Bytes of gradients sent up, headers included.
+    pub bytes_up: u64,
+    /// Bytes of credits sent up, headers included.
+    pub bytes_control: u64,
+    /// Seconds of the epoch on the emulated machine.
+    pub modelled_epoch_s: Option<f64>,
+    /// Seconds of it spent computing.
+    pub modelled_busy_s: Option<f64>,
+    /// 1 - modelled busy / modelled epoch.
+    pub modelled_bubble: Option<f64>,
+}
+
+/// What an emulated machine took and used in a phase: one row of `energy.csv`. Modelled, but for `measured_j`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MachineRecord {
+    /// The rank.
+    pub rank: usize,
+    /// The machine; empty where the rank is itself.
+    pub device: String,
+    /// Seconds of the phase.
+    pub modelled_s: Option<f64>,
+    /// Seconds spent computing.
+    pub modelled_compute_s: Option<f64>,
+    /// Seconds spent sending.
+    pub modelled_send_s: Option<f64>,
+    /// Seconds spent receiving.
+    pub modelled_receive_s: Option<f64>,
+    /// Joules for computing.
+    pub modelled_compute_j: Option<f64>,
+    /// Joules for waiting.
+    pub modelled_idle_j: Option<f64>,
+    /// Joules for sending, above idling.
+    pub modelled_send_j: Option<f64>,
+    /// Joules for receiving, above idling.
+    pub modelled_receive_j: Option<f64>,
+    /// Joules of the rank's node, measured; on one rank a node, where something measures them.
+    pub measured_j: Option<f64>,
+}
+
+impl MachineRecord {
+    /// All modelled joules.
+    pub fn modelled_j(&self) -> Option<f64> {
+        let parts = [self.modelled_compute_j, self.modelled_idle_j, self.modelled_send_j, self.modelled_receive_j];
+        parts.into_iter().sum()
+    }
+}
+
+/// How an exit head did on a part of the data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeadRecord {
+    /// The stage, from 0.
+    pub stage: usize,
+    /// Mean loss over all samples of the part.
+    pub loss: Option<f64>,
+    /// Share of right answers over all samples of the part.
+    pub accuracy: Option<f64>,
+    /// Share of the samples that left here under the run's own thresholds.
+    pub exit_share: f64,
+    /// Seconds until this head answers a sample that is alone in the chain, modelled.
+    pub latency_s: Option<f64>,
+    /// Joules of computing, sending and receiving until then, modelled.
+    pub energy_j: Option<f64>,
+}
+
+/// What a threshold does: one row of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SweepRow {
+    /// The threshold, the same at all stages.
+    pub threshold: f64,
+    /// Share of right answers, each where its sample left.
+    pub accuracy: f64,
+    /// Share of the samples that left at each stage.
+    pub exit_shares: Vec<f64>,
+    /// `E[T] = Σ exitᵢ · time to i`, modelled; absent where no machine is emulated.
+    pub latency_s: Option<f64>,
+    /// The same of joules.
+    pub energy_j: Option<f64>,
+}
+
+/// How a stage does while it works. Measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageLive {
+    /// The stage, from 0.
+    pub stage: usize,
+    /// The running epoch, from 1.
+    pub epoch: u64,
+    /// Batches of it that are done.
+    pub batches: u64,
+    /// Mean loss over them.
+    pub loss: Option<f64>,
+    /// Share of right answers over them.
+    pub accuracy: Option<f64>,
+    /// Batches sent on that the next stage has not taken up.
+    pub queue: usize,
+    /// Seconds from batch to batch, mean over the epoch so far.
+    pub latency_s: f64,
+    /// Of these, seconds of waiting.
+    pub wait_s: f64,
+    /// Proposals a second since the last look.
+    pub proposals_per_s: Option<f64>,
+    /// Share of accepted proposals on convolutions.
+    pub acceptance_conv: Option<f64>,
+    /// Share of accepted proposals on dense layers.
+    pub acceptance_dense: Option<f64>,
+    /// Share of the validation samples of the last epoch that left here.
+    pub exit_share: Option<f64>,
 }

@@ -2,6 +2,7 @@
 
 use super::JobError;
 use crate::comm::CommError;
+use crate::optim::metropolis::MetropolisError;
 
 /// Training that did not end.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum TrainError {
     /// A snapshot that does not fit. All ranks find it before the first step.
     #[error("cannot go on from this snapshot: {0}; it is of another network, optimizer or --deterministic")]
     Resume(String),
+    /// A sampler that does not fit its network.
+    #[error(transparent)]
+    Sampler(#[from] MetropolisError),
     /// The outside could not do what was asked of it.
     #[error(transparent)]
     Job(#[from] JobError),

@@ -4,7 +4,7 @@
 //! Teerapittayanon, McDanel and Kung, *BranchyNet: fast inference via early exiting from deep neural networks*, ICPR 2016
 //! (entropy); Huang et al., *Multi-scale dense networks for resource efficient image classification*, ICLR 2018 (confidence).
 
-use serde::Serialize;
+use crate::event::SweepRow;
 
 /// What a threshold is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,27 +69,12 @@ pub fn answer(logits: &[f32], label: u32) -> Answer {
 }
 
 /// What it costs a sample to have come to a stage's head, through an empty chain. Modelled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Way {
     /// Seconds from the first stage's beginning to this stage's answer.
     pub latency_s: f64,
     /// Joules of computing, sending and receiving on all stages up to this one.
     pub energy_j: f64,
-}
-
-/// What a threshold does: one row of a sweep.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SweepRow {
-    /// The threshold, the same at all stages.
-    pub threshold: f64,
-    /// Share of right answers, each where its sample left.
-    pub accuracy: f64,
-    /// Share of the samples that left at each stage.
-    pub exit_shares: Vec<f64>,
-    /// `E[T] = Σ exitᵢ · time to i`; absent where no machine is emulated.
-    pub latency_s: Option<f64>,
-    /// The same of joules.
-    pub energy_j: Option<f64>,
 }
 
 /// What thresholds would do, from every stage's answer to every sample, `[S][N]`.

@@ -18,7 +18,7 @@ use crate::optim::{Optimizer, Step};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Share of a step's moments in the running statistics, as in PyTorch's batch norm.
-const MOMENTS_SHARE: f32 = 0.1;
+pub(super) const MOMENTS_SHARE: f32 = 0.1;
 
 /// How a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,22 @@ pub struct Fit {
     pub loop_s: f64,
     /// Share of those seconds spent in communication and waiting, mean over the ranks, measured.
     pub comm_share: f64,
+}
+
+impl Fit {
+    /// A training that has just begun.
+    pub(super) fn begun() -> Self {
+        Self {
+            theta: Vec::new(),
+            sigma: Vec::new(),
+            cursor: Cursor::default(),
+            ending: Ending::Finished,
+            last: None,
+            test: Tally::default(),
+            loop_s: 0.0,
+            comm_share: 0.0,
+        }
+    }
 }
 
 /// What an epoch's steps add up to.
@@ -146,7 +162,7 @@ pub(super) fn train<'a>(
 }
 
 /// Rank 0 draws, everybody gets the same bits.
-fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Vec<f32>, TrainError> {
+pub(super) fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Vec<f32>, TrainError> {
     let mut theta = match comm.rank() {
         0 => task.hyper.init.draw(task.network, task.hyper.seed),
         _ => vec![0.0; task.network.theta_len()],
@@ -291,6 +307,8 @@ impl Training<'_> {
             wait_s: mean(8),
             bytes_sent: sum(9) as u64,
             energy_j: None,
+            modelled_epoch_s: None,
+            modelled_energy_j: None,
             weights_hash: hash,
             ranks,
         })

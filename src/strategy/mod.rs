@@ -8,11 +8,15 @@ mod all_reduce;
 mod buckets;
 mod error;
 mod evaluate;
+mod exits;
 mod fit;
 mod job;
 mod learner;
 mod memory;
+mod modelled;
+mod pipeline;
 mod send_recv;
+mod sampling;
 mod single;
 mod stepper;
 mod summing;
@@ -20,9 +24,11 @@ mod task;
 mod team;
 
 pub use error::TrainError;
+pub use exits::{Answer, Exits, Sureness, Way, answer, sweep};
 pub use fit::{Ending, Fit};
 pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
 pub use memory::predicted_memory;
+pub use pipeline::{Learn, Pipeline};
 pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
 pub(crate) use team::team;
@@ -41,6 +47,8 @@ pub enum Strategy {
     SendRecv,
     /// Every rank trains; gradients are reduced over all of them.
     AllReduce,
+    /// Every rank is a stage of the network.
+    Pipeline,
 }
 
 impl Strategy {
@@ -50,6 +58,7 @@ impl Strategy {
             Strategy::Single => "single",
             Strategy::SendRecv => "sendrecv",
             Strategy::AllReduce => "allreduce",
+            Strategy::Pipeline => "pipeline",
         }
     }
 
@@ -67,6 +76,8 @@ impl Strategy {
                     .into(),
             ),
             Strategy::SendRecv => Ok(ranks - 1),
+            // One chain, as far as anybody knows who does not know the stages.
+            Strategy::Pipeline => Ok(1),
             Strategy::Single | Strategy::AllReduce => Ok(ranks),
         }
     }
@@ -109,6 +120,7 @@ pub fn fit(
     match strategy {
         Strategy::Single => fit::train(task, &comm, clock, &mut single::Alone, job),
         Strategy::SendRecv => fit::train(task, &comm, clock, &mut send_recv::ParameterServer::new(&comm), job),
+        Strategy::Pipeline => pipeline::train(task, &comm, clock, job),
         Strategy::AllReduce => fit::train(task, &comm, clock, &mut all_reduce::AllReduce::new(&comm), job),
     }
 }

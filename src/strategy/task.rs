@@ -4,17 +4,20 @@ use crate::data::Samples;
 use crate::nn::{Init, Network};
 use crate::optim::{Rule, Schedule};
 
-use super::Snapshot;
+use super::{Pipeline, Snapshot};
+use crate::optim::metropolis::Metropolis;
 
 /// The numbers of a training.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Hyper {
     /// Passes over the training part.
     pub epochs: u64,
     /// Samples whose gradients make one step.
     pub global_batch: usize,
-    /// The update rule.
+    /// The update rule, where gradients are followed.
     pub rule: Rule,
+    /// Proposals instead of gradients.
+    pub sampler: Option<Metropolis>,
     /// Decoupled weight decay.
     pub weight_decay: f64,
     /// The learning rate over training.
@@ -39,6 +42,8 @@ pub struct Task<'a> {
     pub test: &'a dyn Samples,
     /// The numbers.
     pub hyper: Hyper,
+    /// How the stages work together, for [`super::Strategy::Pipeline`].
+    pub pipeline: Option<&'a Pipeline>,
     /// Where to go on from; absent for a new training.
     pub resume: Option<&'a Snapshot>,
 }

@@ -114,6 +114,11 @@ pub(super) struct Outlet<'a> {
 }
 
 impl<'a> Outlet<'a> {
+    /// An outlet to an inlet that gives no credits: a schedule bounds what is under way.
+    pub fn scheduled(comm: &'a dyn Communicator, to: usize, dims: usize) -> Self {
+        Self::new(comm, to, dims, usize::MAX)
+    }
+
     /// An outlet for rows of `dims` elements; at most `window` messages wait untaken.
     pub fn new(comm: &'a dyn Communicator, to: usize, dims: usize, window: usize) -> Self {
         let sender = Sender::new(comm, to, Tag::Activations);
@@ -137,11 +142,11 @@ impl<'a> Outlet<'a> {
         buffer.note = Note { rows: labels.len() as u32, ..note };
         self.carried.data += self.sender.send(buffer)?;
         self.carried.messages += 1;
-        self.unanswered += 1;
+        self.unanswered += usize::from(self.window < usize::MAX);
         Ok(())
     }
 
-    /// Waits until every message has left and was taken up.
+    /// Waits until every message has left and, where credits are given, was taken up.
     pub fn finish(&mut self) -> Result<(), CommError> {
         while self.unanswered > 0 {
             self.take_credit()?;
@@ -163,7 +168,8 @@ pub(super) struct Inlet<'a> {
     comm: &'a dyn Communicator,
     from: usize,
     dims: usize,
-    credits: Sender<'a>,
+    /// Where credits go out, if any are given.
+    credits: Option<Sender<'a>>,
     free: Vec<Buffer>,
     /// The receive that waits for the next message, where its length is known.
     expected: Option<Pending>,
@@ -177,9 +183,13 @@ pub(super) struct Inlet<'a> {
 impl<'a> Inlet<'a> {
     /// An inlet for rows of `dims` elements.
     pub fn new(comm: &'a dyn Communicator, from: usize, dims: usize) -> Self {
-        let credits = Sender::new(comm, from, Tag::Credit);
+        Self { credits: Some(Sender::new(comm, from, Tag::Credit)), ..Self::scheduled(comm, from, dims) }
+    }
+
+    /// An inlet that gives no credits.
+    pub fn scheduled(comm: &'a dyn Communicator, from: usize, dims: usize) -> Self {
         let (free, carried) = (Vec::new(), Carried::default());
-        Self { comm, from, dims, credits, free, expected: None, ahead: None, carried, wish: 0 }
+        Self { comm, from, dims, credits: None, free, expected: None, ahead: None, carried, wish: 0 }
     }
 
     /// Begins to receive the next message, which will have this many rows.
@@ -197,11 +207,13 @@ impl<'a> Inlet<'a> {
             None => self.receive()?,
         };
         let parcel = Parcel::checked(buffer, self.dims, self.from)?;
-        let mut credit = self.credits.buffer(Kind::I64, CREDIT)?;
-        credit.note = Note { step: parcel.note().step, edge: self.wish, ..Note::default() };
-        let words: &mut [i64] = cast_slice_mut(credit.payload_mut());
-        words.copy_from_slice(&[i64::from(parcel.note().step), now().to_bits() as i64]);
-        self.carried.control += self.credits.send(credit)?;
+        if let Some(credits) = &mut self.credits {
+            let mut credit = credits.buffer(Kind::I64, CREDIT)?;
+            credit.note = Note { step: parcel.note().step, edge: self.wish, ..Note::default() };
+            let words: &mut [i64] = cast_slice_mut(credit.payload_mut());
+            words.copy_from_slice(&[i64::from(parcel.note().step), now().to_bits() as i64]);
+            self.carried.control += credits.send(credit)?;
+        }
         Ok(parcel)
     }
 
@@ -229,7 +241,7 @@ impl<'a> Inlet<'a> {
 
     /// Waits until every credit has left.
     pub fn finish(&mut self) -> Result<(), CommError> {
-        self.credits.finish()
+        self.credits.as_mut().map_or(Ok(()), Sender::finish)
     }
 
     fn receive(&mut self) -> Result<Buffer, CommError> {
@@ -240,5 +252,42 @@ impl<'a> Inlet<'a> {
         buffer.reopen(Kind::F32);
         self.comm.recv(self.from, Tag::Activations, &mut buffer)?;
         Ok(buffer)
+    }
+}
+
+/// The way of gradients between two stages: out at the lower, in at the upper.
+pub(super) struct Gradients<'a> {
+    sender: Sender<'a>,
+    pub carried: Carried,
+}
+
+impl<'a> Gradients<'a> {
+    /// The end that sends to `to`, or receives from it.
+    pub fn new(comm: &'a dyn Communicator, to: usize) -> Self {
+        Self { sender: Sender::new(comm, to, Tag::Gradient), carried: Carried::default() }
+    }
+
+    /// Sends `len` elements that `write` gives.
+    pub fn send(&mut self, note: Note, len: usize, write: impl FnOnce(&mut [f32])) -> Result<(), CommError> {
+        let mut buffer = self.sender.buffer(Kind::F32, len)?;
+        write(buffer.f32s_mut());
+        buffer.note = note;
+        self.carried.data += self.sender.send(buffer)?;
+        self.carried.messages += 1;
+        Ok(())
+    }
+
+    /// Receives `len` elements and shows them to `read`.
+    pub fn receive(&mut self, len: usize, read: impl FnOnce(&[f32])) -> Result<(), CommError> {
+        let mut buffer = self.sender.buffer(Kind::F32, len)?;
+        self.sender.comm.recv(self.sender.to, Tag::Gradient, &mut buffer)?;
+        read(buffer.f32s());
+        self.sender.free.push(buffer);
+        Ok(())
+    }
+
+    /// Waits until everything has left.
+    pub fn finish(&mut self) -> Result<(), CommError> {
+        self.sender.finish()
     }
 }

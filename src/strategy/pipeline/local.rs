@@ -21,14 +21,14 @@ use crate::optim::Step;
 use crate::strategy::{Cursor, Job, TrainError, Turn};
 
 /// A stage and its links.
-pub(super) struct Local<'a, 's> {
-    pub stage: &'s mut Stage<'a>,
+pub(super) struct Local<'a> {
+    pub stage: Stage<'a>,
     pub inlet: Option<Inlet<'a>>,
     pub outlet: Option<Outlet<'a>>,
     pub workspace: Workspace,
     pub grad: Vec<f32>,
     pub moments: Vec<f32>,
-    pub sampler: Option<Sampler<'a>>,
+    pub sampler: Option<Sampler>,
     pub replay: Replay,
     pub preempt: bool,
 }
@@ -46,7 +46,7 @@ pub(super) struct StageSums {
     pub turn: Turn,
 }
 
-impl Local<'_, '_> {
+impl Local<'_> {
     /// The batches of an epoch from the cursor on, or fewer when a rank wishes to stop.
     pub fn epoch(
         &mut self,
@@ -155,10 +155,10 @@ impl Local<'_, '_> {
                 let mut newer = |inlet: &mut Option<Inlet>| preempt_now(preempt, inlet, clock);
                 let inlet = &mut self.inlet;
                 let tally =
-                    sampler.learn(self.stage, &mut self.workspace, labels, at, step, &mut || newer(inlet))?;
+                    sampler.learn(&mut self.stage, &mut self.workspace, (labels, at), step, false, &mut || newer(inlet))?;
                 if let Some(outlet) = &mut self.outlet {
                     let before = clock.now();
-                    outlet.send(note, labels, |rows| sampler.hand_on(self.stage, &self.workspace, rows))?;
+                    outlet.send(note, labels, |rows| self.stage.hand_on(&self.workspace, rows))?;
                     blocked = (clock.now() - before).0;
                 }
                 self.sampler = Some(sampler);
@@ -181,7 +181,7 @@ impl Local<'_, '_> {
 
     /// Loss, backward and update, behind a forward pass.
     fn descend(&mut self, at: At, step: Step, labels: &[u32]) -> Tally {
-        let stage = &mut *self.stage;
+        let stage = &mut self.stage;
         let tally = stage.losses(&mut self.workspace, labels);
         let rows = labels.len();
         let context = stage.training(at);
@@ -204,7 +204,8 @@ impl Local<'_, '_> {
         self.stage.receive(&mut self.workspace, &parcel);
         match self.sampler.take() {
             Some(mut sampler) => {
-                sampler.learn(self.stage, &mut self.workspace, parcel.labels(), at, step, &mut || Ok(false))?;
+                let batch = (parcel.labels(), at);
+                sampler.learn(&mut self.stage, &mut self.workspace, batch, step, true, &mut || Ok(false))?;
                 self.sampler = Some(sampler);
             }
             None => {

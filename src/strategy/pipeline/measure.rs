@@ -4,7 +4,7 @@ use super::channel::{Inlet, Outlet};
 use super::stage::{Stage, copy_rows};
 use crate::comm::{Communicator, Note};
 use crate::data::{Samples, Visit};
-use crate::device::Pass;
+use crate::device::{Ledger, Machine, Pass};
 use crate::nn::{Context, Tally, Workspace};
 use crate::strategy::TrainError;
 use crate::strategy::exits::{Answer, Exits, answer};
@@ -19,6 +19,8 @@ pub(super) struct Seen {
     pub left: Tally,
     /// Every sample's answer, in order; complete only where none leaves early.
     pub answers: Vec<Answer>,
+    /// What the emulated machine had done when this stage answered last.
+    pub answered: Ledger,
 }
 
 /// A stage's end of a measuring.
@@ -81,6 +83,7 @@ impl Measure<'_, '_> {
         stage.clock.work([stage.work(labels.len(), Pass::Forward)], || {
             stage.program.forward(&context, &stage.theta, ws);
         });
+        seen.answered = stage.clock.machine().map(Machine::ledger).unwrap_or_default();
         let Some(head) = stage.program.network().outputs().len().checked_sub(1) else {
             return (0..labels.len()).collect();
         };

@@ -21,7 +21,7 @@ pub(super) struct Stage<'a> {
     pub program: &'a Program,
     pub theta: Vec<f32>,
     pub sigma: Vec<f32>,
-    pub optimizer: Option<Box<dyn Optimizer>>,
+    pub optimizer: Box<dyn Optimizer>,
     cost: Cost,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Stage<'a> {
         let theta = whole_theta[share.theta.range()].to_vec();
         let sigma = task.network.initial_sigma()[share.sigma.range()].to_vec();
         let optimizer = rule.build(theta.len(), weight_decay);
-        Self { task, clock, place, share, program, theta, sigma, optimizer: Some(optimizer), cost: share.part.network.cost() }
+        Self { task, clock, place, share, program, theta, sigma, optimizer, cost: share.part.network.cost() }
     }
 
     /// The context of a training pass.
@@ -105,8 +105,7 @@ impl<'a> Stage<'a> {
 
     /// Moves the weights against a summed gradient, and the running statistics towards a step's moments.
     pub fn update(&mut self, step: Step, grad: &[f32], moments: &[f32], rows: usize) {
-        let optimizer = self.optimizer.as_mut().expect("a rule that follows gradients");
-        optimizer.step(step, grad, &mut self.theta, team());
+        self.optimizer.step(step, grad, &mut self.theta, team());
         for (running, sum) in self.sigma.iter_mut().zip(moments) {
             *running += MOMENTS_SHARE * (sum / rows as f32 - *running);
         }
