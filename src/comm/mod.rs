@@ -2,13 +2,14 @@
 //!
 //! A [`Communicator`] is small and object-safe. Three backends carry it: [`Solo`] (one rank),
 //! [`ThreadComm`] (ranks as threads, stricter than MPI) and `MpiComm` (the only file that names the
-//! mpi crate). [`Metered`] counts bytes and seconds around any of them.
+//! mpi crate). [`Metered`] counts bytes and seconds around any of them; a [`Group`] is some of its ranks.
 
 mod agree;
 mod buffer;
 mod communicator;
 mod error;
 pub mod fixed_point;
+mod group;
 mod handshake;
 pub mod launcher;
 mod metered;
@@ -24,6 +25,7 @@ pub use agree::{Verdict, agree, gather_texts};
 pub use buffer::{Buffer, Kind, Note, Tag};
 pub use communicator::{Communicator, Pending, SharedVector};
 pub use error::CommError;
+pub use group::Group;
 pub use handshake::{Identity, PROTOCOL, compare};
 pub use metered::{Metered, Traffic};
 pub use solo::Solo;
