@@ -58,6 +58,11 @@ pub trait Communicator {
     /// The number of ranks.
     fn size(&self) -> usize;
 
+    /// The number that a rank has in the whole world, by which errors and logs name it: its own, except in a group.
+    fn world_rank(&self, rank: usize) -> usize {
+        rank
+    }
+
     /// Sends a message; may wait until the receiver takes it.
     ///
     /// # Collective
@@ -182,21 +187,8 @@ pub trait Communicator {
     ///
     /// # Errors
     /// As [`Communicator::recv`].
-    fn all_reduce(&self, mut values: Values, op: Reduce) -> Result<(), CommError> {
-        if self.rank() == 0 {
-            let mut buffer = self.scratch();
-            for rank in 1..self.size() {
-                buffer.reshape(values.kind(), values.len());
-                self.recv(rank, Tag::Collective, &mut buffer)?;
-                values.combine(buffer.payload(), op);
-            }
-        } else {
-            let mut buffer = self.scratch();
-            buffer.reshape(values.kind(), values.len());
-            buffer.payload_mut().copy_from_slice(values.bytes());
-            self.send(0, Tag::Collective, &mut buffer)?;
-        }
-        self.broadcast(0, values)
+    fn all_reduce(&self, values: Values, op: Reduce) -> Result<(), CommError> {
+        all_reduce_at_zero(self, values, op)
     }
 
     /// Begins to combine the buffers of all ranks; the combined one comes back from [`Communicator::wait`].
@@ -260,4 +252,26 @@ pub trait Communicator {
         }
         self.broadcast(0, Values::U8(all))
     }
+}
+
+/// Combines at rank 0, in rank order, and broadcasts: what [`Communicator::all_reduce`] does without anything better.
+pub(super) fn all_reduce_at_zero<C: Communicator + ?Sized>(
+    comm: &C,
+    mut values: Values,
+    op: Reduce,
+) -> Result<(), CommError> {
+    if comm.rank() == 0 {
+        let mut buffer = comm.scratch();
+        for rank in 1..comm.size() {
+            buffer.reshape(values.kind(), values.len());
+            comm.recv(rank, Tag::Collective, &mut buffer)?;
+            values.combine(buffer.payload(), op);
+        }
+    } else {
+        let mut buffer = comm.scratch();
+        buffer.reshape(values.kind(), values.len());
+        buffer.payload_mut().copy_from_slice(values.bytes());
+        comm.send(0, Tag::Collective, &mut buffer)?;
+    }
+    comm.broadcast(0, values)
 }

@@ -80,6 +80,18 @@ pub enum CommError {
         /// The channel.
         tag: Tag,
     },
+    /// A message came from outside the group that waited for any of its own.
+    #[error(
+        "rank {rank} waited for {tag:?} of any rank of its group, but rank {from}, which is not in it, sent first; the ranks run different programs or configurations"
+    )]
+    Stranger {
+        /// Who waited.
+        rank: usize,
+        /// The sender.
+        from: usize,
+        /// The channel.
+        tag: Tag,
+    },
     /// A message longer than the transport takes in one piece.
     #[error(
         "a message of {bytes} bytes is more than MPI takes at once (2^31 - 1); use a smaller network or more parts"

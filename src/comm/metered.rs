@@ -82,6 +82,10 @@ impl Communicator for Metered<'_> {
         self.inner.size()
     }
 
+    fn world_rank(&self, rank: usize) -> usize {
+        self.inner.world_rank(rank)
+    }
+
     fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError> {
         self.talk(message.wire_len(), 0, || self.inner.send(to, tag, message))
     }

@@ -2,7 +2,8 @@
 //!
 //! A [`Communicator`] is small and object-safe. Three backends carry it: [`Solo`] (one rank),
 //! [`ThreadComm`] (ranks as threads, stricter than MPI) and `MpiComm` (the only file that names the
-//! mpi crate). [`Metered`] counts bytes and seconds around any of them, [`Emulated`] lets messages take virtual time.
+//! mpi crate). [`Metered`] counts bytes and seconds around any of them, [`Emulated`] lets messages take virtual time; a
+//! [`Group`] is some of its ranks.
 
 mod agree;
 mod buffer;
@@ -10,6 +11,7 @@ mod communicator;
 mod emulated;
 mod error;
 pub mod fixed_point;
+mod group;
 mod handshake;
 pub mod launcher;
 mod metered;
@@ -26,6 +28,7 @@ pub use buffer::{Buffer, Kind, Note, Tag};
 pub use communicator::{Communicator, Pending, SharedVector};
 pub use emulated::Emulated;
 pub use error::CommError;
+pub use group::Group;
 pub use handshake::{Identity, PROTOCOL, compare};
 pub use metered::{Metered, Traffic};
 pub use solo::Solo;

@@ -2,6 +2,7 @@
 
 use super::Kind;
 use bytemuck::{cast_slice, cast_slice_mut};
+use std::ops::Range;
 
 /// A slice that a collective reads and overwrites.
 #[derive(Debug)]
@@ -58,6 +59,19 @@ impl Values<'_> {
             Values::F64(v) => Values::F64(v),
             Values::I64(v) => Values::I64(v),
             Values::U8(v) => Values::U8(v),
+        }
+    }
+
+    /// A run of them, for a shorter time.
+    ///
+    /// # Panics
+    /// If it ends behind them.
+    pub fn part(&mut self, run: Range<usize>) -> Values<'_> {
+        match self {
+            Values::F32(v) => Values::F32(&mut v[run]),
+            Values::F64(v) => Values::F64(&mut v[run]),
+            Values::I64(v) => Values::I64(&mut v[run]),
+            Values::U8(v) => Values::U8(&mut v[run]),
         }
     }
 

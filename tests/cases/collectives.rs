@@ -2,7 +2,8 @@
 
 use super::messages::{filled, neighbours};
 use goai::comm::{
-    Buffer, Communicator, Identity, Kind, Metered, Reduce, Tag, Traffic, Values, Verdict, agree, compare, gather_texts,
+    Buffer, Communicator, Group, Identity, Kind, Metered, Reduce, Tag, Traffic, Values, Verdict, agree, compare,
+    gather_texts,
 };
 use goai::device::RealClock;
 use goai::units::Bytes;
@@ -87,6 +88,16 @@ pub fn reductions(comm: &dyn Communicator) {
     }
     comm.all_reduce(Values::I64(&mut wraps), Reduce::Sum).unwrap();
     assert_eq!(wraps, [(i64::MAX - 1).wrapping_add(others)]);
+}
+
+/// Every second rank is a world of its own, at the same time as the others.
+pub fn groups(comm: &dyn Communicator) {
+    let group = Group::new(comm, (comm.rank() % 2..comm.size()).step_by(2).collect());
+    assert_eq!(group.world_rank(group.rank()), comm.world_rank(comm.rank()));
+    for case in [super::messages::order, super::messages::ring, reductions, reductions_under_way, gathers, texts] {
+        case(&group);
+    }
+    comm.barrier().unwrap();
 }
 
 pub fn repeated_reductions(comm: &dyn Communicator) {

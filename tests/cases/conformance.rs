@@ -26,5 +26,6 @@ pub const CASES: &[Case] = &[
     ("texts of any length are gathered", collectives::texts),
     ("all ranks learn who failed", collectives::agreement),
     ("all ranks learn who differs", collectives::handshake),
+    ("every second rank is a world of its own", collectives::groups),
     ("the meter counts bytes exactly", collectives::metered),
 ];

@@ -2,7 +2,9 @@
 
 use crate::cases::Case;
 use crate::cases::conformance::CASES;
-use goai::comm::{Buffer, Communicator, Emulated, Kind, Solo, Tag, ThreadOptions, run_threads};
+use goai::comm::{
+    Buffer, Communicator, Emulated, Group, Kind, Reduce, Solo, Tag, ThreadOptions, Values, run_threads,
+};
 use goai::device::{Devices, Link, Machine, Profile};
 use goai::units::Seconds;
 use std::time::Duration;
@@ -78,4 +80,48 @@ fn one_world_passes_all_cases_in_a_row() {
             }
         });
     }
+}
+
+/// Runs the table on the group that a rank is in, all groups at the same time; between the cases the world is used.
+fn groups_conform(world: usize, options: ThreadOptions, members: impl Fn(usize) -> Vec<usize> + Sync) {
+    run_threads(world, options, |comm| {
+        let group = Group::new(comm, members(comm.rank()));
+        for (name, case) in CASES {
+            if comm.rank() == 0 {
+                println!("group of {} of {world} ranks: {name}", group.size());
+            }
+            case(&group);
+            let mut sum = [1];
+            comm.all_reduce(Values::I64(&mut sum), Reduce::Sum).unwrap();
+            assert_eq!(sum, [world as i64]);
+        }
+    });
+}
+
+#[test]
+fn groups_conform_side_by_side() {
+    for options in [BUFFERED, RENDEZVOUS] {
+        // Every second rank: 2 + 1, 2 + 2, 4 + 3 ranks.
+        for world in [3, 4, 7] {
+            groups_conform(world, options, |rank| (rank % 2..world).step_by(2).collect());
+        }
+        // All of them, backwards.
+        groups_conform(3, options, |_| vec![2, 1, 0]);
+    }
+}
+
+#[test]
+fn groups_of_groups_and_overlapping_groups_conform() {
+    run_threads(4, BUFFERED, |comm| {
+        let half = Group::new(comm, if comm.rank() < 2 { vec![1, 0] } else { vec![2, 3] });
+        let own = Group::new(&half, vec![1, 0]);
+        let across = Group::new(comm, vec![comm.rank() % 2, comm.rank() % 2 + 2]);
+        let overlapping = Group::new(comm, vec![3, 1, 0, 2]);
+        for (_, case) in CASES {
+            for group in [&own, &across, &half, &overlapping] {
+                case(group);
+                comm.barrier().unwrap();
+            }
+        }
+    });
 }
