@@ -118,7 +118,7 @@ fn as_hex<S: serde::Serializer>(hash: &u64, to: S) -> Result<S::Ok, S::Error> {
 }
 
 /// What one rank did in one epoch: one row of `ranks.csv`. All times are measured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RankRecord {
     /// The rank.
     pub rank: usize,

@@ -67,8 +67,8 @@ impl<'a> Phases<'a> {
     }
 
     /// Tells the phases.
-    pub fn tell(self, epoch: u64, job: &mut dyn Job) {
-        for (phase, machines) in self.ended {
+    pub fn tell(&self, epoch: u64, job: &mut dyn Job) {
+        for (phase, machines) in self.ended.clone() {
             job.emit(Event::Energy { epoch, phase, machines });
         }
     }

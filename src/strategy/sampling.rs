@@ -5,7 +5,7 @@
 
 use super::TrainError;
 use crate::comm::{CommError, Communicator, Reduce, Values};
-use crate::device::{Clock, Pass, Work};
+use crate::device::{Clock, Work};
 use crate::nn::{Context, Objective, Program, Tally, Workspace};
 use crate::optim::metropolis::Sampler;
 use std::ops::Range;

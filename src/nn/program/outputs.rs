@@ -22,8 +22,8 @@ impl Program {
         output.loss.evaluate(value, labels, Some(gradient))
     }
 
-    /// Sums the losses of all outputs and leaves their gradients.
-    pub(super) fn losses(&self, ws: &mut Workspace, labels: &[u32]) -> Tally {
+    /// Sums the losses of all outputs and leaves their gradients; right answers are counted at the last output.
+    pub fn losses(&self, ws: &mut Workspace, labels: &[u32]) -> Tally {
         self.total(|output| self.tally_and_gradient(ws, output, labels))
     }
 

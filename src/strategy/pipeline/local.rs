@@ -152,7 +152,7 @@ impl Local<'_> {
         let note = Note { step: (step.number & 0xffff_ffff) as u32, edge: flags, ..Note::default() };
         let tally = match self.sampler.take() {
             Some(mut sampler) => {
-                let mut newer = |inlet: &mut Option<Inlet>| preempt_now(preempt, inlet, clock);
+                let newer = |inlet: &mut Option<Inlet>| preempt_now(preempt, inlet, clock);
                 let inlet = &mut self.inlet;
                 let tally =
                     sampler.learn(&mut self.stage, &mut self.workspace, (labels, at), step, false, &mut || newer(inlet))?;
