@@ -8,7 +8,7 @@
 //! 4  strategies     strategy                   single, sendrecv, allreduce, behind one door: strategy::fit
 //! 3  plans            plan                      pipeline schedules as data, checked and timed; where to cut a chain
 //! 2  messages       comm                       ranks that talk: alone, as threads, over MPI
-//!    machines       device                     what time it is on a rank
+//!    machines       device                     what time it is on a rank; emulated devices, links, energy
 //! 1  mathematics    nn  optim                  networks over one flat vector θ, kernels, optimizers
 //!    data           data                       tables, splits, the one order of the samples
 //! 0  words          units  rng  event          quantities, random streams, what happens in a run

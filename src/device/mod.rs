@@ -6,9 +6,11 @@
 mod clock;
 mod devices;
 mod error;
+mod file;
 mod link;
 mod machine;
 mod profile;
+mod reader;
 mod trace;
 mod work;
 

@@ -54,6 +54,14 @@ pub enum RunError {
         /// What to do about it.
         cure: &'static str,
     },
+    /// `--power-sensor` names a file that gives no power.
+    #[error("{}: {why}; give --power-sensor a readable file that holds milliwatts, as in 5230", show(.path))]
+    Sensor {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A log could not be written on. Said once; training goes on without that log.
     #[error("{}: cannot write on: {why}; training goes on and this file stays as it is; {}", show(.path), cure(.why))]
     Log {
@@ -69,7 +77,7 @@ impl RunError {
     /// The exit code that this failure asks for: 3 for what the user configured, 4 for files.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::HoldsRun { .. } | Self::EmptyPath => 3,
+            Self::HoldsRun { .. } | Self::EmptyPath | Self::Sensor { .. } => 3,
             Self::Io { .. } | Self::Damaged { .. } | Self::Model { .. } | Self::Log { .. } => 4,
         }
     }

@@ -10,6 +10,7 @@ pub mod log;
 pub mod metrics;
 mod model_bytes;
 pub mod model_file;
+pub mod power;
 pub mod signals;
 pub mod state;
 

@@ -5,6 +5,7 @@ mod cases;
 
 mod architecture;
 mod comm_threads;
+mod emulated;
 mod faults_comm;
 mod golden;
 mod golden_img;
