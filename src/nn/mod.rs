@@ -10,6 +10,7 @@
 mod context;
 mod cost;
 mod error;
+mod incremental;
 mod init;
 mod layer;
 mod loss;
@@ -37,6 +38,7 @@ pub mod zoo;
 pub use context::{Context, Phase};
 pub use cost::Cost;
 pub use error::NetError;
+pub use incremental::Incremental;
 pub use init::Init;
 pub use layer::{At, Inputs, Layer, TensorSpec};
 pub use loss::{Loss, Tally, argmax};
