@@ -9,6 +9,7 @@ mod activation;
 pub mod conv;
 mod dense;
 pub mod grid;
+pub mod lanes;
 pub mod math;
 pub mod norm;
 pub mod peak;
