@@ -28,6 +28,8 @@ mod window;
 mod gradient_check;
 #[cfg(test)]
 mod picture_tests;
+#[cfg(test)]
+mod stage_tests;
 
 pub mod kernels;
 pub mod layers;
@@ -44,7 +46,7 @@ pub use loss::{Loss, Tally, argmax};
 pub use network::{Network, Node, Output, Tensor, ValueId};
 pub use objective::{BatchObjective, Objective};
 pub use part::Part;
-pub use program::{Around, Flavor, Pass, Program, StepInfo, Workspace};
+pub use program::{Around, Flavor, Pass, PassFlops, Program, StepInfo, Workspace};
 pub use shape::{Shape, Span};
 pub use spec::{NodeSpec, OutputSpec, Spec};
 pub use team::{Alone, Team};
