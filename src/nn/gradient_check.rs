@@ -8,7 +8,7 @@ use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::Uniform;
 
 /// The table: every layer, alone and in company, at shapes that do not fit the vector registers.
-fn cases() -> Vec<(&'static str, usize, usize, Spec)> {
+pub(super) fn cases() -> Vec<(&'static str, usize, usize, Spec)> {
     let dense = |i, o| LayerKind::Dense(Dense { inputs: i, outputs: o });
     let chain = |d: usize, layers: Vec<LayerKind>, loss| {
         let named = layers.into_iter().enumerate().map(|(i, l)| (format!("n{i}"), l)).collect();

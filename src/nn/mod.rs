@@ -30,6 +30,8 @@ mod window;
 mod gradient_check;
 #[cfg(test)]
 mod picture_tests;
+#[cfg(test)]
+mod stage_tests;
 
 pub mod kernels;
 pub mod layers;
@@ -48,7 +50,7 @@ pub use network::{Network, Node, Output, Tensor, ValueId};
 pub use objective::{BatchObjective, Objective};
 pub use parameters::{ParameterKind, Parameters};
 pub use part::Part;
-pub use program::{Around, Flavor, Pass, Program, StepInfo, Workspace};
+pub use program::{Around, Flavor, Pass, PassFlops, Program, StepInfo, Workspace};
 pub use shape::{Shape, Span};
 pub use spec::{NodeSpec, OutputSpec, Spec};
 pub use team::{Alone, Team};

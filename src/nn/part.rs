@@ -112,7 +112,7 @@ impl Network {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::nn::{Context, Flavor, Init, Phase, Program, model_text, with_exits, zoo};
     use ndarray::Array2;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     /// Dropout, batch-norm and a shortcut, across which no cut goes.
-    fn with_shortcut() -> Spec {
+    pub(in crate::nn) fn with_shortcut() -> Spec {
         let text = "input = [3, 4, 2]\n[[layer]]\nkind = \"dropout\"\nrate = 0.2\n\
             [[layer]]\nkind = \"conv2d\"\noutputs = 3\nkernel = 3\npadding = 1\n[[layer]]\nkind = \"batch_norm\"\n\
             [[layer]]\nkind = \"add\"\nfrom = [\"bn1\", \"dropout1\"]\n[[layer]]\nkind = \"avg_pool\"\nkernel = 2\n\
@@ -149,7 +149,7 @@ mod tests {
     }
 
     /// Exit heads that read what crosses the cuts: a picture, a pooled one that its head flattens, and a vector.
-    fn with_heads() -> Spec {
+    pub(in crate::nn) fn with_heads() -> Spec {
         let conv = "[[layer]]\nkind = \"conv2d\"\noutputs = 5\nkernel = 3\npadding = 1\n[[layer]]\nkind = \"relu\"\n";
         let head = "[[layer]]\nkind = \"flatten\"\n[[layer]]\nkind = \"dense\"\noutputs = 3\nexit = true\n";
         let text = format!(

@@ -59,6 +59,10 @@ pub(super) fn cases() -> Vec<(&'static str, usize, usize, Spec)> {
         add("max pool", [2, 7, 6], vec![start(), LayerKind::MaxPool(MaxPool { kernel, stride, padding }), tanh()]);
     }
     add("max pool", [2, 4, 5], vec![start(), LayerKind::GlobalMaxPool(GlobalMaxPool {})]);
+    // A gradient of three channels for the kernels of pooled convolutions.
+    let pool = LayerKind::MaxPool(MaxPool { kernel: [2, 2], stride: [2, 2], padding: [0, 0] });
+    let (narrow, relu) = (conv(3, 4, [3, 3], [1, 1], [1, 1]), LayerKind::Relu(Relu {}));
+    add("max pool", [2, 7, 6], vec![start(), tanh(), narrow, relu, pool]);
     cases.push(("joined", 2 * 5 * 4, 3, joined()));
     cases
 }

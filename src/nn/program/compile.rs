@@ -3,31 +3,32 @@
 use super::conv::ConvStep;
 use super::norm::NormStep;
 use super::slot::{LANE, LINE, Life, Slot, SlotId, picture};
-use super::{Flavor, Memory, Op, Program, Step};
+use super::{Flavor, Memory, Op, Options, Program, Step};
 use crate::nn::kernels::conv::{ConvKernel, ConvShape, Post};
 use crate::nn::kernels::grid::{DEPTH, Grid};
 use crate::nn::kernels::norm::NormKernel;
 use crate::nn::kernels::{Activation, DenseKernel, Isa};
 use crate::nn::layers::{BatchNorm, Conv2d, LayerKind};
 use crate::nn::{Network, Span, ValueId};
+use std::ops::RangeInclusive;
 
-pub(super) fn compile(network: &Network, flavor: Flavor, input_gradients: bool) -> Program {
-    let mut compiler = Compiler::new(network, input_gradients);
-    compiler.inputs(flavor);
+pub(super) fn compile(network: &Network, options: Options) -> Program {
+    let mut compiler = Compiler::new(network, options);
+    compiler.inputs();
     let mut next = 0;
     while next < network.nodes().len() {
-        next = match flavor {
+        next = match options.flavor {
             Flavor::Naive => compiler.layer(next),
             Flavor::Fused => compiler.fused(next),
         };
     }
-    compiler.finish(flavor)
+    compiler.finish()
 }
 
 struct Compiler<'a> {
     network: &'a Network,
     isa: Isa,
-    input_gradients: bool,
+    options: Options,
     /// The nodes that read each value.
     readers: Vec<Vec<usize>>,
     /// The margin that the convolutions that read a value need.
@@ -39,7 +40,7 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(network: &'a Network, input_gradients: bool) -> Self {
+    fn new(network: &'a Network, options: Options) -> Self {
         let mut readers = vec![Vec::new(); network.shapes().len()];
         let mut halos = vec![0; readers.len()];
         let grids = vec![None; readers.len()];
@@ -51,7 +52,7 @@ impl<'a> Compiler<'a> {
             }
         }
         let memory = Memory { rows: vec![None; network.shapes().len()], ..Memory::default() };
-        Self { network, isa: Isa::detect(), input_gradients, readers, halos, grids, steps: Vec::new(), memory }
+        Self { network, isa: Isa::detect(), options, readers, halos, grids, steps: Vec::new(), memory }
     }
 
     /// The value that a node writes.
@@ -85,11 +86,12 @@ impl<'a> Compiler<'a> {
 
     /// The inputs: as the kernels want them where only convolutions read them, otherwise, and where other ranks are
     /// to see their gradients, as rows.
-    fn inputs(&mut self, flavor: Flavor) {
+    fn inputs(&mut self) {
+        let Options { flavor, input_gradients, .. } = self.options;
         for value in 0..self.network.num_inputs() {
             let readers = &self.readers[value];
             let only_convolutions = readers.iter().all(|n| matches!(self.kind(*n), LayerKind::Conv2d(_)));
-            let as_grid = flavor == Flavor::Fused && !self.input_gradients && !readers.is_empty() && only_convolutions;
+            let as_grid = flavor == Flavor::Fused && !input_gradients && !readers.is_empty() && only_convolutions;
             let slot = match picture(&self.network.shapes()[value]).filter(|_| as_grid) {
                 Some(shape) => self.grid_slot(value, read_grid(shape, self.halos[value])),
                 None => self.rows_slot(value),
@@ -116,14 +118,18 @@ impl<'a> Compiler<'a> {
         }
         let from = self.memory.rows[value].expect("a value is made before it is read");
         let shape = picture(&self.network.shapes()[value]).expect("a convolution reads a picture");
-        let output = self.grid_slot(value, read_grid(shape, self.halos[value]));
+        // Kernels write gradients as whole registers.
+        let written = value >= self.network.num_inputs() || self.options.input_gradients;
+        let halo = self.halos[value];
+        let grid = if written { Grid::new(shape, halo) } else { read_grid(shape, halo) };
+        let output = self.grid_slot(value, grid);
         self.relayout(from, output);
         output
     }
 
     fn relayout(&mut self, from: SlotId, output: SlotId) {
         let none = Span::default();
-        self.steps.push(Step { op: Op::Relayout, inputs: vec![from], output, theta: none, sigma: none });
+        self.steps.push(Step { op: Op::Relayout, nodes: 0..0, inputs: vec![from], output, theta: none, sigma: none });
     }
 
     fn grid_slot(&mut self, value: ValueId, grid: Grid) -> SlotId {
@@ -132,16 +138,17 @@ impl<'a> Compiler<'a> {
         slot
     }
 
-    fn push(&mut self, op: Op, node: usize, inputs: Vec<SlotId>, output: SlotId) {
-        let node = &self.network.nodes()[node];
-        self.steps.push(Step { op, inputs, output, theta: node.theta, sigma: node.sigma });
+    fn push(&mut self, op: Op, nodes: RangeInclusive<usize>, inputs: Vec<SlotId>, output: SlotId) {
+        let node = &self.network.nodes()[*nodes.start()];
+        let nodes = *nodes.start()..nodes.end() + 1;
+        self.steps.push(Step { op, nodes, inputs, output, theta: node.theta, sigma: node.sigma });
     }
 
     /// A node as its own step, on rows. Gives the node to go on with.
     fn layer(&mut self, node: usize) -> usize {
         let inputs = self.network.nodes()[node].inputs.iter().map(|value| self.rows(*value)).collect();
         let output = self.rows_slot(self.value(node));
-        self.push(Op::Layer { node }, node, inputs, output);
+        self.push(Op::Layer { node }, node..=node, inputs, output);
         node + 1
     }
 
@@ -221,13 +228,13 @@ impl<'a> Compiler<'a> {
         };
         let x = self.memory.slots[from].as_grid().expect("a grid");
         let kernel = ConvKernel { isa: self.isa, shape, x, z, y, post };
-        let input_gradient = input >= self.network.num_inputs() || self.input_gradients;
+        let input_gradient = input >= self.network.num_inputs() || self.options.input_gradients;
         let step = ConvStep { kernel, packed: self.memory.packed, marks: self.memory.marks, input_gradient };
         self.memory.packed += step.packed_len().next_multiple_of(LINE);
         self.memory.marks += step.marks_len();
         self.memory.groups.push((step.group_len(), step.most_groups()));
         let output = self.grid_slot(value, y);
-        self.push(Op::Conv(step), node, vec![from], output);
+        self.push(Op::Conv(step), node..=last, vec![from], output);
         self.kept_as_rows(value);
         last + 1
     }
@@ -250,7 +257,7 @@ impl<'a> Compiler<'a> {
         self.memory.marks += step.marks_len();
         self.memory.groups.push((step.group_len(), usize::MAX));
         let output = self.grid_slot(value, y);
-        self.push(Op::Norm(step), node, vec![from], output);
+        self.push(Op::Norm(step), node..=last, vec![from], output);
         self.kept_as_rows(value);
         last + 1
     }
@@ -269,18 +276,18 @@ impl<'a> Compiler<'a> {
         let inputs = vec![self.rows(self.network.nodes()[node].inputs[0])];
         let output = self.rows_slot(self.value(last));
         let activation = activation.unwrap_or(Activation::Identity);
-        self.push(Op::Dense { kernel, activation }, node, inputs, output);
+        self.push(Op::Dense { kernel, activation }, node..=last, inputs, output);
         last + 1
     }
 
-    fn finish(mut self, flavor: Flavor) -> Program {
+    fn finish(mut self) -> Program {
         self.memory.lives = self.lives();
         let steps_reading = |slot: SlotId| self.steps.iter().filter(|step| step.inputs.contains(&slot)).count();
         let outputs = self.seen_outside();
         let several = |slot: &SlotId| steps_reading(*slot) + usize::from(outputs.contains(slot)) > 1;
         let shared = (0..self.memory.slots.len()).filter(several).map(|slot| self.memory.slots[slot].stride());
         self.memory.shared = shared.max().unwrap_or(0).next_multiple_of(LANE);
-        Program { network: self.network.clone(), flavor, steps: self.steps, memory: self.memory }
+        Program { network: self.network.clone(), options: self.options, steps: self.steps, memory: self.memory }
     }
 
     /// The slots that somebody outside reads, and writes gradients of.
@@ -298,13 +305,18 @@ impl<'a> Compiler<'a> {
             // An input in its other form is an input.
             let from = made.map(|step| &self.steps[step]).filter(|step| matches!(step.op, Op::Relayout));
             let is_input = self.memory.inputs.contains(from.map_or(&slot, |step| &step.inputs[0]));
-            if is_input && !self.input_gradients {
+            if is_input && !self.options.input_gradients {
                 return None;
             }
             let read = self.steps.iter().rposition(|step| step.inputs.contains(&slot));
             // Its gradient comes from a loss or from outside, or also from there.
             let birth = if outside.contains(&slot) { 0 } else { read.map_or(0, backward) };
-            Some(Life { slot, birth, death: made.map_or(last + 1, backward) })
+            let death = made.map_or(last + 1, backward);
+            Some(if self.options.kept_gradients {
+                Life { slot, birth: 0, death: last + 1 }
+            } else {
+                Life { slot, birth, death }
+            })
         };
         (0..self.memory.slots.len()).filter_map(life).collect()
     }

@@ -93,12 +93,13 @@ impl ConvStep {
         });
     }
 
-    /// Runs backward on a batch of as many samples as `dy` holds; writes `dtheta`.
-    pub fn backward(&self, team: &dyn Team, theta: &[f32], m: Backward, dtheta: &mut [f32]) {
+    /// Runs backward on a batch of as many samples as `dy` holds; writes `dtheta` and the gradient of the input, as far
+    /// as either is asked for.
+    pub fn backward(&self, team: &dyn Team, theta: &[f32], m: Backward, dtheta: Option<&mut [f32]>) {
         let kernel = &self.kernel;
         let (x_len, y_len, marks_len) = (kernel.x.len(), kernel.y.len(), self.marks_len());
         let packed = &mut m.packed[self.packed + kernel.packed_len()..][..self.back_len()];
-        match (self.input_gradient, kernel.prefers_sparse()) {
+        match (m.dx.is_some(), kernel.prefers_sparse()) {
             (false, _) => {}
             (true, true) => kernel.pack_sparse(theta, packed),
             (true, false) => kernel.pack_backward(theta, packed),
@@ -119,7 +120,10 @@ impl ConvStep {
         let scratch = &mut m.scratch[..groups * group_len];
         share2(team, groups, (&mut *scratch, group_len), (dx, dx_part), &|g, scratch, dx| {
             let (sums, work) = scratch.split_at_mut(kernel.grad_len());
-            sums.fill(0.0);
+            let mut sums = Some(sums).filter(|_| dtheta.is_some());
+            if let Some(sums) = &mut sums {
+                sums.fill(0.0);
+            }
             if !work.is_empty() && !kernel.prefers_sparse() {
                 kernel.z.clear_margin(work);
             }
@@ -131,9 +135,10 @@ impl ConvStep {
                     dy: &dy[b * y_len..][..y_len],
                     marks: &marks[b * marks_len..][..marks_len],
                 };
-                self.picture(packed, picture, work, sums, dx.next());
+                self.picture(packed, picture, work, sums.as_deref_mut(), dx.next());
             }
         });
+        let Some(dtheta) = dtheta else { return };
         let (first, others) = scratch.split_at_mut(group_len);
         let sums = &mut first[..kernel.grad_len()];
         let blocks = sums.len().div_ceil(BLOCK);
@@ -146,10 +151,12 @@ impl ConvStep {
     }
 
     /// One picture's gradients.
-    fn picture(&self, packed: &[f32], p: Picture, work: &mut [f32], sums: &mut [f32], dx: Option<&mut [f32]>) {
+    fn picture(&self, packed: &[f32], p: Picture, work: &mut [f32], sums: Option<&mut [f32]>, dx: Option<&mut [f32]>) {
         let kernel = &self.kernel;
         if kernel.post == Post::ReluPool && kernel.prefers_sparse() {
-            kernel.sparse_grad_weights(p.x, p.dy, p.marks, bytemuck::cast_slice_mut(work), sums);
+            if let Some(sums) = sums {
+                kernel.sparse_grad_weights(p.x, p.dy, p.marks, bytemuck::cast_slice_mut(work), sums);
+            }
             if let Some(dx) = dx {
                 kernel.sparse_grad_input(packed, p.dy, p.marks, dx);
             }
@@ -166,7 +173,9 @@ impl ConvStep {
                 work
             }
         };
-        kernel.grad_weights(p.x, dz, sums);
+        if let Some(sums) = sums {
+            kernel.grad_weights(p.x, dz, sums);
+        }
         if let Some(dx) = dx {
             kernel.grad_input(packed, dz, dx);
         }

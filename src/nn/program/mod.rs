@@ -4,15 +4,19 @@
 //! dense layer and its activation), in which form each value lies, where packed weights are, how large the workspace is.
 //! [`Flavor::Naive`] compiles every node to its own layer; it is the oracle of [`Flavor::Fused`].
 
+mod backward;
 mod compile;
 mod conv;
+mod flops;
 mod norm;
 mod outputs;
 mod profile;
 mod relayout;
+mod seams;
 mod slot;
 mod workspace;
 
+pub use flops::PassFlops;
 pub use profile::{Around, Pass, StepInfo};
 pub(super) use slot::LANE;
 pub(super) use workspace::Place;
@@ -20,12 +24,12 @@ pub use workspace::Workspace;
 #[cfg(test)]
 pub(super) use workspace::lay_out;
 
-use super::kernels::share::two;
 use super::kernels::{Activation, DenseKernel};
-use super::{At, Context, Inputs, Network, Phase, Shape, Span, Tally};
-use conv::{Backward, ConvStep};
+use super::{Context, Inputs, Network, Phase, Shape, Span, Tally};
+use conv::ConvStep;
 use norm::NormStep;
 use slot::{Life, Slot, SlotId};
+use std::ops::Range;
 
 /// How a network is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,16 @@ pub enum Flavor {
     Fused,
     /// One step a layer, written to be read: the oracle.
     Naive,
+}
+
+/// What a program is compiled for.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    flavor: Flavor,
+    /// Whether the gradients of the inputs are asked for.
+    input_gradients: bool,
+    /// Whether gradients outlive the pass that computes them.
+    kept_gradients: bool,
 }
 
 /// One step of a program.
@@ -54,6 +68,8 @@ enum Op {
 #[derive(Debug, Clone)]
 struct Step {
     op: Op,
+    /// The nodes that run together; none where a value only changes its form.
+    nodes: Range<usize>,
     inputs: Vec<SlotId>,
     output: SlotId,
     theta: Span,
@@ -84,7 +100,7 @@ struct Memory {
 #[derive(Debug, Clone)]
 pub struct Program {
     network: Network,
-    flavor: Flavor,
+    options: Options,
     steps: Vec<Step>,
     memory: Memory,
 }
@@ -92,12 +108,18 @@ pub struct Program {
 impl Program {
     /// Compiles a network.
     pub fn compile(network: &Network, flavor: Flavor) -> Self {
-        compile::compile(network, flavor, false)
+        compile::compile(network, Options { flavor, input_gradients: false, kept_gradients: false })
     }
 
     /// Also computes the gradients of the inputs: what a stage sends upstream.
     pub fn with_input_gradients(self) -> Self {
-        compile::compile(&self.network, self.flavor, true)
+        compile::compile(&self.network, Options { input_gradients: true, ..self.options })
+    }
+
+    /// Keeps every gradient until the next pass, as [`Program::backward_input`] and [`Program::backward_params`] need;
+    /// the workspace grows, as gradients no longer share memory.
+    pub fn with_kept_gradients(self) -> Self {
+        compile::compile(&self.network, Options { kept_gradients: true, ..self.options })
     }
 
     /// The network.
@@ -176,102 +198,6 @@ impl Program {
 
     fn inputs<'a>(&'a self, step: &'a Step, values: &'a [f32], places: &'a [Place], batch: usize) -> Inputs<'a> {
         Inputs { values, places, shapes: &self.memory.shapes, ids: &step.inputs, batch }
-    }
-
-    /// Runs backward from the gradients that the losses left at the outputs; writes every element of `grad`.
-    ///
-    /// `ready` is told of each span of the gradient as soon as it is final; the spans come from the end of θ to its
-    /// beginning.
-    pub fn backward(
-        &self,
-        context: &Context,
-        theta: &[f32],
-        ws: &mut Workspace,
-        grad: &mut [f32],
-        ready: &mut dyn FnMut(&mut [f32], Span),
-    ) {
-        for step in self.steps.iter().rev() {
-            let dtheta = &mut grad[step.theta.range()];
-            if std::mem::take(&mut ws.written[step.output]) {
-                self.step_backward(step, &step.context(context), &theta[step.theta.range()], ws, dtheta);
-            } else {
-                dtheta.fill(0.0); // no loss depends on this step
-            }
-            if step.theta.len > 0 {
-                ready(grad, step.theta);
-            }
-        }
-        ws.written.fill(false);
-    }
-
-    fn step_backward(&self, step: &Step, context: &Context, theta: &[f32], ws: &mut Workspace, dtheta: &mut [f32]) {
-        let batch = ws.batch;
-        let place = ws.places[step.output];
-        let dy_place = ws.grad_places[step.output].expect("a workspace for training");
-        let values = ws.values.as_slice();
-        let x = self.inputs(step, values, &ws.places, batch);
-        let at = || At { x, y: place.view(values, batch), shape: &self.memory.shapes[step.output], theta };
-        let dy_range = dy_place.offset..dy_place.offset + batch * dy_place.stride;
-        {
-            let dy = &mut ws.grads.as_mut_slice()[dy_range.clone()];
-            match &step.op {
-                Op::Layer { node } => {
-                    let dy = dy_place.at_start().view(dy, batch);
-                    self.network.layer(*node).grad_params(context, at(), dy, dtheta);
-                }
-                Op::Dense { kernel, activation } => {
-                    activation.gradient(kernel.isa(), place.rows(values, batch), dy);
-                    let x = ws.places[step.inputs[0]].rows(values, batch);
-                    kernel.grad_params(context.team, x, dy, dtheta, batch);
-                }
-                Op::Relayout => {}
-                // Their gradients are made together.
-                Op::Conv(_) | Op::Norm(_) => {}
-            }
-        }
-        for (i, id) in step.inputs.iter().enumerate() {
-            let to = ws.grad_places[*id];
-            let together = matches!(step.op, Op::Conv(_) | Op::Norm(_));
-            if to.is_none() && !together {
-                continue;
-            }
-            let shared = to.is_some() && std::mem::replace(&mut ws.written[*id], true);
-            let to_range = to.map_or(0..0, |to| to.offset..to.offset + batch * to.stride);
-            let (dy, sum) = two(ws.grads.as_mut_slice(), dy_range.clone(), to_range);
-            let dx = if shared { &mut ws.shared.as_mut_slice()[..sum.len()] } else { &mut *sum };
-            match &step.op {
-                Op::Layer { node } => {
-                    let (dy, to) = (dy_place.at_start().view(dy, batch), to.expect("asked above").at_start());
-                    self.network.layer(*node).grad_input(context, at(), dy, i, to.view_mut(dx, batch));
-                }
-                Op::Dense { kernel, .. } => kernel.grad_input(context.team, theta, dy, dx, batch),
-                Op::Conv(conv) => {
-                    let memory = Backward {
-                        packed: ws.packed.as_mut_slice(),
-                        x: ws.places[*id].rows(values, batch),
-                        y: place.rows(values, batch),
-                        dy,
-                        marks: &ws.marks[conv.marks * ws.capacity..][..batch * conv.marks_len()],
-                        scratch: ws.scratch.as_mut_slice(),
-                        dx: to.map(|_| &mut *dx),
-                    };
-                    conv.backward(context.team, theta, memory, dtheta);
-                }
-                Op::Norm(norm) => {
-                    let (packed, scratch) = (ws.packed.as_mut_slice(), ws.scratch.as_mut_slice());
-                    let pictures = [ws.places[*id].rows(values, batch), place.rows(values, batch), &*dy];
-                    let marks = &ws.marks[norm.marks * ws.capacity..][..batch * norm.marks_len()];
-                    norm.backward(context, packed, scratch, pictures, marks, to.map(|_| &mut *dx), dtheta);
-                }
-                Op::Relayout => {
-                    let slots = [&ws.slots[step.output], &ws.slots[*id]];
-                    relayout::copy(context.team, slots, dy, dx, batch);
-                }
-            }
-            if shared {
-                sum.iter_mut().zip(ws.shared.as_slice()).for_each(|(sum, part)| *sum += part);
-            }
-        }
     }
 
     /// Runs forward and backward: sums the losses and writes the gradient of that sum.

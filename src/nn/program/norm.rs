@@ -102,7 +102,7 @@ impl NormStep {
         });
     }
 
-    /// Runs backward on a batch: writes `dtheta` and the gradient of the input.
+    /// Runs backward on a batch: writes `dtheta` and the gradient of the input, as far as either is asked for.
     #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,
@@ -112,7 +112,7 @@ impl NormStep {
         [z, y, dy]: [&[f32]; 3],
         marks: &[u8],
         dz: Option<&mut [f32]>,
-        dtheta: &mut [f32],
+        mut dtheta: Option<&mut [f32]>,
     ) {
         let (kernel, depth, channels) = (&self.kernel, self.kernel.z.depth, self.channels);
         let (z_len, y_len, marks_len) = (kernel.z.len(), kernel.y.len(), self.marks_len());
@@ -136,8 +136,10 @@ impl NormStep {
         for i in 0..channels {
             // Σ g and Σ g x̂: what reaches β and γ.
             let (sum, slope) = (sums[i], sums[depth + i] * f64::from(inverse[i]));
-            dtheta[i] = slope as f32;
-            dtheta[channels + i] = sum as f32;
+            if let Some(dtheta) = &mut dtheta {
+                dtheta[i] = slope as f32;
+                dtheta[channels + i] = sum as f32;
+            }
             a[i] = scale[i];
             if context.phase == Phase::Train {
                 let back = -f64::from(scale[i]) * slope / n * f64::from(inverse[i]);

@@ -1,6 +1,7 @@
 //! A program under the clock, step by step; whoever holds the clock wraps it around the work.
 
-use super::{Op, Program, Step, Workspace};
+use super::backward::Gradients;
+use super::{Program, Step, Workspace};
 use crate::nn::layers::LayerKind;
 use crate::nn::{Context, Cost, Span, Tally};
 
@@ -31,7 +32,7 @@ pub type Around<'a> = dyn FnMut(usize, Pass, &mut dyn FnMut()) + 'a;
 impl Program {
     /// The steps in the order of the forward pass.
     pub fn steps(&self) -> Vec<StepInfo> {
-        let firsts: Vec<Option<usize>> = self.steps.iter().map(|step| self.first_node(step)).collect();
+        let firsts: Vec<Option<usize>> = self.steps.iter().map(|step| step.nodes.clone().next()).collect();
         let last = self.network.nodes().len();
         let info = |(i, first): (usize, &Option<usize>)| {
             let Some(first) = *first else {
@@ -47,17 +48,6 @@ impl Program {
             StepInfo { name: names.join(" + "), cost }
         };
         firsts.iter().enumerate().map(info).collect()
-    }
-
-    /// The node that a step begins with. Fused steps begin with the one whose parameters they have.
-    fn first_node(&self, step: &Step) -> Option<usize> {
-        match &step.op {
-            Op::Layer { node } => Some(*node),
-            Op::Relayout => None,
-            Op::Dense { .. } | Op::Conv(_) | Op::Norm(_) => {
-                self.network.nodes().iter().position(|node| node.theta == step.theta)
-            }
-        }
     }
 
     /// As [`Program::loss_and_grad`], with `around` around each part of each step. Slower than it by what the parts
@@ -107,7 +97,7 @@ impl Program {
             let range = place.offset..place.offset + ws.batch * place.stride;
             let dy = ws.grads.as_slice()[range.clone()].to_vec();
             let places: Vec<_> = step.inputs.iter().map(|id| ws.grad_places[*id].take()).collect();
-            around(Pass::GradParams, &mut || self.step_backward(step, context, theta, ws, dtheta));
+            around(Pass::GradParams, &mut || self.step_backward(step, context, theta, ws, Gradients::Both(dtheta)));
             for (id, place) in step.inputs.iter().zip(places) {
                 ws.grad_places[*id] = ws.grad_places[*id].or(place);
             }
@@ -116,7 +106,7 @@ impl Program {
             }
         }
         if input_gradients {
-            around(Pass::Backward, &mut || self.step_backward(step, context, theta, ws, dtheta));
+            around(Pass::Backward, &mut || self.step_backward(step, context, theta, ws, Gradients::Both(dtheta)));
         }
     }
 }

@@ -67,6 +67,13 @@ impl ConvKernel {
         bias.copy_from_slice(&acc[at..at + bias.len()]);
     }
 
+    /// Floats of the rows of input and gradient that the convolution touches. Not the grids' own: what else reads a
+    /// value widens its margin, and the order of the sums must not depend on that.
+    fn touched(&self) -> [usize; 2] {
+        let ([_, kw], [_, px]) = (self.shape.kernel, self.shape.padding);
+        [(self.x.width + 2 * px) * self.x.depth, (self.z.width + 2 * (kw - 1).saturating_sub(px)) * self.z.depth]
+    }
+
     /// # Panics
     /// If the grids do not fit the shape: the kernels rely on it for every address.
     pub(super) fn check(&self) {
@@ -118,8 +125,9 @@ impl Kernel for GradWeights<'_> {
     fn run<S: Simd>(self, s: S) {
         let k = self.k;
         let [kh, _] = k.shape.kernel;
-        let row_bytes = 4 * (k.x.row() * k.shape.stride[0] + k.z.row());
-        let block = (BLOCK_BYTES.saturating_sub(4 * k.x.row() * (kh - 1)) / row_bytes).max(1);
+        let [x_row, z_row] = k.touched();
+        let row_bytes = 4 * (x_row * k.shape.stride[0] + z_row);
+        let block = (BLOCK_BYTES.saturating_sub(4 * x_row * (kh - 1)) / row_bytes).max(1);
         for y in (0..k.z.height).step_by(block) {
             let rows = block.min(k.z.height - y);
             for ky in 0..kh {

@@ -1,0 +1,165 @@
+//! Backward: in one pass, or in two for schedules that fill their bubbles with the gradients of the parameters.
+
+use super::conv::Backward;
+use super::{Op, Program, Step, Workspace};
+use crate::nn::kernels::share::two;
+use crate::nn::{At, Context, Span};
+
+/// Which gradients of a step are computed.
+pub(super) enum Gradients<'a> {
+    /// Those of its parameters, into the span given, and those of its inputs.
+    Both(&'a mut [f32]),
+    /// Those of its inputs.
+    Inputs,
+    /// Those of its parameters, after those of its inputs.
+    Params(&'a mut [f32]),
+}
+
+impl Program {
+    /// Runs backward from the gradients that the losses left at the outputs; writes every element of `grad`.
+    ///
+    /// `ready` is told of each span of the gradient as soon as it is final; the spans come from the end of θ to its
+    /// beginning.
+    pub fn backward(
+        &self,
+        context: &Context,
+        theta: &[f32],
+        ws: &mut Workspace,
+        grad: &mut [f32],
+        ready: &mut dyn FnMut(&mut [f32], Span),
+    ) {
+        for step in self.steps.iter().rev() {
+            let dtheta = &mut grad[step.theta.range()];
+            if std::mem::take(&mut ws.written[step.output]) {
+                let (context, theta) = (&step.context(context), &theta[step.theta.range()]);
+                self.step_backward(step, context, theta, ws, Gradients::Both(dtheta));
+            } else {
+                dtheta.fill(0.0); // no loss depends on this step
+            }
+            if step.theta.len > 0 {
+                ready(grad, step.theta);
+            }
+        }
+        ws.written.fill(false);
+    }
+
+    /// The first half of [`Program::backward`]: the gradients of all values, down to the inputs where they are asked for.
+    ///
+    /// [`Program::backward_params`] must follow on the same workspace, with nothing else there in between; other
+    /// workspaces are free. The two together give `backward`'s gradients bit for bit.
+    ///
+    /// # Panics
+    /// If the program was not compiled [`with_kept_gradients`](Program::with_kept_gradients).
+    pub fn backward_input(&self, context: &Context, theta: &[f32], ws: &mut Workspace) {
+        assert!(self.options.kept_gradients, "a program that keeps its gradients");
+        for step in self.steps.iter().rev() {
+            if ws.written[step.output] {
+                self.step_backward(step, &step.context(context), &theta[step.theta.range()], ws, Gradients::Inputs);
+            }
+        }
+    }
+
+    /// The second half of [`Program::backward`]: the gradients of the parameters; writes every element of `grad`.
+    /// `context` and `theta` are those of the first half.
+    ///
+    /// # Panics
+    /// If the program was not compiled [`with_kept_gradients`](Program::with_kept_gradients).
+    pub fn backward_params(&self, context: &Context, theta: &[f32], ws: &mut Workspace, grad: &mut [f32]) {
+        assert!(self.options.kept_gradients, "a program that keeps its gradients");
+        for step in self.steps.iter().rev().filter(|step| step.theta.len > 0) {
+            let dtheta = &mut grad[step.theta.range()];
+            if ws.written[step.output] {
+                let (context, theta) = (&step.context(context), &theta[step.theta.range()]);
+                self.step_backward(step, context, theta, ws, Gradients::Params(dtheta));
+            } else {
+                dtheta.fill(0.0);
+            }
+        }
+        ws.written.fill(false);
+    }
+
+    pub(super) fn step_backward(
+        &self,
+        step: &Step,
+        context: &Context,
+        theta: &[f32],
+        ws: &mut Workspace,
+        wanted: Gradients,
+    ) {
+        let (inputs, mut dtheta) = match wanted {
+            Gradients::Both(dtheta) => (true, Some(dtheta)),
+            Gradients::Inputs => (true, None),
+            Gradients::Params(dtheta) => (false, Some(dtheta)),
+        };
+        let batch = ws.batch;
+        let place = ws.places[step.output];
+        let dy_place = ws.grad_places[step.output].expect("a workspace for training");
+        let values = ws.values.as_slice();
+        let x = self.inputs(step, values, &ws.places, batch);
+        let at = || At { x, y: place.view(values, batch), shape: &self.memory.shapes[step.output], theta };
+        let dy_range = dy_place.offset..dy_place.offset + batch * dy_place.stride;
+        let dy = &mut ws.grads.as_mut_slice()[dy_range.clone()];
+        match (&step.op, &mut dtheta) {
+            (Op::Layer { node }, Some(dtheta)) => {
+                let dy = dy_place.at_start().view(dy, batch);
+                self.network.layer(*node).grad_params(context, at(), dy, dtheta);
+            }
+            (Op::Dense { kernel, activation }, dtheta) => {
+                // In place, so once: the gradient of the parameters alone finds it done.
+                if inputs {
+                    activation.gradient(kernel.isa(), place.rows(values, batch), dy);
+                }
+                if let Some(dtheta) = dtheta {
+                    let x = ws.places[step.inputs[0]].rows(values, batch);
+                    kernel.grad_params(context.team, x, dy, dtheta, batch);
+                }
+            }
+            // Convolutions and norms make both gradients together.
+            (Op::Layer { .. } | Op::Conv(_) | Op::Norm(_) | Op::Relayout, _) => {}
+        }
+        for (i, id) in step.inputs.iter().enumerate() {
+            let to = ws.grad_places[*id].filter(|_| inputs);
+            let together = matches!(step.op, Op::Conv(_) | Op::Norm(_)) && dtheta.is_some();
+            if to.is_none() && !together {
+                continue;
+            }
+            let shared = to.is_some() && std::mem::replace(&mut ws.written[*id], true);
+            let to_range = to.map_or(0..0, |to| to.offset..to.offset + batch * to.stride);
+            let (dy, sum) = two(ws.grads.as_mut_slice(), dy_range.clone(), to_range);
+            let dx = if shared { &mut ws.shared.as_mut_slice()[..sum.len()] } else { &mut *sum };
+            match &step.op {
+                Op::Layer { node } => {
+                    let (dy, to) = (dy_place.at_start().view(dy, batch), to.expect("asked above").at_start());
+                    self.network.layer(*node).grad_input(context, at(), dy, i, to.view_mut(dx, batch));
+                }
+                Op::Dense { kernel, .. } => kernel.grad_input(context.team, theta, dy, dx, batch),
+                Op::Conv(conv) => {
+                    let memory = Backward {
+                        packed: ws.packed.as_mut_slice(),
+                        x: ws.places[*id].rows(values, batch),
+                        y: place.rows(values, batch),
+                        dy,
+                        marks: &ws.marks[conv.marks * ws.capacity..][..batch * conv.marks_len()],
+                        scratch: ws.scratch.as_mut_slice(),
+                        dx: to.map(|_| &mut *dx),
+                    };
+                    conv.backward(context.team, theta, memory, dtheta.as_deref_mut());
+                }
+                Op::Norm(norm) => {
+                    let (packed, scratch) = (ws.packed.as_mut_slice(), ws.scratch.as_mut_slice());
+                    let pictures = [ws.places[*id].rows(values, batch), place.rows(values, batch), &*dy];
+                    let marks = &ws.marks[norm.marks * ws.capacity..][..batch * norm.marks_len()];
+                    let dz = to.map(|_| &mut *dx);
+                    norm.backward(context, packed, scratch, pictures, marks, dz, dtheta.as_deref_mut());
+                }
+                Op::Relayout => {
+                    let slots = [&ws.slots[step.output], &ws.slots[*id]];
+                    super::relayout::copy(context.team, slots, dy, dx, batch);
+                }
+            }
+            if shared {
+                sum.iter_mut().zip(ws.shared.as_slice()).for_each(|(sum, part)| *sum += part);
+            }
+        }
+    }
+}
