@@ -106,6 +106,8 @@ impl Output {
                 self.rows.push(Row::from(record));
                 self.terminal.epoch(record, now);
             }
+            // Written down elsewhere.
+            Event::Stages { .. } | Event::Energy { .. } | Event::Exits { .. } | Event::Live(_) => {}
             Event::Repeat { repeat, repeats, accuracies } => self.terminal.repeat(*repeat, *repeats, accuracies),
             Event::Note { text } => match &mut self.early_notes {
                 Some(waiting) => waiting.push(text.clone()),

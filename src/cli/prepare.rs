@@ -6,16 +6,18 @@ use super::failure::{DATA, Failure};
 use super::host::Place;
 use super::load::{self, Loaded, Request};
 use super::ranks::{Ended, agreed};
-use super::task;
+use super::{stages, task};
 use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
 use crate::config::{Config, Model, Origins};
 use crate::data::AnyData;
 use crate::data::pictures::Augment;
+use crate::device::{DeviceError, Devices};
 use crate::nn::Network;
 use crate::nn::kernels::Isa;
 use crate::run::error::show;
-use crate::strategy::Strategy;
+use crate::strategy::{Pipeline, Strategy};
 use std::path::Path;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What the ranks agreed on before they looked at the data.
 pub struct Configured {
@@ -27,8 +29,10 @@ pub struct Configured {
     pub model_text: Option<String>,
     /// The strategy.
     pub strategy: Strategy,
-    /// How many ranks compute gradients.
+    /// How many ranks compute gradients of different samples.
     pub trainers: usize,
+    /// Stages and replicas of a pipeline; 1 and 1 elsewhere.
+    pub grid: (usize, usize),
 }
 
 /// Everything that the ranks agreed on.
@@ -37,8 +41,12 @@ pub struct Prepared {
     pub config: Config,
     /// The strategy.
     pub strategy: Strategy,
-    /// How many ranks compute gradients.
+    /// How many ranks compute gradients of different samples.
     pub trainers: usize,
+    /// How the network is cut into stages, in a pipeline.
+    pub pipeline: Option<Pipeline>,
+    /// The machines that the ranks emulate.
+    pub devices: Option<Devices>,
     /// The whole data set, as read.
     pub data: AnyData,
     /// How pictures are varied while they train.
@@ -62,7 +70,18 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
     let strategy = task::strategy(config.mode, comm.size());
     let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
     config.mode = Some(task::mode(strategy));
-    Ok(Configured { config, origins, model_text, strategy, trainers })
+    let (grid, trainers) = match strategy {
+        Strategy::Pipeline => {
+            let grid = agreed(comm, stages::grid(&config, &origins, comm.size()))?;
+            (grid, grid.1)
+        }
+        _ => {
+            agreed(comm, stages::only_in_pipelines(&origins, strategy.name()))?;
+            agreed(comm, task::check_sampler(&config, &origins, strategy))?;
+            ((1, 1), trainers)
+        }
+    };
+    Ok(Configured { config, origins, model_text, strategy, trainers, grid })
 }
 
 /// Loads the data, and agrees on them and on the network.
@@ -75,7 +94,8 @@ pub fn prepare(
     places: &[Place],
     decoding: &Decoding,
 ) -> Result<Prepared, Ended> {
-    let Configured { config, origins, model_text, strategy, trainers } = configured;
+    let Configured { config, origins, model_text, strategy, trainers, grid } = configured;
+    let devices = agreed(comm, devices(&config, comm.size()))?;
     let Loaded { data, notes } = load::load(comm, &Request::from(&config), places, decoding)?;
     agreed(comm, check(&config, &origins, &data))?;
     let identity = Identity::default().with("the data set", format!("{:016x}", data.fingerprint()));
@@ -84,13 +104,37 @@ pub fn prepare(
         true => identity.with("the instruction set", isa),
         false => identity,
     };
+    let identity = match &devices {
+        Some(devices) => identity.with("the device file", format!("{:016x}", xxh3_64(format!("{devices:?}").as_bytes()))),
+        None => identity,
+    };
     same(comm, &identity)?;
     let network = agreed(comm, task::network(&config, &origins, &data, model_text.as_deref()))?;
+    let (network, pipeline) = match strategy {
+        Strategy::Pipeline => {
+            let laid_out = stages::lay_out(&config, &origins, network, grid, devices.as_ref());
+            let (network, pipeline) = agreed(comm, laid_out)?;
+            (network, Some(pipeline))
+        }
+        _ => (network, None),
+    };
     let augment = task::augment(&config, data.shape());
     let mixed = mixed
         .then(|| format!("the ranks have different instruction sets: all use the {} kernels", Isa::detect().name()));
     let notes = notes.into_iter().chain(mixed).chain(many_classes(&data)).chain(own_test(&config, &data)).collect();
-    Ok(Prepared { config, strategy, trainers, data, augment, network, notes })
+    Ok(Prepared { config, strategy, trainers, pipeline, devices, data, augment, network, notes })
+}
+
+/// The machines that the ranks emulate, one each.
+fn devices(config: &Config, ranks: usize) -> Result<Option<Devices>, Failure> {
+    let Some(name) = &config.devices else { return Ok(None) };
+    let wrong = |error: DeviceError| match &error {
+        DeviceError::Ranks { .. } => Failure::new(2, error),
+        _ => Failure::new(DATA, error),
+    };
+    let devices = Devices::load(name).map_err(wrong)?;
+    devices.check_ranks(ranks).map_err(wrong)?;
+    Ok(Some(devices))
 }
 
 /// What becomes of shares that are given for a set that has its own test set.

@@ -1,6 +1,7 @@
 //! From a checked configuration to what a strategy trains.
 
 use super::failure::{DATA, Failure};
+use super::stages::refuse;
 use crate::config::{
     Activation, AugmentKind, Config, GlobalBatch, LossKind, Mode, Model, OptimizerKind, Origin, Origins, RateScaling,
     Schedule,
@@ -11,7 +12,8 @@ use crate::data::standardize::Standardizer;
 use crate::data::{AnyData, Samples};
 use crate::nn::model_text::{self, ModelTextError};
 use crate::nn::zoo::{self, Hidden, MlpOptions, mlp};
-use crate::nn::{Init, Loss, Network, Shape, Spec};
+use crate::nn::{Init, Loss, Network, ParameterKind, Shape, Spec};
+use crate::optim::metropolis::{Group, Metropolis, Neighbourhood, Prior, Proposer};
 use crate::optim::{self, Rule};
 use crate::run::error::show;
 use crate::strategy::{Hyper, Strategy};
@@ -23,6 +25,7 @@ pub fn strategy(mode: Option<Mode>, ranks: usize) -> Strategy {
         Some(Mode::Single) => Strategy::Single,
         Some(Mode::SendRecv) => Strategy::SendRecv,
         Some(Mode::AllReduce) => Strategy::AllReduce,
+        Some(Mode::Pipeline) => Strategy::Pipeline,
         None if ranks > 1 => Strategy::AllReduce,
         None => Strategy::Single,
     }
@@ -34,7 +37,20 @@ pub fn mode(strategy: Strategy) -> Mode {
         Strategy::Single => Mode::Single,
         Strategy::SendRecv => Mode::SendRecv,
         Strategy::AllReduce => Mode::AllReduce,
+        Strategy::Pipeline => Mode::Pipeline,
     }
+}
+
+/// Refuses a sampler where it cannot run.
+///
+/// # Errors
+/// Who asked for it, and where it runs.
+pub fn check_sampler(config: &Config, origins: &Origins, strategy: Strategy) -> Result<(), Failure> {
+    if config.optimizer == OptimizerKind::Mcmc && strategy == Strategy::SendRecv {
+        let what = "optimizer = mcmc in mode sendrecv, which has gradients to send";
+        return Err(refuse(origins, "optimizer", what, "write --mode allreduce or --mode pipeline"));
+    }
+    Ok(())
 }
 
 /// The network of a configuration for these data; `text` is that of the model's file.
@@ -162,10 +178,12 @@ pub fn hyper(config: &Config, samples: usize, trainers: usize) -> Hyper {
         epochs: config.epochs.get(),
         global_batch,
         rule: match config.optimizer {
-            OptimizerKind::Sgd => Rule::Sgd,
+            // A sampler has no gradient and so no rule; plain descent remembers nothing.
+            OptimizerKind::Sgd | OptimizerKind::Mcmc => Rule::Sgd,
             OptimizerKind::Momentum => Rule::Momentum(config.momentum),
             OptimizerKind::Adam => Rule::Adam,
         },
+        sampler: (config.optimizer == OptimizerKind::Mcmc).then(|| sampler(config)),
         weight_decay: config.weight_decay,
         schedule: optim::Schedule {
             rate: config.learning_rate * scale,
@@ -186,6 +204,28 @@ pub fn hyper(config: &Config, samples: usize, trainers: usize) -> Hyper {
             crate::config::Init::Uniform => Init::Uniform,
         },
         micro_chunk: config.deterministic.then_some(config.micro_chunk.get()),
+    }
+}
+
+/// The sampler of a configuration.
+fn sampler(config: &Config) -> Metropolis {
+    let of = |numbers: &crate::config::Numbers, i: usize| numbers.all()[i.min(numbers.all().len() - 1)];
+    let group = |i: usize, kind, probability, neighbourhood| Group {
+        kind,
+        probability,
+        lambda: of(&config.mcmc_lambda, i),
+        proposer: Proposer::Student(of(&config.proposal_scale, i)),
+        prior: Prior::Student(of(&config.prior_scale, i)),
+        neighbourhood,
+    };
+    let convolution = config.neighbourhood.convolution.map_or(Neighbourhood::Filter, Neighbourhood::Elements);
+    let dense = Neighbourhood::Elements(config.neighbourhood.dense);
+    Metropolis {
+        groups: vec![
+            group(0, ParameterKind::Conv, config.layer_probability, convolution),
+            group(1, ParameterKind::Dense, 1.0 - config.layer_probability, dense),
+        ],
+        iterations: config.proposals.get() as u64,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::args::TrainArgs;
 use super::crossval;
 use super::decoding::Decoding;
+use super::emulate;
 use super::failure::Failure;
 use super::host::{self, Place};
 use super::observer::{Observer, stopped};
@@ -15,7 +16,6 @@ use crate::comm::{Communicator, gather_texts};
 use crate::config::{BadImage, Dataset};
 use crate::data::AnyData;
 use crate::data::pictures::Augment;
-use crate::device::RealClock;
 use crate::event::Event;
 use crate::report::terminal::Head;
 use crate::run::fault::{self, Fault};
@@ -148,10 +148,11 @@ impl Scene<'_> {
             validation: &*parts.validation,
             test: &*parts.test,
             hyper,
+            pipeline: prepared.pipeline.as_ref(),
             resume: None,
         };
         let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault);
-        let fit = strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), &mut observer)?;
+        let fit = emulate::fit(prepared, &task, comm, &mut observer)?;
         if fit.ending == Ending::Stopped {
             return Err(stopped(comm, &fit, &stop)?);
         }

@@ -64,9 +64,9 @@ impl Local<'_> {
             let wish = job.turn(&self.stage.state(*cursor))?;
             sums.rate = self.stage.rate(cursor.epoch, s as u64, plan.steps() as u64);
             let step = Step { number: cursor.step + 1, rate: sums.rate, scale: 1.0 / samples.len() as f64 };
-            let more = plan.steps() - s - 1;
+            let next = (s + 1 < plan.steps()).then(|| plan.run(s + 1).len());
             let (flags, tally) = match self.inlet.is_some() {
-                true => self.next_batch(at, step, wish, more.min(1), &mut sums)?,
+                true => self.next_batch(at, step, wish, next, &mut sums)?,
                 false => self.load_batch(at, step, wish, &mut sums)?,
             };
             cursor.step += 1;
@@ -116,7 +116,7 @@ impl Local<'_> {
         at: At,
         step: Step,
         wish: Turn,
-        more: usize,
+        next: Option<usize>,
         sums: &mut StageSums,
     ) -> Result<(u32, Tally), TrainError> {
         let (clock, start) = (self.stage.clock, self.stage.clock.now());
@@ -126,7 +126,11 @@ impl Local<'_> {
         let parcel = inlet.take(|| clock.machine().map_or(0.0, |machine| machine.now().0))?;
         sums.waited += (clock.now() - start).0;
         let flags = parcel.note().edge;
-        let preempt = self.preempt && more > 0 && flags & LAST == 0;
+        let next = next.filter(|_| flags & LAST == 0);
+        if let Some(rows) = next {
+            inlet.expect(rows)?;
+        }
+        let preempt = self.preempt && next.is_some();
         self.stage.receive(&mut self.workspace, &parcel);
         let tally = self.learn(at, step, parcel.labels(), flags, sums, preempt)?;
         if let Some(old) = self.replay.keep(parcel, at.samples) {

@@ -128,13 +128,6 @@ impl<'a> Trainer<'a> {
             Self::Backprop(backprop) => &backprop.stage,
         }
     }
-
-    fn stage_mut(&mut self) -> &mut Stage<'a> {
-        match self {
-            Self::Local(local) => &mut local.stage,
-            Self::Backprop(backprop) => &mut backprop.stage,
-        }
-    }
 }
 
 /// Trains a network whose stages are the ranks.
