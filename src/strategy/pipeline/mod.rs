@@ -20,7 +20,6 @@ mod measure;
 mod records;
 mod reduce;
 mod replay;
-mod sampler;
 mod stage;
 mod tested;
 mod watch;
@@ -30,6 +29,7 @@ use super::exits::{Exits, Way};
 use super::fit::initial_weights;
 use super::learner::MOST_ROWS;
 use super::modelled::Phases;
+use super::sampling::Proposals;
 use super::{Cursor, Ending, Fit, Job, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Group, Metered};
 use crate::data::Samples;
@@ -47,7 +47,6 @@ use measure::{Measure, Seen};
 use records::Books;
 use reduce::Reduction;
 use replay::Replay;
-use sampler::Sampler;
 use stage::Stage;
 use tested::Tested;
 use watch::Watch;
@@ -88,6 +87,11 @@ impl Pipeline {
     /// The number of stages.
     pub fn stages(&self) -> usize {
         self.cuts.len() + 1
+    }
+
+    /// The stages as networks of their own.
+    pub fn networks(&self, network: &Network) -> Vec<Network> {
+        (0..self.stages()).map(|stage| Share::of(network, &self.cuts, stage).part.network).collect()
     }
 
     /// The first and the last layer of each stage.
@@ -167,7 +171,8 @@ fn trainer<'a>(stage: Stage<'a>, pipeline: &Pipeline, comm: &'a Metered<'a>) -> 
     Ok(match pipeline.learn {
         Learn::Local { preempt, replay } => {
             let dims = stage.share.part.network.shapes()[0].elements();
-            let sampler = hyper.sampler.as_ref().map(|settings| Sampler::new(settings, &stage));
+            let network = &stage.share.part.network;
+            let sampler = hyper.sampler.as_ref().map(|settings| Proposals::new(settings, network, hyper.seed));
             Trainer::Local(Box::new(Local {
                 inlet: place.before().map(|rank| Inlet::new(comm, rank, dims)),
                 outlet: place.after().map(|rank| Outlet::new(comm, rank, stage.share.handed_on(), pipeline.window)),
@@ -291,7 +296,7 @@ impl Run<'_> {
         if let Trainer::Local(local) = &mut self.trainer
             && let Some(sampler) = &mut local.sampler
         {
-            sampler.chain.reset_counts();
+            sampler.reset_counts();
         }
         Ok(record)
     }

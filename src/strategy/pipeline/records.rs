@@ -2,15 +2,14 @@
 
 use super::local::StageSums;
 use super::measure::Seen;
-use super::sampler::Sampler;
 use super::stage::Stage;
-use super::watch::rate;
 use super::whole::aside;
 use crate::comm::{Metered, Traffic, gather_texts};
 use crate::device::Clock;
 use crate::event::{EpochRecord, Event, MachineRecord, RankRecord, StageRecord};
 use crate::nn::{ParameterKind, Tally};
 use crate::strategy::modelled::Phases;
+use crate::strategy::sampling::Proposals;
 use crate::strategy::{Cursor, Job, TrainError};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -87,7 +86,7 @@ impl<'a> Books<'a> {
         cursor: Cursor,
         sums: &StageSums,
         seen: &Seen,
-        sampler: Option<&Sampler>,
+        sampler: Option<&Proposals>,
         carried: [u64; 3],
         whole: &[f32],
         job: &mut dyn Job,
@@ -135,7 +134,7 @@ impl<'a> Books<'a> {
         stage: &Stage,
         sums: &StageSums,
         seen: &Seen,
-        sampler: Option<&Sampler>,
+        sampler: Option<&Proposals>,
         carried: [u64; 3],
         modelled: Option<&MachineRecord>,
     ) -> StageRecord {
@@ -144,7 +143,6 @@ impl<'a> Books<'a> {
         let head = |value: Option<f64>| value.filter(|value| has_head && value.is_finite());
         let (epoch, busy) = (modelled.and_then(|m| m.modelled_s), modelled.and_then(|m| m.modelled_compute_s));
         let idle = |busy: f64, all: f64| if all > 0.0 { (1.0 - busy / all).max(0.0) } else { 0.0 };
-        let counted = |count: fn(&Sampler) -> u64| sampler.map_or(0, count);
         StageRecord {
             stage: stage.place.stage,
             replica: stage.place.replica,
@@ -158,9 +156,9 @@ impl<'a> Books<'a> {
             val_loss: head(seen.all.mean_loss()),
             val_acc: head(seen.all.accuracy()),
             exit_share: None,
-            proposals: counted(|sampler| sampler.chain.counts().map(|(_, count)| count.proposed).sum()),
-            acceptance_conv: sampler.and_then(|sampler| rate(sampler, ParameterKind::Conv)),
-            acceptance_dense: sampler.and_then(|sampler| rate(sampler, ParameterKind::Dense)),
+            proposals: sampler.map_or(0, Proposals::proposed),
+            acceptance_conv: sampler.and_then(|sampler| sampler.count(ParameterKind::Conv).rate()),
+            acceptance_dense: sampler.and_then(|sampler| sampler.count(ParameterKind::Dense).rate()),
             busy_s: sums.busy,
             wait_s: sums.waited,
             bubble: idle(sums.busy, self.seconds),
