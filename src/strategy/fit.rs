@@ -128,9 +128,10 @@ pub(super) fn train<'a>(
     });
     let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
     let (mut loop_s, mut talk_s) = (0.0, 0.0);
+    let wanted = Phases::wanted(comm, clock, job)?;
     while training.cursor.epoch < task.hyper.epochs {
         let (start, before) = (clock.now(), comm.traffic());
-        let mut phases = Phases::open(comm, clock);
+        let mut phases = Phases::open(comm, clock, job, wanted);
         let sums = training.epoch(plan, &mut stepper, &mut learner, exchange, job)?;
         let seconds = (clock.now() - start).0;
         let traffic = comm.traffic() - before;
@@ -140,10 +141,11 @@ pub(super) fn train<'a>(
         }
         training.cursor.epoch += 1;
         training.cursor.step_in_epoch = 0;
-        phases.end("train")?;
+        phases.end("train", job)?;
         // Measuring and keeping books is no part of what the emulated machines are timed for.
         clock.machine().inspect(|machine| machine.hold(true));
         let mut record = training.record(sums, seconds, traffic, job.memory_mb())?;
+        record.energy_j = phases.measured_joules("train");
         record.modelled_epoch_s = phases.longest("train");
         record.modelled_energy_j = phases.joules("train");
         phases.tell(record.epoch, job);

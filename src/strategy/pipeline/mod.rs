@@ -28,7 +28,7 @@ mod whole;
 use super::exits::{Exits, Way};
 use super::fit::initial_weights;
 use super::learner::MOST_ROWS;
-use super::modelled::Phases;
+use super::modelled::{Phases, together};
 use super::sampling::Proposals;
 use super::{Cursor, Ending, Fit, Job, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Group, Metered};
@@ -218,14 +218,15 @@ impl Run<'_> {
         });
         let mut watch = Watch::new(clock, self.trainer.stage().place.stage);
         let mut order = Vec::with_capacity(task.train.len());
+        let wanted = Phases::wanted(comm, clock, job)?;
         let mut fit = Fit::begun();
         let mut talk_s = 0.0;
         while self.cursor.epoch < task.hyper.epochs {
             epoch_order(task.train.len(), task.hyper.seed, self.cursor.epoch, &mut order);
             watch.epoch(self.cursor.epoch);
-            let mut books = Books::open(comm, clock, self.carried());
+            let mut books = Books::open(comm, clock, self.carried(), job, wanted);
             let sums = self.epoch(&order, plan, &mut watch, job)?;
-            books.trained()?;
+            books.trained(job)?;
             if self.cursor.step_in_epoch < plan.steps() as u64 {
                 fit.ending = Ending::Stopped;
                 break;
@@ -285,7 +286,7 @@ impl Run<'_> {
     ) -> Result<EpochRecord, TrainError> {
         let carried = self.carried();
         let seen = self.measure(self.task.validation, self.pipeline.exits.as_ref())?;
-        books.measured()?;
+        books.measured(job)?;
         let stage = self.trainer.stage();
         let whole = whole::theta(stage, self.shares, self.comm)?;
         let sampler = match &self.trainer {
@@ -371,7 +372,7 @@ impl Run<'_> {
         let (clock, comm) = (self.clock, self.comm);
         let Some(machine) = clock.machine() else { return Ok(None) };
         // All machines begin at one time.
-        Phases::open(comm, clock).end("before")?;
+        together(comm, clock, machine)?;
         let (began, samples) = (machine.ledger(), self.task.train);
         let (window, stage, workspace) = match &mut self.trainer {
             Trainer::Local(local) => (self.pipeline.window, &local.stage, &mut local.workspace),

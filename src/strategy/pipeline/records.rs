@@ -3,12 +3,11 @@
 use super::local::StageSums;
 use super::measure::Seen;
 use super::stage::Stage;
-use super::whole::aside;
 use crate::comm::{Metered, Traffic, gather_texts};
 use crate::device::Clock;
 use crate::event::{EpochRecord, Event, MachineRecord, RankRecord, StageRecord};
 use crate::nn::{ParameterKind, Tally};
-use crate::strategy::modelled::Phases;
+use crate::strategy::modelled::{Phases, aside};
 use crate::strategy::sampling::Proposals;
 use crate::strategy::{Cursor, Job, TrainError};
 use serde::{Deserialize, Serialize};
@@ -51,8 +50,8 @@ fn tally([loss, correct, samples]: [f64; 3]) -> Tally {
 
 impl<'a> Books<'a> {
     /// Opens an epoch's books; `carried` is what the links carried until now.
-    pub fn open(comm: &'a Metered<'a>, clock: &'a dyn Clock, carried: [u64; 3]) -> Self {
-        let (before, phases) = (comm.traffic(), Phases::open(comm, clock));
+    pub fn open(comm: &'a Metered<'a>, clock: &'a dyn Clock, carried: [u64; 3], job: &dyn Job, wanted: bool) -> Self {
+        let (before, phases) = (comm.traffic(), Phases::open(comm, clock, job, wanted));
         let (start, traffic) = (clock.now().0, Traffic::default());
         Self { comm, clock, start, before, carried_before: carried, seconds: 0.0, traffic, phases }
     }
@@ -61,18 +60,18 @@ impl<'a> Books<'a> {
     ///
     /// # Collective
     /// Every rank must call it.
-    pub fn trained(&mut self) -> Result<(), TrainError> {
+    pub fn trained(&mut self, job: &dyn Job) -> Result<(), TrainError> {
         self.seconds = self.clock.now().0 - self.start;
         self.traffic = self.comm.traffic() - self.before;
-        self.phases.end("train")
+        self.phases.end("train", job)
     }
 
     /// The validation part has been measured.
     ///
     /// # Collective
     /// Every rank must call it.
-    pub fn measured(&mut self) -> Result<(), TrainError> {
-        self.phases.end("measure")
+    pub fn measured(&mut self, job: &dyn Job) -> Result<(), TrainError> {
+        self.phases.end("measure", job)
     }
 
     /// Puts all ranks' figures together, and tells them.
@@ -112,7 +111,7 @@ impl<'a> Books<'a> {
             left: triple(seen.left),
         };
         let text = serde_json::to_string(&report).expect("finite numbers and texts are JSON");
-        let texts = aside(stage, || gather_texts(self.comm, &text))?;
+        let texts = aside(stage.clock, || gather_texts(self.comm, &text))?;
         let reports: Vec<Report> =
             texts.iter().map(|text| serde_json::from_str(text).expect("every rank sent a report")).collect();
         if reports.iter().any(|report| !report.finite) {
@@ -203,7 +202,7 @@ impl<'a> Books<'a> {
             comm_s: mean(|report| report.rank.comm_s),
             wait_s: mean(|report| report.rank.wait_s),
             bytes_sent: reports.iter().map(|report| report.rank.bytes_sent).sum(),
-            energy_j: None,
+            energy_j: self.phases.measured_joules("train"),
             modelled_epoch_s: self.phases.longest("train"),
             modelled_energy_j: self.phases.joules("train"),
             weights_hash: xxh3_64(bytemuck::cast_slice(whole)),
