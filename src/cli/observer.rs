@@ -20,15 +20,14 @@ pub struct Observer<'a> {
 }
 
 impl<'a> Observer<'a> {
-    /// An observer; only rank 0 has an output, and only the ranks of a pipeline have a file of live figures.
-    pub fn new(
-        rank: usize,
-        output: Option<&'a mut Output>,
-        stop: StopRequest,
-        fault: Option<Fault>,
-        live: Option<Live>,
-    ) -> Self {
-        Self { rank, output, stop, fault, live, steps_per_epoch: 0 }
+    /// An observer; only rank 0 has an output.
+    pub fn new(rank: usize, output: Option<&'a mut Output>, stop: StopRequest, fault: Option<Fault>) -> Self {
+        Self { rank, output, stop, fault, live: None, steps_per_epoch: 0 }
+    }
+
+    /// The same with a file for the live figures of this rank's stage, if it has one.
+    pub fn with_live(self, live: Option<Live>) -> Self {
+        Self { live, ..self }
     }
 
     /// A rank without an output keeps its trouble to itself: its file is missing, or grows old.

@@ -116,7 +116,9 @@ impl Output {
                 troubles.push(self.metrics.epoch(record));
                 troubles.push(self.ranks.epoch(record));
                 self.rows.push(Row::from(record));
-                let tables = if self.verbose { self.chain.epoch_lines() } else { Vec::new() };
+                // Those of the last epoch come at the end.
+                let asked = self.verbose && record.epoch < self.head.epochs;
+                let tables = if asked { self.chain.epoch_lines() } else { Vec::new() };
                 self.terminal.epoch(record, &tables, now);
             }
             // `stages` and `chain` have them.

@@ -15,12 +15,14 @@ pub fn exit_lines(part: &str, samples: u64, heads: &[HeadRecord], sweep: &[Sweep
     if modelled {
         lines.push("(latency and energy are modelled, for a sample that is alone in the chain):".into());
     }
+    // That all samples leave at the end goes without saying.
+    let early = heads[..heads.len() - 1].iter().any(|head| head.exit_share > 0.0);
     let rows = heads.iter().map(|head| {
         vec![
             head.stage.to_string(),
             head.loss.map_or(String::new(), |loss| format!("{loss:.4}")),
             head.accuracy.map_or(String::new(), |share| format!("{share:.3}")),
-            percent(Some(head.exit_share)),
+            percent(Some(head.exit_share).filter(|_| early)),
             seconds(head.latency_s),
             joules(head.energy_j),
         ]
@@ -118,6 +120,8 @@ threshold  accuracy  % leaving at 0/1  latency   energy
         assert_eq!(lines.len(), 4, "{lines:?}");
         assert!(!lines.join(" ").contains("latency"));
         assert!(exit_lines("test", 10, &heads[..1], &[]).is_empty());
+        let late = heads.map(|head| HeadRecord { exit_share: head.stage as f64, ..head });
+        assert!(!exit_lines("test", 10, &late, &[]).join(" ").contains("left here"));
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub fn stage_lines(epoch: u64, epoch_s: Option<f64>, stages: &[StageRecord]) -> 
             bytes(stage.bytes_control),
         ]
     }));
+    // That all samples leave at the end goes without saying.
+    let last = stages.iter().map(|stage| stage.stage).max();
+    let early = stages.iter().any(|stage| Some(stage.stage) < last && stage.exit_share > Some(0.0));
     lines.push("what they learned:".into());
     lines.extend(table(stages, &["stage", "batches", "loss", "acc", "val loss", "val acc", "left here"], |stage| {
         vec![
@@ -34,7 +37,7 @@ pub fn stage_lines(epoch: u64, epoch_s: Option<f64>, stages: &[StageRecord]) -> 
             share(stage.train_acc),
             loss(stage.val_loss),
             share(stage.val_acc),
-            percent(stage.exit_share),
+            percent(stage.exit_share.filter(|_| early)),
         ]
     }));
     lines.extend(sampler_lines(epoch_s, stages));
@@ -180,6 +183,7 @@ pub(super) mod tests {
         StageRecord {
             layers: "conv1..pool1".into(),
             batches: 376,
+            exit_share: Some(0.75),
             bubble: 0.1875,
             bytes_down: 24_100_000,
             ..StageRecord::default()
@@ -196,7 +200,7 @@ stage             busy  bubble  waited     down   up  credits
 1 conv2..head2  75.0 %  25.0 %  500 ms      0 B  0 B   6.0 kB
 what they learned:
 stage  batches    loss    acc  val acc  left here
-0          376
+0          376                          75.0 %
 1 j4       376  1.5000  0.457    0.500     25.0 %
 what they proposed:
 stage  proposals  a second  accepted (conv)
@@ -216,6 +220,8 @@ stage  epoch  computing    busy  bubble
         let plain = |stage, replica| StageRecord { stage, replica, layers: "fc".into(), ..StageRecord::default() };
         let lines = stage_lines(2, Some(1.0), &[plain(0, 0), plain(0, 1), plain(11, 0), plain(11, 1)]);
         assert!(!lines.join(" ").contains("proposed") && !lines.join(" ").contains("modelled"), "{lines:?}");
+        let late = [first(), board()].map(|stage| StageRecord { exit_share: Some(stage.stage as f64), ..stage });
+        assert!(!stage_lines(1, None, &late).join(" ").contains("left here"), "nothing leaves early");
         assert!(lines[2].starts_with("0.0  fc ") && lines[5].starts_with("11.1 fc "), "{lines:?}");
     }
 
