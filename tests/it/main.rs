@@ -9,5 +9,6 @@ mod emulated;
 mod faults_comm;
 mod golden;
 mod golden_img;
+mod pipeline;
 mod strategies;
 mod teams;
