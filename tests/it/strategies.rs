@@ -58,7 +58,11 @@ fn the_bits_of_a_deterministic_training_depend_on_what_they_should() {
     let iris = Iris::load();
     let base = Hyper { micro_chunk: Some(4), ..hyper(RULES[0].0, 0.1, 12, 1) };
     let hash = |hyper: Hyper| reference(&iris.task(hyper)).last.unwrap().weights_hash;
-    for other in [Hyper { seed: 8, ..base.clone() }, Hyper { global_batch: 16, ..base.clone() }, Hyper { epochs: 2, ..base.clone() }] {
+    for other in [
+        Hyper { seed: 8, ..base.clone() },
+        Hyper { global_batch: 16, ..base.clone() },
+        Hyper { epochs: 2, ..base.clone() },
+    ] {
         assert_ne!(hash(other.clone()), hash(base.clone()), "{other:?}");
     }
 }
