@@ -6,6 +6,7 @@ use crate::comm::{Communicator, Reduce, Values};
 use crate::event::{Event, StageLive};
 use crate::run::fault::Fault;
 use crate::run::live::Live;
+use crate::run::power::EnergyMeter;
 use crate::run::signals::StopRequest;
 use crate::strategy::{Fit, Job, JobError, State, Turn};
 
@@ -16,18 +17,24 @@ pub struct Observer<'a> {
     stop: StopRequest,
     fault: Option<Fault>,
     live: Option<Live>,
+    meter: Option<EnergyMeter>,
     steps_per_epoch: u64,
 }
 
 impl<'a> Observer<'a> {
     /// An observer; only rank 0 has an output.
     pub fn new(rank: usize, output: Option<&'a mut Output>, stop: StopRequest, fault: Option<Fault>) -> Self {
-        Self { rank, output, stop, fault, live: None, steps_per_epoch: 0 }
+        Self { rank, output, stop, fault, live: None, meter: None, steps_per_epoch: 0 }
     }
 
     /// The same with a file for the live figures of this rank's stage, if it has one.
     pub fn with_live(self, live: Option<Live>) -> Self {
         Self { live, ..self }
+    }
+
+    /// The same with what measures the energy of this rank's node, if it is this rank that does.
+    pub fn with_meter(self, meter: Option<EnergyMeter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// A rank without an output keeps its trouble to itself: its file is missing, or grows old.
@@ -60,6 +67,10 @@ impl Job for Observer<'_> {
             output.step(&state.cursor, self.steps_per_epoch);
         }
         Ok(if self.stop.signal().is_some() { Turn::Stop } else { Turn::GoOn })
+    }
+
+    fn energy_j(&self) -> Option<f64> {
+        Some(self.meter.as_ref()?.joules()?.0)
     }
 
     fn memory_mb(&self) -> f64 {
