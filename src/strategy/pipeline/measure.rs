@@ -114,6 +114,10 @@ impl Measure<'_, '_> {
         note: Note,
         outlet: &mut Outlet,
     ) -> Result<(), TrainError> {
+        if staying.is_empty() {
+            // All have left; the later stages have to know that nothing comes.
+            return Ok(outlet.send(note, &[], |_| {})?);
+        }
         if staying.len() == labels.len() {
             return Ok(outlet.send(note, labels, |rows| self.stage.hand_on(ws, rows))?);
         }
