@@ -128,7 +128,7 @@ fn a_step_of_one_rank_allocates_nothing() {
         for micro_chunk in [None, Some(4)] {
             for (batch, steps) in [(4, 29), (7, 17), (50, 2)] {
                 let hyper = Hyper { micro_chunk, ..hyper(rule, rate, batch, 6) };
-                let counts = counted(Strategy::Single, hyper, &Solo::new(), &iris);
+                let counts = counted(Strategy::Single, hyper.clone(), &Solo::new(), &iris);
                 assert_eq!(counts, (5 * steps, 0), "steps and allocations, {hyper:?}");
             }
         }
@@ -179,7 +179,7 @@ fn steps_of_threads_allocate_nothing_in_the_long_run() {
             for micro_chunk in [None, Some(4)] {
                 let hyper = Hyper { micro_chunk, ..hyper(RULES[2].0, 0.01, 12, 60) };
                 let options = ThreadOptions { rendezvous, deadline: Some(std::time::Duration::from_secs(20)) };
-                let counts = run_threads(ranks, options, |comm| counted(strategy, hyper, comm, &iris));
+                let counts = run_threads(ranks, options, |comm| counted(strategy, hyper.clone(), comm, &iris));
                 println!("{} x {ranks}, rendezvous {rendezvous}, {micro_chunk:?}: {counts:?}", strategy.name());
                 // A mailbox keeps the memory of the messages it has held. A rare moment in which one more message is
                 // under way than ever before takes new memory, once: so the count is bounded, whatever the steps.

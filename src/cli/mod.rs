@@ -14,6 +14,7 @@ mod emulate;
 pub mod eval;
 pub mod failure;
 mod host;
+mod live;
 mod load;
 pub mod model;
 mod observer;
