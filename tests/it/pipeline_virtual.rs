@@ -103,8 +103,8 @@ fn phases<'a>(job: &'a Recorder, name: &str) -> Vec<&'a [MachineRecord]> {
     job.events.iter().filter_map(of).collect()
 }
 
-fn stages(job: &Recorder) -> Vec<&[StageRecord]> {
-    let of = |event| if let Event::Stages { stages, .. } = event { Some(stages.as_slice()) } else { None };
+fn stages<'a>(job: &'a Recorder) -> Vec<&'a [StageRecord]> {
+    let of = |event: &'a Event| if let Event::Stages { stages, .. } = event { Some(stages.as_slice()) } else { None };
     job.events.iter().filter_map(of).collect()
 }
 
