@@ -200,7 +200,7 @@ stage             busy  bubble  waited     down   up  credits
 1 conv2..head2  75.0 %  25.0 %  500 ms      0 B  0 B   6.0 kB
 what they learned:
 stage  batches    loss    acc  val acc  left here
-0          376                          75.0 %
+0          376                             75.0 %
 1 j4       376  1.5000  0.457    0.500     25.0 %
 what they proposed:
 stage  proposals  a second  accepted (conv)
