@@ -12,5 +12,6 @@ mod golden;
 mod golden_img;
 mod pipeline;
 mod pipeline_local;
+mod pipeline_virtual;
 mod strategies;
 mod teams;

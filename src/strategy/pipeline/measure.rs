@@ -116,7 +116,8 @@ impl Measure<'_, '_> {
         note: Note,
         outlet: &mut Outlet,
     ) -> Result<(), TrainError> {
-        if labels.is_empty() {
+        if staying.is_empty() {
+            // All have left; the later stages have to know that nothing comes.
             return Ok(outlet.send(note, &[], |_| {})?);
         }
         if staying.len() == labels.len() {

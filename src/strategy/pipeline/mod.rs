@@ -149,7 +149,11 @@ pub(super) fn train(task: &Task, comm: &Metered, clock: &dyn Clock, job: &mut dy
     let backward = matches!(pipeline.learn, Learn::Backprop { .. });
     let kept = matches!(pipeline.learn, Learn::Backprop { schedule: ScheduleKind::ZeroBubbleH1, .. });
     let program = share.program(backward && !place.is_first(), kept);
-    let whole = initial_weights(task, comm)?;
+    // Every stage could draw its own weights: that one tells all is no part of what the machines do.
+    clock.machine().inspect(|machine| machine.hold(true));
+    let whole = initial_weights(task, comm);
+    clock.machine().inspect(|machine| machine.hold(false));
+    let whole = whole?;
     let stage = Stage::new(task, clock, place, share, &program, &whole);
     let trainer = trainer(stage, pipeline, comm)?;
     let mut run = Run { task, pipeline, shares: &shares, comm, clock, trainer, cursor: Cursor::default() };

@@ -106,7 +106,7 @@ fn command_lines() -> Vec<Case> {
         usage("--ranks 100000", &["--ranks", "too large", "from 1 to 1024"]).on(Launch::Plain),
         usage("--ranks 4 --single", &["--single", "--ranks 4", "leave one"]).on(Launch::Plain),
         usage("--mode sendrecv --single", &["--single", "--mode sendrecv", "leave one"]).on(Launch::Plain),
-        usage("--optimizer mcmc", &["--optimizer", "sgd|momentum|adam"]),
+        usage("--optimizer lbfgs", &["--optimizer", "sgd|momentum|adam"]),
     ]
 }
 
