@@ -108,6 +108,9 @@ fn enter(output: &mut Output, prepared: &Prepared, fits: &[Fit]) {
         elapsed_s: Some(output.now().0),
         comm_share: (loop_s > 0.0).then(|| fits.iter().map(|f| f.comm_share * f.loop_s).sum::<f64>() / loop_s),
         energy_j: None,
+        modelled_s: None,
+        modelled_energy_j: None,
+        stages: Vec::new(),
         weights_hash: String::new(),
     });
 }

@@ -10,7 +10,7 @@ use crate::config::ImageSize;
 use crate::data::pictures::PixelScale;
 use crate::data::standardize::Standardizer;
 use crate::data::{Layout, Samples, Visit};
-use crate::nn::{Context, Flavor, Loss, Network, Program, Spec, Tally, argmax};
+use crate::nn::{Context, Flavor, Loss, Network, Output, Program, Spec, Tally, argmax};
 use crate::run::RunError;
 use crate::run::error::{one_line, show};
 use crate::run::model_file::{self, Model, ModelMeta, PicturesMeta};
@@ -86,7 +86,7 @@ impl LoadedModel {
         let program = Program::compile(&self.network, Flavor::Fused);
         let capacity = (ACTIVATIONS / activations(&self.network).max(1)).clamp(1, BLOCK).min(rows.max(1));
         let mut workspace = program.forward_workspace(capacity);
-        let output = self.network.outputs()[0];
+        let output = answer(&self.network);
         for start in (0..rows).step_by(capacity) {
             let end = (start + capacity).min(rows);
             workspace.begin(end - start);
@@ -113,7 +113,7 @@ impl LoadedModel {
     /// of the classes rather than a calibrated probability. If all are 0, each class has 1 / K.
     pub fn probabilities(&self, outputs: &[f32]) -> (usize, Vec<f32>) {
         let best = argmax(outputs);
-        let weight = |&output: &f32| match self.network.outputs()[0].loss {
+        let weight = |&output: &f32| match answer(&self.network).loss {
             Loss::CrossEntropy => (f64::from(output) - f64::from(outputs[best])).exp(),
             Loss::L2 => f64::from(output).max(0.0),
         };
@@ -190,14 +190,13 @@ fn assemble(model: Model) -> Result<LoadedModel, String> {
     Ok(LoadedModel { network, theta, sigma, meta, scale })
 }
 
+/// The output that answers: the last, behind all exits.
+fn answer(network: &Network) -> Output {
+    *network.outputs().last().expect("a network without outputs is not built")
+}
+
 /// Sizes before anything of these sizes is allocated.
 fn check_network(network: &Network, weights: usize) -> Result<(), String> {
-    if network.outputs().len() != 1 {
-        return Err(format!(
-            "its network has {} outputs, this version reads networks with one",
-            network.outputs().len()
-        ));
-    }
     let most = weights.saturating_mul(16).saturating_add(ACTIVATIONS);
     let needed = activations(network);
     if needed > most {
@@ -229,7 +228,7 @@ fn check_meta(network: &Network, meta: &ModelMeta) -> Result<(), String> {
             return Err(format!("its network reads {inputs} values, and it has {length} {what}"));
         }
     }
-    let (outputs, classes) = (network.num_classes(), meta.classes.len());
+    let (outputs, classes) = (network.shapes()[answer(network).value].elements(), meta.classes.len());
     if outputs != classes {
         return Err(format!("its network has {outputs} outputs for {classes} classes"));
     }

@@ -116,7 +116,10 @@ pub fn prepare(
             let (network, pipeline) = agreed(comm, laid_out)?;
             (network, Some(pipeline))
         }
-        _ => (network, None),
+        _ => {
+            agreed(comm, task::check_chains(&config, &origins, [&network]))?;
+            (network, None)
+        }
     };
     let augment = task::augment(&config, data.shape());
     let mixed = mixed

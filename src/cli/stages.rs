@@ -1,6 +1,7 @@
 //! From a checked configuration to the stages of a pipeline: how many, cut where, on which machines.
 
 use super::failure::{DATA, Failure};
+use super::task;
 use crate::config::{Config, ConfigError, Learn, Origin, Origins, PipelineSchedule};
 use crate::device::{Devices, Pass, Work};
 use crate::nn::{Network, with_exits};
@@ -155,7 +156,9 @@ pub fn lay_out(
             micro_batches: micro_batches(config, origins, stages, replicas)?,
         },
     };
-    Ok((network, Pipeline { cuts, learn, window: config.window.get(), exits }))
+    let pipeline = Pipeline { cuts, learn, window: config.window.get(), exits };
+    task::check_chains(config, origins, &pipeline.networks(&network))?;
+    Ok((network, pipeline))
 }
 
 /// A measured table has to be one of this network.

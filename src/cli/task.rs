@@ -13,7 +13,7 @@ use crate::data::{AnyData, Samples};
 use crate::nn::model_text::{self, ModelTextError};
 use crate::nn::zoo::{self, Hidden, MlpOptions, mlp};
 use crate::nn::{Init, Loss, Network, ParameterKind, Shape, Spec};
-use crate::optim::metropolis::{Group, Metropolis, Neighbourhood, Prior, Proposer};
+use crate::optim::metropolis::{Group, Metropolis, Neighbourhood, Prior, Proposer, Sampler};
 use crate::optim::{self, Rule};
 use crate::run::error::show;
 use crate::strategy::{Hyper, Strategy};
@@ -49,6 +49,29 @@ pub fn check_sampler(config: &Config, origins: &Origins, strategy: Strategy) -> 
     if config.optimizer == OptimizerKind::Mcmc && strategy == Strategy::SendRecv {
         let what = "optimizer = mcmc in mode sendrecv, which has gradients to send";
         return Err(refuse(origins, "optimizer", what, "write --mode allreduce or --mode pipeline"));
+    }
+    if config.optimizer == OptimizerKind::Mcmc && config.deterministic {
+        let what = "deterministic with optimizer = mcmc, whose losses are summed rank by rank";
+        return Err(refuse(origins, "deterministic", what, "leave it out: the same ranks give the same bits"));
+    }
+    Ok(())
+}
+
+/// Refuses sampler settings that make no sampler of these networks: a whole one, or the stages of one.
+///
+/// # Errors
+/// The first wrong setting, or a network without a layer to sample.
+pub fn check_chains<'n>(
+    config: &Config,
+    origins: &Origins,
+    networks: impl IntoIterator<Item = &'n Network>,
+) -> Result<(), Failure> {
+    if config.optimizer != OptimizerKind::Mcmc {
+        return Ok(());
+    }
+    for network in networks {
+        Sampler::new(&sampler(config), &network.parameters(), config.seed)
+            .map_err(|error| Failure::new(origins.of("optimizer").exit_code(), error))?;
     }
     Ok(())
 }

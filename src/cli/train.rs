@@ -289,6 +289,9 @@ fn save(output: &mut Output, prepared: &Prepared, parts: &Parts, fit: &Fit, star
         elapsed_s: Some(started.elapsed().as_secs_f64()),
         comm_share: Some(fit.comm_share),
         energy_j: None,
+        modelled_s: None,
+        modelled_energy_j: None,
+        stages: Vec::new(),
         weights_hash: hex_hash(hash),
     });
     Ok(())

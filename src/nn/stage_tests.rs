@@ -163,7 +163,6 @@ fn a_cut_between_steps_leaves_every_bit_as_it_is() {
                 let outputs = network.outputs().iter().map(|output| ws.value(output.value));
                 let same = grad == expected && outputs.eq(values.iter().map(|value| value.view()));
                 let different = grad.iter().zip(&expected).filter(|(a, b)| a != b).count();
-                println!("{name} batch {batch} cut {index}: {same}, {different} elements differ");
                 assert!(
                     same || within.contains(&index),
                     "{name} batch {batch}: cut {index} changes {different} elements"

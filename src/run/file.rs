@@ -14,23 +14,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// # Errors
 /// [`RunError::Io`] with the path.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let written = replace(path, |file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.and_then(|()| sync_directory(parent(path))).map_err(RunError::io(path, "write it"))
+}
+
+/// Puts `bytes` into the file `path`, all of them or none, without waiting for the disk: for what is soon written anew.
+///
+/// # Errors
+/// [`RunError::Io`] with the path.
+pub fn write_passing(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     replace(path, |file| file.write_all(bytes)).map_err(RunError::io(path, "write it"))
 }
 
-/// [`write_atomic`] with the writing left open, so that a test can let the disk run full.
+/// Both with the writing left open, so that a test can let the disk run full.
 fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let temporary = beside(path);
     let written = (|| {
         let mut file = File::create(&temporary)?;
         write(&mut file)?;
-        file.sync_all()?;
         fs::rename(&temporary, path)
     })();
-    if let Err(why) = written {
+    written.inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
-        return Err(why);
-    }
-    sync_directory(parent(path))
+    })
 }
 
 /// Makes a rename durable. File systems that cannot do it for directories say so and are forgiven.
@@ -73,6 +79,8 @@ mod tests {
         write_atomic(&path, b"old, and longer").unwrap();
         write_atomic(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        write_passing(&path, b"newer").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
         assert_eq!(names(dir.path()), ["a.txt"]);
     }
 

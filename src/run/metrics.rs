@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The header of metrics.csv.
-pub const METRICS_HEADER: &str = "epoch,step,samples,train_loss,train_acc,val_loss,val_acc,test_acc,lr,epoch_s,samples_per_s,compute_s,comm_s,wait_s,bytes_sent,energy_j";
+pub const METRICS_HEADER: &str = "epoch,step,samples,train_loss,train_acc,val_loss,val_acc,test_acc,lr,epoch_s,samples_per_s,compute_s,comm_s,wait_s,bytes_sent,energy_j,modelled_epoch_s,modelled_energy_j";
 /// The header of ranks.csv.
 pub const RANKS_HEADER: &str = "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb";
 
@@ -122,7 +122,7 @@ impl EventsLog {
     }
 }
 
-fn with_header(path: &Path, header: &str) -> Result<Writer, RunError> {
+pub(super) fn with_header(path: &Path, header: &str) -> Result<Writer, RunError> {
     let mut writer = Writer::create(path)?;
     writer.append(format!("{header}\n").as_bytes())?;
     Ok(writer)
@@ -148,10 +148,12 @@ fn metrics_row(record: &EpochRecord) -> Vec<String> {
         micros(record.wait_s),
         record.bytes_sent.to_string(),
         optional(record.energy_j),
+        optional(record.modelled_epoch_s),
+        optional(record.modelled_energy_j),
     ]
 }
 
-fn micros(value: f64) -> String {
+pub(super) fn micros(value: f64) -> String {
     format!("{value:.6}")
 }
 
@@ -159,7 +161,7 @@ fn tenths(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn csv_lines(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<u8> {
+pub(super) fn csv_lines(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.write_record(&row).expect("a Vec takes every byte");
@@ -201,8 +203,12 @@ pub struct Row {
     pub wait_s: Option<f64>,
     /// Bytes sent by all ranks together.
     pub bytes_sent: Option<u64>,
-    /// Joules.
+    /// Joules, measured.
     pub energy_j: Option<f64>,
+    /// Seconds of the epoch on emulated machines, modelled.
+    pub modelled_epoch_s: Option<f64>,
+    /// Joules of the epoch on emulated machines, modelled.
+    pub modelled_energy_j: Option<f64>,
 }
 
 impl From<&EpochRecord> for Row {
@@ -224,6 +230,8 @@ impl From<&EpochRecord> for Row {
             wait_s: Some(record.wait_s),
             bytes_sent: Some(record.bytes_sent),
             energy_j: record.energy_j,
+            modelled_epoch_s: record.modelled_epoch_s,
+            modelled_energy_j: record.modelled_energy_j,
         }
     }
 }
@@ -274,6 +282,8 @@ mod tests {
             epoch_s: 0.001_234_567,
             samples_per_s: 97_200.26,
             bytes_sent: u64::MAX,
+            modelled_epoch_s: Some(0.1),
+            modelled_energy_j: Some(2.5),
             ranks: vec![
                 RankRecord { rank: 0, samples: 60, compute_s: 0.25, rss_mb: 12.34, ..RankRecord::default() },
                 RankRecord { rank: 1, samples: 60, bytes_recv: 9, ..RankRecord::default() },
@@ -288,13 +298,14 @@ mod tests {
         let path = dir.path().join("metrics.csv");
         let mut log = MetricsLog::create(&path).unwrap();
         log.epoch(&record()).unwrap();
-        let row = "1,30,120,0.30000000000000004,0.5,NaN,,,0.0000001,0.001235,97200.3,0.000000,0.000000,0.000000,18446744073709551615,\n";
+        let row = "1,30,120,0.30000000000000004,0.5,NaN,,,0.0000001,0.001235,97200.3,0.000000,0.000000,0.000000,18446744073709551615,,0.1,2.5\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{METRICS_HEADER}\n{row}"));
         let rows = read_metrics(&path).unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].train_loss, rows[0].val_acc), (Some(0.1 + 0.2), None));
         assert!(rows[0].val_loss.unwrap().is_nan());
         assert_eq!(rows[0].bytes_sent, Some(u64::MAX));
+        assert_eq!((rows[0].energy_j, rows[0].modelled_epoch_s, rows[0].modelled_energy_j), (None, Some(0.1), Some(2.5)));
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! What a run leaves behind: its directory, its state, its logs, its model file.
 //!
-//! Everything here may be called at rank 0 only, and nothing here knows that other ranks exist.
+//! Everything here but `live`, `signals` and `fault` may be called at rank 0 only, and nothing here knows that other
+//! ranks exist.
 
 pub mod directory;
 pub mod error;
 pub mod fault;
 pub mod file;
+pub mod live;
 pub mod log;
 pub mod metrics;
 mod model_bytes;
 pub mod model_file;
 pub mod power;
 pub mod signals;
+pub mod stages;
 pub mod state;
 
 pub use directory::{RunDir, run_name};

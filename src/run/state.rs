@@ -5,6 +5,7 @@
 
 use super::directory::RunDir;
 use super::error::{RunError, one_line};
+use crate::event::StageRecord;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
@@ -85,10 +86,17 @@ pub struct Final {
     pub elapsed_s: Option<f64>,
     /// (communication + waiting) / (computation + communication + waiting), over all ranks.
     pub comm_share: Option<f64>,
-    /// Joules, where something measures or models them.
+    /// Joules of all nodes, measured.
     pub energy_j: Option<f64>,
     /// Hash of the weights, 16 hexadecimal digits: see [`hex_hash`].
     pub weights_hash: String,
+    /// Seconds on emulated machines, modelled: training and measuring of all epochs.
+    pub modelled_s: Option<f64>,
+    /// Joules of all emulated machines in that time, modelled.
+    pub modelled_energy_j: Option<f64>,
+    /// What the stages of a pipeline did in the last epoch; empty in other modes.
+    #[serde(default)]
+    pub stages: Vec<StageRecord>,
 }
 
 /// The outcome of a cross-validation.
@@ -255,8 +263,27 @@ mod tests {
         assert_eq!(keys.join(" "), design);
         let mut keys: Vec<_> = value["final"].as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let design = "comm_share elapsed_s energy_j samples_per_s test_acc test_size train_loss val_acc weights_hash";
+        let design = "comm_share elapsed_s energy_j modelled_energy_j modelled_s samples_per_s stages test_acc test_size train_loss val_acc weights_hash";
         assert_eq!(keys.join(" "), design);
+        assert!(value["final"]["modelled_s"].is_null() && value["final"]["energy_j"].is_null(), "absent, not zero");
+    }
+
+    #[test]
+    fn stages_are_in_it_and_files_from_before_there_were_any_are_read() {
+        let mut run = example();
+        let figures = run.final_figures.as_mut().unwrap();
+        let stage = StageRecord { stage: 1, layers: "fc1..fc2".into(), bytes_up: 9, ..StageRecord::default() };
+        figures.stages = vec![StageRecord::default(), stage];
+        (figures.modelled_s, figures.modelled_energy_j) = (Some(1.5), Some(20.0));
+        let mut value: serde_json::Value = serde_json::from_str(&run.to_text()).unwrap();
+        assert_eq!(value["final"]["stages"][1]["layers"], "fc1..fc2");
+        assert!(value["final"]["stages"][1]["modelled_busy_s"].is_null());
+        assert_eq!(serde_json::from_value::<RunJson>(value.clone()).unwrap(), run);
+        for key in ["stages", "modelled_s", "modelled_energy_j"] {
+            value["final"].as_object_mut().unwrap().remove(key);
+        }
+        let old = serde_json::from_value::<RunJson>(value).unwrap().final_figures.unwrap();
+        assert_eq!((old.stages.len(), old.modelled_s, old.train_loss), (0, None, Some(0.25)));
     }
 
     #[test]

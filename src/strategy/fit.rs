@@ -6,6 +6,8 @@
 
 use super::evaluate::Evaluator;
 use super::learner::{Learner, Weights};
+use super::modelled::Phases;
+use super::sampled::Sampled;
 use super::stepper::{Stepper, bytes_per_exchange};
 use super::team::team;
 use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn};
@@ -83,6 +85,8 @@ struct Training<'a> {
     theta: Vec<f32>,
     sigma: Vec<f32>,
     optimizer: Box<dyn Optimizer>,
+    /// Proposals instead of gradients, where the task asks for them.
+    sampled: Option<Sampled<'a>>,
     cursor: Cursor,
     order: Vec<u32>,
     rate: f64,
@@ -107,6 +111,7 @@ pub(super) fn train<'a>(
         theta: initial_weights(task, comm)?,
         sigma: task.network.initial_sigma(),
         optimizer: task.hyper.rule.build(task.network.theta_len(), task.hyper.weight_decay),
+        sampled: Sampled::of(task, &program, clock, global.div_ceil(exchange.parts()))?,
         cursor: Cursor::default(),
         order: Vec::with_capacity(task.train.len()),
         rate: 0.0,
@@ -123,8 +128,10 @@ pub(super) fn train<'a>(
     });
     let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
     let (mut loop_s, mut talk_s) = (0.0, 0.0);
+    let wanted = Phases::wanted(comm, clock, job)?;
     while training.cursor.epoch < task.hyper.epochs {
         let (start, before) = (clock.now(), comm.traffic());
+        let mut phases = Phases::open(comm, clock, job, wanted);
         let sums = training.epoch(plan, &mut stepper, &mut learner, exchange, job)?;
         let seconds = (clock.now() - start).0;
         let traffic = comm.traffic() - before;
@@ -134,7 +141,14 @@ pub(super) fn train<'a>(
         }
         training.cursor.epoch += 1;
         training.cursor.step_in_epoch = 0;
+        phases.end("train", job)?;
+        // Measuring and keeping books is no part of what the emulated machines are timed for.
+        clock.machine().inspect(|machine| machine.hold(true));
         let mut record = training.record(sums, seconds, traffic, job.memory_mb())?;
+        record.energy_j = phases.measured_joules("train");
+        record.modelled_epoch_s = phases.longest("train");
+        record.modelled_energy_j = phases.joules("train");
+        phases.tell(record.epoch, job);
         loop_s += record.epoch_s;
         talk_s += record.comm_s + record.wait_s;
         let stopped = sums.turn == Turn::Stop && training.cursor.epoch < task.hyper.epochs;
@@ -142,6 +156,7 @@ pub(super) fn train<'a>(
             test = training.measure_everywhere(task.test)?;
             record.test_acc = test.accuracy();
         }
+        clock.machine().inspect(|machine| machine.hold(false));
         job.emit(Event::Epoch(record.clone()));
         last = Some(record);
         if stopped {
@@ -203,24 +218,26 @@ impl Training<'_> {
         for s in self.cursor.step_in_epoch as usize..plan.steps() {
             let wish = job.turn(&self.state(stepper))?;
             let run = &self.order[plan.run(s)];
-            let sum = stepper.sum(
-                learner,
-                exchange,
-                Weights { theta: &self.theta, sigma: &self.sigma },
-                self.cursor.epoch,
-                run,
-                wish,
-            )?;
+            let (epoch, number) = (self.cursor.epoch, self.cursor.step + 1);
+            let sum = match &mut self.sampled {
+                Some(sampled) => sampled.step(exchange, &mut self.theta, &self.sigma, epoch, number, run, wish)?,
+                None => {
+                    let weights = Weights { theta: &self.theta, sigma: &self.sigma };
+                    stepper.sum(learner, exchange, weights, epoch, run, wish)?
+                }
+            };
             let span = 1.0 / plan.steps() as f64;
             self.rate = hyper.schedule.at(self.cursor.epoch as f64 + s as f64 * span, span);
             self.cursor.step += 1;
             if !sum.loss.is_finite() {
                 return Err(self.diverged(self.cursor.epoch + 1));
             }
-            let step = Step { number: self.cursor.step, rate: self.rate, scale: 1.0 / run.len() as f64 };
-            self.optimizer.step(step, stepper.grad(), &mut self.theta, team());
-            for (running, sum) in self.sigma.iter_mut().zip(stepper.moments()) {
-                *running += MOMENTS_SHARE * (sum / run.len() as f32 - *running);
+            if self.sampled.is_none() {
+                let step = Step { number: self.cursor.step, rate: self.rate, scale: 1.0 / run.len() as f64 };
+                self.optimizer.step(step, stepper.grad(), &mut self.theta, team());
+                for (running, sum) in self.sigma.iter_mut().zip(stepper.moments()) {
+                    *running += MOMENTS_SHARE * (sum / run.len() as f32 - *running);
+                }
             }
             self.cursor.step_in_epoch += 1;
             self.cursor.samples += run.len() as u64;

@@ -108,6 +108,12 @@ pub trait Job {
         Ok(())
     }
 
+    /// Joules that this rank's node has used so far, measured; nothing where nothing measures them, and on all ranks of
+    /// a node but one.
+    fn energy_j(&self) -> Option<f64> {
+        None
+    }
+
     /// Resident memory of this rank in MiB, 0 when unknown.
     fn memory_mb(&self) -> f64 {
         0.0

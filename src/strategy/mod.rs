@@ -16,6 +16,7 @@ mod memory;
 mod modelled;
 mod pipeline;
 mod send_recv;
+mod sampled;
 mod sampling;
 mod single;
 mod stepper;

@@ -18,6 +18,7 @@ use crate::device::Pass;
 use crate::nn::{Tally, Workspace};
 use crate::optim::Step;
 use crate::plan::pipeline::{Instruction, Schedule, ScheduleKind};
+use crate::strategy::modelled::aside;
 use crate::strategy::{Cursor, Job, Snapshot, TrainError, Turn};
 use std::ops::Range;
 
@@ -215,11 +216,7 @@ impl<'a> Backprop<'a> {
     /// The largest of what the ranks tell; it costs the emulated machines nothing.
     fn agree(&self, mine: i64) -> Result<i64, TrainError> {
         let mut word = [mine];
-        let machine = self.stage.clock.machine();
-        machine.inspect(|machine| machine.hold(true));
-        let agreed = self.comm.all_reduce(Values::I64(&mut word), Reduce::Max);
-        machine.inspect(|machine| machine.hold(false));
-        agreed?;
+        aside(self.stage.clock, || self.comm.all_reduce(Values::I64(&mut word), Reduce::Max))?;
         Ok(word[0])
     }
 

@@ -7,9 +7,8 @@
 //! Belilovsky, Eickenberg and Oyallon, *Decoupled greedy learning of CNNs*, ICML 2020; for the sampler
 //! [`crate::optim::metropolis`].
 
-use super::channel::{Inlet, LAST, Outlet};
+use super::channel::{Inlet, LAST, Outlet, Parcel};
 use super::replay::Replay;
-use super::sampler::Sampler;
 use super::stage::{At, Stage};
 use super::watch::Watch;
 use crate::comm::Note;
@@ -18,7 +17,8 @@ use crate::data::order::StepPlan;
 use crate::device::{Clock, Pass};
 use crate::nn::{Tally, Workspace};
 use crate::optim::Step;
-use crate::strategy::{Cursor, Job, TrainError, Turn};
+use crate::strategy::sampling::{self, Proposals, Scene};
+use crate::strategy::{Cursor, Job, TrainError, Turn, team};
 
 /// A stage and its links.
 pub(super) struct Local<'a> {
@@ -28,7 +28,7 @@ pub(super) struct Local<'a> {
     pub workspace: Workspace,
     pub grad: Vec<f32>,
     pub moments: Vec<f32>,
-    pub sampler: Option<Sampler>,
+    pub sampler: Option<Proposals>,
     pub replay: Replay,
     pub preempt: bool,
 }
@@ -105,7 +105,12 @@ impl Local<'_> {
         let (train, seed) = (self.stage.task.train, self.stage.task.hyper.seed);
         let labels: Vec<u32> = at.samples.iter().map(|sample| train.label(*sample as usize)).collect();
         let visit = Visit { seed, epoch: Some(at.epoch) };
-        self.stage.load(&mut self.workspace, train, visit, at.samples);
+        match &mut self.sampler {
+            None => self.stage.load(&mut self.workspace, train, visit, at.samples),
+            Some(sampler) => sampler.fill(&mut self.workspace, team(), at.samples.len(), &|b, layout, row| {
+                train.load(at.samples[b] as usize, visit, layout, row);
+            }),
+        }
         let tally = self.learn(at, step, &labels, flags, sums, false)?;
         Ok((flags, tally))
     }
@@ -131,7 +136,7 @@ impl Local<'_> {
             inlet.expect(rows)?;
         }
         let preempt = self.preempt && next.is_some();
-        self.stage.receive(&mut self.workspace, &parcel);
+        self.fill_from(&parcel);
         let tally = self.learn(at, step, parcel.labels(), flags, sums, preempt)?;
         if let Some(old) = self.replay.keep(parcel, at.samples) {
             self.inlet.as_mut().expect("asked by the caller").reuse(old);
@@ -154,33 +159,68 @@ impl Local<'_> {
         let start = clock.now();
         let mut blocked = 0.0;
         let note = Note { step: (step.number & 0xffff_ffff) as u32, edge: flags, ..Note::default() };
-        let tally = match self.sampler.take() {
-            Some(mut sampler) => {
-                let newer = |inlet: &mut Option<Inlet>| preempt_now(preempt, inlet, clock);
-                let inlet = &mut self.inlet;
-                let tally =
-                    sampler.learn(&mut self.stage, &mut self.workspace, (labels, at), step, false, &mut || newer(inlet))?;
-                if let Some(outlet) = &mut self.outlet {
-                    let before = clock.now();
-                    outlet.send(note, labels, |rows| self.stage.hand_on(&self.workspace, rows))?;
-                    blocked = (clock.now() - before).0;
-                }
-                self.sampler = Some(sampler);
-                tally
+        let tally = if self.sampler.is_some() {
+            let newer = |inlet: &mut Option<Inlet>| preempt_now(preempt, inlet, clock);
+            let tally = self.sample(at, step, labels, false, newer)?;
+            if let (Some(outlet), Some(sampler)) = (&mut self.outlet, &self.sampler) {
+                let before = clock.now();
+                let export = self.stage.share.export.expect("a stage that another follows hands a value on");
+                outlet.send(note, labels, |rows| sampler.hand_on(&self.workspace, export, rows))?;
+                blocked = (clock.now() - before).0;
             }
-            None => {
-                self.stage.forward(&self.stage.training(at), &mut self.workspace, labels.len());
-                if let Some(outlet) = &mut self.outlet {
-                    let before = clock.now();
-                    outlet.send(note, labels, |rows| self.stage.hand_on(&self.workspace, rows))?;
-                    blocked = (clock.now() - before).0;
-                }
-                self.descend(at, step, labels)
+            tally
+        } else {
+            self.stage.forward(&self.stage.training(at), &mut self.workspace, labels.len());
+            if let Some(outlet) = &mut self.outlet {
+                let before = clock.now();
+                outlet.send(note, labels, |rows| self.stage.hand_on(&self.workspace, rows))?;
+                blocked = (clock.now() - before).0;
             }
+            self.descend(at, step, labels)
         };
         sums.busy += (clock.now() - start).0 - blocked;
         sums.waited += blocked;
         Ok(tally)
+    }
+
+    /// Takes the rows of a message as the batch.
+    fn fill_from(&mut self, parcel: &Parcel) {
+        match &mut self.sampler {
+            None => self.stage.receive(&mut self.workspace, parcel),
+            Some(sampler) => {
+                let (rows, activations) = (parcel.rows(), parcel.activations());
+                let dims = activations.len() / rows.max(1);
+                sampler.fill(&mut self.workspace, team(), rows, &|b, layout, row| {
+                    layout.scatter(&activations[b * dims..][..dims], row);
+                });
+            }
+        }
+    }
+
+    /// Makes a step's proposals on the batch.
+    fn sample(
+        &mut self,
+        at: At,
+        step: Step,
+        labels: &[u32],
+        again: bool,
+        newer: impl Fn(&mut Option<Inlet>) -> Result<bool, TrainError>,
+    ) -> Result<Tally, TrainError> {
+        let sampler = self.sampler.as_mut().expect("asked by the caller");
+        let mut theta = std::mem::take(&mut self.stage.theta);
+        let stage = &self.stage;
+        let scene = Scene {
+            program: stage.program,
+            context: stage.training(at),
+            clock: stage.clock,
+            work: stage.work(labels.len(), Pass::Forward),
+            labels,
+            samples: labels.len(),
+        };
+        let (turn, inlet) = (sampling::Turn { step: step.number, again }, &mut self.inlet);
+        let tally = sampler.learn(scene, &mut self.workspace, &mut theta, turn, None, &mut || newer(inlet));
+        self.stage.theta = theta;
+        tally
     }
 
     /// Loss, backward and update, behind a forward pass.
@@ -205,17 +245,12 @@ impl Local<'_> {
         let start = self.stage.clock.now();
         let at = At { epoch, samples: &samples };
         let step = Step { scale: 1.0 / samples.len() as f64, ..step };
-        self.stage.receive(&mut self.workspace, &parcel);
-        match self.sampler.take() {
-            Some(mut sampler) => {
-                let batch = (parcel.labels(), at);
-                sampler.learn(&mut self.stage, &mut self.workspace, batch, step, true, &mut || Ok(false))?;
-                self.sampler = Some(sampler);
-            }
-            None => {
-                self.stage.forward(&self.stage.training(at), &mut self.workspace, samples.len());
-                self.descend(at, step, parcel.labels());
-            }
+        self.fill_from(&parcel);
+        if self.sampler.is_some() {
+            self.sample(at, step, parcel.labels(), true, |_| Ok(false))?;
+        } else {
+            self.stage.forward(&self.stage.training(at), &mut self.workspace, samples.len());
+            self.descend(at, step, parcel.labels());
         }
         self.replay.give_back(parcel, samples);
         sums.busy += (self.stage.clock.now() - start).0;

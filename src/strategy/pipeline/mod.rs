@@ -22,7 +22,6 @@ mod measure;
 mod records;
 mod reduce;
 mod replay;
-mod sampler;
 mod stage;
 mod tested;
 mod watch;
@@ -33,7 +32,8 @@ pub use lone::{cuts_behind_heads, lone_sample};
 use super::exits::{Exits, Way};
 use super::fit::initial_weights;
 use super::learner::MOST_ROWS;
-use super::modelled::Phases;
+use super::modelled::{Phases, together};
+use super::sampling::Proposals;
 use super::{Cursor, Ending, Fit, Job, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Group, Metered};
 use crate::data::Samples;
@@ -51,7 +51,6 @@ use measure::{Measure, Seen};
 use records::Books;
 use reduce::Reduction;
 use replay::Replay;
-use sampler::Sampler;
 use stage::Stage;
 use tested::Tested;
 use watch::Watch;
@@ -92,6 +91,11 @@ impl Pipeline {
     /// The number of stages.
     pub fn stages(&self) -> usize {
         self.cuts.len() + 1
+    }
+
+    /// The stages as networks of their own.
+    pub fn networks(&self, network: &Network) -> Vec<Network> {
+        (0..self.stages()).map(|stage| Share::of(network, &self.cuts, stage).part.network).collect()
     }
 
     /// The first and the last layer of each stage.
@@ -171,7 +175,8 @@ fn trainer<'a>(stage: Stage<'a>, pipeline: &Pipeline, comm: &'a Metered<'a>) -> 
     Ok(match pipeline.learn {
         Learn::Local { preempt, replay } => {
             let dims = stage.share.part.network.shapes()[0].elements();
-            let sampler = hyper.sampler.as_ref().map(|settings| Sampler::new(settings, &stage));
+            let network = &stage.share.part.network;
+            let sampler = hyper.sampler.as_ref().map(|settings| Proposals::new(settings, network, hyper.seed));
             Trainer::Local(Box::new(Local {
                 inlet: place.before().map(|rank| Inlet::new(comm, rank, dims)),
                 outlet: place.after().map(|rank| Outlet::new(comm, rank, stage.share.handed_on(), pipeline.window)),
@@ -217,14 +222,15 @@ impl Run<'_> {
         });
         let mut watch = Watch::new(clock, self.trainer.stage().place.stage);
         let mut order = Vec::with_capacity(task.train.len());
+        let wanted = Phases::wanted(comm, clock, job)?;
         let mut fit = Fit::begun();
         let mut talk_s = 0.0;
         while self.cursor.epoch < task.hyper.epochs {
             epoch_order(task.train.len(), task.hyper.seed, self.cursor.epoch, &mut order);
             watch.epoch(self.cursor.epoch);
-            let mut books = Books::open(comm, clock, self.carried());
+            let mut books = Books::open(comm, clock, self.carried(), job, wanted);
             let sums = self.epoch(&order, plan, &mut watch, job)?;
-            books.trained()?;
+            books.trained(job)?;
             if self.cursor.step_in_epoch < plan.steps() as u64 {
                 fit.ending = Ending::Stopped;
                 break;
@@ -284,7 +290,7 @@ impl Run<'_> {
     ) -> Result<EpochRecord, TrainError> {
         let carried = self.carried();
         let seen = self.measure(self.task.validation, self.pipeline.exits.as_ref())?;
-        books.measured()?;
+        books.measured(job)?;
         let stage = self.trainer.stage();
         let whole = whole::theta(stage, self.shares, self.comm)?;
         let sampler = match &self.trainer {
@@ -295,7 +301,7 @@ impl Run<'_> {
         if let Trainer::Local(local) = &mut self.trainer
             && let Some(sampler) = &mut local.sampler
         {
-            sampler.chain.reset_counts();
+            sampler.reset_counts();
         }
         Ok(record)
     }
@@ -370,7 +376,7 @@ impl Run<'_> {
         let (clock, comm) = (self.clock, self.comm);
         let Some(machine) = clock.machine() else { return Ok(None) };
         // All machines begin at one time.
-        Phases::open(comm, clock).end("before")?;
+        together(comm, clock, machine)?;
         let (began, samples) = (machine.ledger(), self.task.train);
         let (window, stage, workspace) = match &mut self.trainer {
             Trainer::Local(local) => (self.pipeline.window, &local.stage, &mut local.workspace),

@@ -2,15 +2,13 @@
 
 use super::local::StageSums;
 use super::measure::Seen;
-use super::sampler::Sampler;
 use super::stage::Stage;
-use super::watch::rate;
-use super::whole::aside;
 use crate::comm::{Metered, Traffic, gather_texts};
 use crate::device::Clock;
 use crate::event::{EpochRecord, Event, MachineRecord, RankRecord, StageRecord};
 use crate::nn::{ParameterKind, Tally};
-use crate::strategy::modelled::Phases;
+use crate::strategy::modelled::{Phases, aside};
+use crate::strategy::sampling::Proposals;
 use crate::strategy::{Cursor, Job, TrainError};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -52,8 +50,8 @@ fn tally([loss, correct, samples]: [f64; 3]) -> Tally {
 
 impl<'a> Books<'a> {
     /// Opens an epoch's books; `carried` is what the links carried until now.
-    pub fn open(comm: &'a Metered<'a>, clock: &'a dyn Clock, carried: [u64; 3]) -> Self {
-        let (before, phases) = (comm.traffic(), Phases::open(comm, clock));
+    pub fn open(comm: &'a Metered<'a>, clock: &'a dyn Clock, carried: [u64; 3], job: &dyn Job, wanted: bool) -> Self {
+        let (before, phases) = (comm.traffic(), Phases::open(comm, clock, job, wanted));
         let (start, traffic) = (clock.now().0, Traffic::default());
         Self { comm, clock, start, before, carried_before: carried, seconds: 0.0, traffic, phases }
     }
@@ -62,18 +60,18 @@ impl<'a> Books<'a> {
     ///
     /// # Collective
     /// Every rank must call it.
-    pub fn trained(&mut self) -> Result<(), TrainError> {
+    pub fn trained(&mut self, job: &dyn Job) -> Result<(), TrainError> {
         self.seconds = self.clock.now().0 - self.start;
         self.traffic = self.comm.traffic() - self.before;
-        self.phases.end("train")
+        self.phases.end("train", job)
     }
 
     /// The validation part has been measured.
     ///
     /// # Collective
     /// Every rank must call it.
-    pub fn measured(&mut self) -> Result<(), TrainError> {
-        self.phases.end("measure")
+    pub fn measured(&mut self, job: &dyn Job) -> Result<(), TrainError> {
+        self.phases.end("measure", job)
     }
 
     /// Puts all ranks' figures together, and tells them.
@@ -87,7 +85,7 @@ impl<'a> Books<'a> {
         cursor: Cursor,
         sums: &StageSums,
         seen: &Seen,
-        sampler: Option<&Sampler>,
+        sampler: Option<&Proposals>,
         carried: [u64; 3],
         whole: &[f32],
         job: &mut dyn Job,
@@ -113,7 +111,7 @@ impl<'a> Books<'a> {
             left: triple(seen.left),
         };
         let text = serde_json::to_string(&report).expect("finite numbers and texts are JSON");
-        let texts = aside(stage, || gather_texts(self.comm, &text))?;
+        let texts = aside(stage.clock, || gather_texts(self.comm, &text))?;
         let reports: Vec<Report> =
             texts.iter().map(|text| serde_json::from_str(text).expect("every rank sent a report")).collect();
         if reports.iter().any(|report| !report.finite) {
@@ -135,7 +133,7 @@ impl<'a> Books<'a> {
         stage: &Stage,
         sums: &StageSums,
         seen: &Seen,
-        sampler: Option<&Sampler>,
+        sampler: Option<&Proposals>,
         carried: [u64; 3],
         modelled: Option<&MachineRecord>,
     ) -> StageRecord {
@@ -144,7 +142,6 @@ impl<'a> Books<'a> {
         let head = |value: Option<f64>| value.filter(|value| has_head && value.is_finite());
         let (epoch, busy) = (modelled.and_then(|m| m.modelled_s), modelled.and_then(|m| m.modelled_compute_s));
         let idle = |busy: f64, all: f64| if all > 0.0 { (1.0 - busy / all).max(0.0) } else { 0.0 };
-        let counted = |count: fn(&Sampler) -> u64| sampler.map_or(0, count);
         StageRecord {
             stage: stage.place.stage,
             replica: stage.place.replica,
@@ -158,9 +155,9 @@ impl<'a> Books<'a> {
             val_loss: head(seen.all.mean_loss()),
             val_acc: head(seen.all.accuracy()),
             exit_share: None,
-            proposals: counted(|sampler| sampler.chain.counts().map(|(_, count)| count.proposed).sum()),
-            acceptance_conv: sampler.and_then(|sampler| rate(sampler, ParameterKind::Conv)),
-            acceptance_dense: sampler.and_then(|sampler| rate(sampler, ParameterKind::Dense)),
+            proposals: sampler.map_or(0, Proposals::proposed),
+            acceptance_conv: sampler.and_then(|sampler| sampler.count(ParameterKind::Conv).rate()),
+            acceptance_dense: sampler.and_then(|sampler| sampler.count(ParameterKind::Dense).rate()),
             busy_s: sums.busy,
             wait_s: sums.waited,
             bubble: idle(sums.busy, self.seconds),
@@ -205,7 +202,7 @@ impl<'a> Books<'a> {
             comm_s: mean(|report| report.rank.comm_s),
             wait_s: mean(|report| report.rank.wait_s),
             bytes_sent: reports.iter().map(|report| report.rank.bytes_sent).sum(),
-            energy_j: None,
+            energy_j: self.phases.measured_joules("train"),
             modelled_epoch_s: self.phases.longest("train"),
             modelled_energy_j: self.phases.joules("train"),
             weights_hash: xxh3_64(bytemuck::cast_slice(whole)),

@@ -2,11 +2,11 @@
 
 use super::measure::Seen;
 use super::stage::Stage;
-use super::whole::aside;
 use super::{Pipeline, total};
 use crate::comm::Communicator;
 use crate::event::{Event, HeadRecord};
 use crate::nn::Tally;
+use crate::strategy::modelled::aside;
 use crate::strategy::exits::{Answer, Sureness, Way, sweep};
 use crate::strategy::{Job, TrainError};
 
@@ -40,7 +40,7 @@ impl Tested<'_> {
         let ([a, b, c], [d, e, f]) = (triple(self.all.all), triple(self.seen.left));
         let mine: [f64; NUMBERS] = [a, b, c, d, e, f, f64::from(u8::from(has_head)), self.all.answers.len() as f64];
         let mut rows = vec![0.0f64; NUMBERS * comm.size()];
-        aside(stage, || comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut rows)))?;
+        aside(stage.clock, || comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut rows)))?;
         let tally = |row: &[f64]| Tally { loss: row[0], correct: row[1] as u64, samples: row[2] as u64 };
         let rows: Vec<&[f64]> = rows.chunks_exact(NUMBERS).collect();
         let left = total(rows.iter().map(|row| tally(&row[3..6])));
@@ -85,7 +85,7 @@ impl Tested<'_> {
         let flat = |answer: &Answer| [answer.confidence, answer.entropy, answer.right as f32];
         let mine: Vec<f32> = self.all.answers.iter().flat_map(flat).collect();
         let mut all = vec![0.0f32; mine.len() * comm.size()];
-        aside(stage, || comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut all)))?;
+        aside(stage.clock, || comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut all)))?;
         let answer = |t: &[f32]| Answer { confidence: t[0], entropy: t[1], right: t[2] as u32 };
         let of_stage = |flat: &[f32]| flat.chunks_exact(3).map(answer).collect();
         Ok(Some(all.chunks_exact(mine.len().max(1)).map(of_stage).collect()))
@@ -98,7 +98,7 @@ impl Tested<'_> {
 /// Every rank must call it.
 pub(super) fn ways(stage: &Stage, comm: &dyn Communicator, mine: [f64; 3]) -> Result<Vec<Way>, TrainError> {
     let mut all = vec![0.0f64; 3 * comm.size()];
-    aside(stage, || comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut all)))?;
+    aside(stage.clock, || comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut all)))?;
     let mut before = 0.0;
     let firsts = all.chunks_exact(3).step_by(stage.place.replicas);
     let way = |of: &[f64]| {

@@ -1,12 +1,11 @@
 //! What a stage says of itself while it works.
 
 use super::local::StageSums;
-use super::sampler::Sampler;
 use crate::device::Clock;
 use crate::event::{Event, StageLive};
-use crate::optim::metropolis::Count;
 use crate::nn::ParameterKind;
 use crate::strategy::Job;
+use crate::strategy::sampling::Proposals;
 
 /// Seconds between two looks.
 const EVERY: f64 = 1.0;
@@ -31,13 +30,13 @@ impl<'a> Watch<'a> {
     }
 
     /// Tells what an epoch came to so far, if it is time.
-    pub fn look(&mut self, sums: &StageSums, waiting: usize, sampler: Option<&Sampler>, job: &mut dyn Job) {
+    pub fn look(&mut self, sums: &StageSums, waiting: usize, sampler: Option<&Proposals>, job: &mut dyn Job) {
         let now = self.clock.now().0;
         if now - self.last < EVERY {
             return;
         }
         let since = now - self.last;
-        let proposals = sampler.map_or(0, |sampler| sampler.proposals);
+        let proposals = sampler.map_or(0, |sampler| sampler.decided);
         let made = proposals - self.proposals;
         (self.last, self.proposals) = (now, proposals);
         let batches = sums.batches.max(1) as f64;
@@ -51,17 +50,9 @@ impl<'a> Watch<'a> {
             latency_s: (sums.busy + sums.waited) / batches,
             wait_s: sums.waited / batches,
             proposals_per_s: sampler.filter(|_| since.is_finite()).map(|_| made as f64 / since),
-            acceptance_conv: sampler.and_then(|sampler| rate(sampler, ParameterKind::Conv)),
-            acceptance_dense: sampler.and_then(|sampler| rate(sampler, ParameterKind::Dense)),
+            acceptance_conv: sampler.and_then(|sampler| sampler.count(ParameterKind::Conv).rate()),
+            acceptance_dense: sampler.and_then(|sampler| sampler.count(ParameterKind::Dense).rate()),
             exit_share: None,
         }));
     }
-}
-
-/// The acceptance rate of the layers of one kind.
-pub(super) fn rate(sampler: &Sampler, kind: ParameterKind) -> Option<f64> {
-    let of_kind = sampler.chain.counts().filter(|(known, _)| *known == kind);
-    let mut total = Count::default();
-    of_kind.for_each(|(_, count)| total += count);
-    total.rate()
 }

@@ -5,19 +5,8 @@ use super::stage::Stage;
 use crate::comm::{Communicator, Values};
 use crate::nn::Span;
 use crate::optim::Rule;
+use crate::strategy::modelled::aside;
 use crate::strategy::{Cursor, Job, Snapshot, State, Task, TrainError};
-
-/// Runs what keeps books: it costs the emulated machine nothing.
-///
-/// # Collective
-/// What is exchanged inside has to be exchanged inside on every rank.
-pub(super) fn aside<T>(stage: &Stage, work: impl FnOnce() -> T) -> T {
-    let machine = stage.clock.machine();
-    machine.inspect(|machine| machine.hold(true));
-    let done = work();
-    machine.inspect(|machine| machine.hold(false));
-    done
-}
 
 /// Puts a vector of the whole together, of which every stage holds a span.
 ///
@@ -32,7 +21,7 @@ fn gathered(
 ) -> Result<Vec<f32>, TrainError> {
     let mut whole = vec![0.0; shares.iter().map(|share| span(share).len).sum()];
     whole[span(stage.share).range()].copy_from_slice(mine);
-    aside(stage, || {
+    aside(stage.clock, || {
         for (s, share) in shares.iter().enumerate().filter(|(_, share)| span(share).len > 0) {
             let root = s * stage.place.replicas;
             comm.broadcast(root, Values::F32(&mut whole[span(share).range()]))?;

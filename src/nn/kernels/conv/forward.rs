@@ -1,7 +1,7 @@
 //! Convolution forward, with what follows it done before the sums leave the registers.
 
 use super::plan::{Operands, block, run};
-use super::tile::{Sums, Walk};
+use super::tile::{Reach, Sums, Walk};
 use super::{ConvKernel, Post};
 use crate::nn::kernels::grid::Grid;
 
@@ -56,6 +56,7 @@ impl ConvKernel {
                 row: shape.stride[0] * grid.row(),
                 pixel: shape.stride[1] * grid.depth,
             },
+            reach: Reach { first: -(down as isize), step: shape.stride[0], height: grid.height },
             taps: [shape.kernel[0], taps_x],
             steps: [grid.row(), step],
             run: run_len,

@@ -9,7 +9,7 @@ use super::ConvKernel;
 use super::Post;
 use super::forward::taps;
 use super::plan::{Operands, block, run};
-use super::tile::{Sums, Walk};
+use super::tile::{Reach, Sums, Walk};
 
 /// One axis of a class: what of the kernel meets which pixels.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +104,7 @@ impl ConvKernel {
                     row: z.row(),
                     pixel: z.depth,
                 },
+                reach: Reach { first: down.sum, step: 1, height: z.height },
                 taps: if any { [down.taps, taps_x] } else { [0, 0] },
                 steps: [z.row(), step],
                 run: run_len,

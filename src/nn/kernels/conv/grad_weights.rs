@@ -8,6 +8,7 @@
 use super::{ConvKernel, Post};
 use crate::nn::kernels::grid::DEPTH;
 use crate::nn::kernels::simd::{Kernel, Simd};
+use std::ops::Range;
 
 /// Bytes of input and gradient rows that are worked on before the next ones: they stay in the first-level cache.
 const BLOCK_BYTES: usize = 30 << 10;
@@ -67,11 +68,24 @@ impl ConvKernel {
         bias.copy_from_slice(&acc[at..at + bias.len()]);
     }
 
-    /// Floats of the rows of input and gradient that the convolution touches. Not the grids' own: what else reads a
-    /// value widens its margin, and the order of the sums must not depend on that.
-    fn touched(&self) -> [usize; 2] {
-        let ([_, kw], [_, px]) = (self.shape.kernel, self.shape.padding);
-        [(self.x.width + 2 * px) * self.x.depth, (self.z.width + 2 * (kw - 1).saturating_sub(px)) * self.z.depth]
+    /// The sums on an axis whose tap `tap` meets the picture: for the others its factor is zero.
+    fn meets(&self, axis: usize, tap: usize) -> Range<usize> {
+        let (stride, padding) = (self.shape.stride[axis], self.shape.padding[axis]);
+        let [pixels, sums] = [[self.x.height, self.z.height], [self.x.width, self.z.width]][axis];
+        let end = (pixels + padding).saturating_sub(tap).div_ceil(stride).min(sums);
+        padding.saturating_sub(tap).div_ceil(stride).min(end)..end
+    }
+
+    /// Output rows that are worked on at a time. Their bytes are counted without margins: what else reads a value widens
+    /// its margin, and the order of the sums must not depend on that.
+    fn block_rows(&self) -> usize {
+        let [x_row, z_row] = [4 * self.x.width * self.x.depth, 4 * self.z.width * self.z.depth];
+        let ([kh, _], [stride, _]) = (self.shape.kernel, self.shape.stride);
+        if x_row * self.x.height + z_row * self.z.height <= BLOCK_BYTES {
+            return self.z.height.max(1);
+        }
+        let most = (BLOCK_BYTES.saturating_sub(x_row * (kh - 1)) / (x_row * stride + z_row)).max(1);
+        self.z.height.div_ceil(self.z.height.div_ceil(most)) // blocks of one size
     }
 
     /// # Panics
@@ -125,14 +139,16 @@ impl Kernel for GradWeights<'_> {
     fn run<S: Simd>(self, s: S) {
         let k = self.k;
         let [kh, _] = k.shape.kernel;
-        let [x_row, z_row] = k.touched();
-        let row_bytes = 4 * (x_row * k.shape.stride[0] + z_row);
-        let block = (BLOCK_BYTES.saturating_sub(4 * x_row * (kh - 1)) / row_bytes).max(1);
+        let block = k.block_rows();
         for y in (0..k.z.height).step_by(block) {
             let rows = block.min(k.z.height - y);
             for ky in 0..kh {
-                // SAFETY: `grad_weights` has checked the lengths and that the grids fit the shape.
-                unsafe { self.block(s, y, rows, ky) };
+                let met = k.meets(0, ky);
+                let (from, to) = (y.max(met.start), (y + rows).min(met.end));
+                if from < to {
+                    // SAFETY: `grad_weights` has checked the lengths and that the grids fit the shape.
+                    unsafe { self.block(s, from, to - from, ky) };
+                }
             }
         }
         // SAFETY: as above.
@@ -162,7 +178,7 @@ impl GradWeights<'_> {
             // SAFETY: a register may reach behind the last pixel by less than `DEPTH` floats, which the grid has.
             unsafe {
                 let o = Outer { acc: acc.add(ky * run), acc_row: k.shape.kernel[0] * run, ..o };
-                taps_inner(s, o, k.z.depth, k.run_len().div_ceil(S::LANES));
+                taps_inner(s, o, k);
             }
         } else {
             let o = Outer { a_step: x_step, a_row: x_row, b: dz, b_step: k.z.depth, b_row: k.z.row(), ..o };
@@ -208,18 +224,30 @@ impl GradWeights<'_> {
     }
 }
 
-/// Output channels are broadcast, taps fill registers: `outputs` is a multiple of 16.
+/// Output channels are broadcast, taps fill registers.
 ///
 /// # Safety
 /// The operands' memory must exist.
 #[inline(always)]
-unsafe fn taps_inner<S: Simd>(s: S, o: Outer, outputs: usize, registers: usize) {
+unsafe fn taps_inner<S: Simd>(s: S, o: Outer, k: &ConvKernel) {
+    let (outputs, registers) = (k.z.depth, k.run_len().div_ceil(S::LANES));
     let mut at = 0;
     while at < registers {
         let left = registers - at;
         let v = if left == 4 { 2 } else { left.min(3) };
-        // SAFETY: the caller's promise.
-        let o = unsafe { Outer { b: o.b.add(at * S::LANES), acc: o.acc.add(at * S::LANES), ..o } };
+        let tap = |float: usize| (float / k.x.depth).min(k.shape.kernel[1] - 1);
+        let [first, last] = [at * S::LANES, (at + v) * S::LANES - 1].map(|float| k.meets(1, tap(float)));
+        let columns = last.start.min(first.start)..first.end.max(last.end);
+        // SAFETY: the caller's promise; the columns are some of the operands'.
+        let o = unsafe {
+            Outer {
+                a: o.a.add(columns.start * o.a_step),
+                b: o.b.add(columns.start * o.b_step + at * S::LANES),
+                acc: o.acc.add(at * S::LANES),
+                columns: columns.len(),
+                ..o
+            }
+        };
         // SAFETY: as above.
         unsafe {
             match (S::ACCUMULATORS >= 24, v) {

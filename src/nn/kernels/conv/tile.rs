@@ -6,6 +6,7 @@
 
 use super::Post;
 use crate::nn::kernels::simd::{Kernel, Simd};
+use std::ops::Range;
 
 /// Pixels that share an address register: 0, 1, 2 and 3 steps from it are one operand each.
 const GROUP: usize = 4;
@@ -26,11 +27,34 @@ impl Walk {
     }
 }
 
+/// Which rows of a picture the tap rows of the sums meet; those that meet none would only add zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// The row that the first sum's first tap row meets; negative in the margin.
+    pub first: isize,
+    /// Rows from a sum to the one below it.
+    pub step: usize,
+    /// Rows of the picture.
+    pub height: usize,
+}
+
+impl Reach {
+    /// Those of `taps` tap rows that meet the picture for any of `window` sums from `sum` on.
+    fn tap_rows(&self, sum: usize, window: usize, taps: usize) -> Range<usize> {
+        let met = |sum: usize| self.first + (sum * self.step) as isize;
+        let above = usize::try_from(-met(sum + window - 1)).unwrap_or(0);
+        let below = usize::try_from(self.height as isize - met(sum)).unwrap_or(0);
+        above.min(taps)..below.min(taps).max(above.min(taps))
+    }
+}
+
 /// Which sums to compute: sum (y, x) adds `taps` pixels of the input, beginning at the input's (y, x).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sums {
     /// The first pixel that each sum reads.
     pub input: Walk,
+    /// Which of the tap rows matter.
+    pub reach: Reach,
     /// Tap rows and columns. Taps that touch one another are one column with a longer `run`.
     pub taps: [usize; 2],
     /// Floats from a tap row, a tap column, to the next.
@@ -99,6 +123,8 @@ struct Place {
     bias: *const f32,
     y: *mut f32,
     argmax: *mut u8,
+    /// Tap rows, from those on that `x` and `weights` are for.
+    tap_rows: usize,
     /// Channels that are left to write.
     channels: usize,
 }
@@ -122,13 +148,15 @@ impl<const V: usize, const P: usize, const Q: usize, const STEP: usize> Kernel f
         assert!(window == 1 || self.argmax.len() >= rows * cols * sums.depth, "too few places for the maxima");
         for channel in (0..sums.depth).step_by(block) {
             for row in 0..rows {
+                // Within `0..sums.taps[0]`, so what is read is a part of what `check` looks at.
+                let taps = sums.reach.tap_rows(row * window, window, sums.taps[0]);
+                let from = sums.input.origin + row * window * sums.input.row + taps.start * sums.steps[0];
+                let first = channel * sums.weights() + taps.start * sums.taps[1] * sums.run * block;
                 let place =
                     |col: usize| Place {
-                        x: self
-                            .x
-                            .as_ptr()
-                            .wrapping_add(sums.input.origin + (row * sums.input.row + col * sums.input.pixel) * window),
-                        weights: self.weights.as_ptr().wrapping_add(channel * sums.weights()),
+                        x: self.x.as_ptr().wrapping_add(from + col * sums.input.pixel * window),
+                        weights: self.weights.as_ptr().wrapping_add(first),
+                        tap_rows: taps.len(),
                         bias: self.bias.as_ptr().wrapping_add(channel),
                         y: self.y.as_ptr().cast_mut().wrapping_add(
                             sums.output.origin + row * sums.output.row + col * sums.output.pixel + channel,
@@ -160,17 +188,17 @@ impl<const V: usize, const P: usize, const Q: usize, const STEP: usize> Kernel f
 /// All that they read and write is within slices that nobody else writes to.
 #[inline(always)]
 unsafe fn tile<S: Simd, const V: usize, const P: usize, const STEP: usize>(s: S, sums: &Sums, place: Place) {
-    let (x, weights, bias) = (place.x, place.weights, place.bias);
+    let Place { x, weights, bias, tap_rows: taps, .. } = place;
     // SAFETY: the caller's promise.
     unsafe {
         if sums.window() == 1 {
-            let [row] = tile_sums::<S, V, P, 1, STEP>(s, sums, x, weights, bias);
+            let [row] = tile_sums::<S, V, P, 1, STEP>(s, sums, taps, x, weights, bias);
             put(s, sums, &row, place);
         } else if 2 * V * P <= registers::<S>() {
-            pool(s, sums, tile_sums::<S, V, P, 2, STEP>(s, sums, x, weights, bias), place);
+            pool(s, sums, tile_sums::<S, V, P, 2, STEP>(s, sums, taps, x, weights, bias), place);
         } else {
-            let [above] = tile_sums::<S, V, P, 1, STEP>(s, sums, x, weights, bias);
-            let [below] = tile_sums::<S, V, P, 1, STEP>(s, sums, x.wrapping_add(sums.input.row), weights, bias);
+            let [above] = tile_sums::<S, V, P, 1, STEP>(s, sums, taps, x, weights, bias);
+            let [below] = tile_sums::<S, V, P, 1, STEP>(s, sums, taps, x.wrapping_add(sums.input.row), weights, bias);
             pool(s, sums, [above, below], place);
         }
     }
@@ -189,6 +217,7 @@ const fn registers<S: Simd>() -> usize {
 unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const R: usize, const STEP: usize>(
     s: S,
     sums: &Sums,
+    tap_rows: usize,
     x: *const f32,
     mut weights: *const f32,
     bias: *const f32,
@@ -201,7 +230,7 @@ unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const R: usize, con
             *sum = unsafe { s.load(bias.add(v * S::LANES)) };
         }
     }
-    for tap_row in 0..sums.taps[0] {
+    for tap_row in 0..tap_rows {
         for tap_col in 0..sums.taps[1] {
             let from = x.wrapping_add(tap_row * sums.steps[0] + tap_col * sums.steps[1]);
             let group = |r, g| from.wrapping_add(r * sums.input.row + g * GROUP * step);
