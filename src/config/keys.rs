@@ -446,7 +446,7 @@ mod tests {
         for preset in presets() {
             assert_eq!(default("model", preset.data, preset.net), Some(preset.data.model(preset.chain)));
             let chained = Preset { chain: true, ..preset };
-            assert_eq!(default("model", chained), Some(chained.data.model(true)));
+            assert_eq!(key("model").unwrap().default_for(chained), Some(chained.data.model(true)));
         }
         assert_eq!(key("init").unwrap().defaults(), "glorot (a CNN: he)");
         assert_eq!(key("imageSize").unwrap().defaults(), "unset (img: 150x150)");

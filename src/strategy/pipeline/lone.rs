@@ -157,8 +157,11 @@ mod tests {
         let place = network.cuts()[0];
         let (f0, f1) = (flops(0..place), flops(place..network.nodes().len()));
         let profiles = vec![Profile { power: POWER, ..Profile::new("toy", 1.0) }; 2];
-        let devices = Devices::new("toy", profiles, Link::new(f64::INFINITY, Seconds(0.0)))
-            .with_link(0, 1, Link::new(1.0, Seconds(10.0)));
+        let devices = Devices::new("toy", profiles, Link::new(f64::INFINITY, Seconds(0.0))).with_link(
+            0,
+            1,
+            Link::new(1.0, Seconds(10.0)),
+        );
         let ways = lone_sample(&network, &[1], &devices);
         assert_eq!(ways[0], Way { latency_s: f0, energy_j: 8.0 * f0 });
         assert_eq!(ways[1].latency_s, f0 + 60.0 + 10.0 + f1);
@@ -256,7 +259,10 @@ mod tests {
             for (head, way) in run.iter().zip(&modelled) {
                 for (run, modelled) in [(head.latency_s, way.latency_s), (head.energy_j, way.energy_j)] {
                     let run = run.expect("an emulated run models it");
-                    assert!(modelled > 0.0 && (run / modelled - 1.0).abs() < 1e-9, "{run} {modelled} {blocks:?} {rate}");
+                    assert!(
+                        modelled > 0.0 && (run / modelled - 1.0).abs() < 1e-9,
+                        "{run} {modelled} {blocks:?} {rate}"
+                    );
                 }
             }
         }
