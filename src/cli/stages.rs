@@ -139,7 +139,7 @@ pub fn lay_out(
         let key = if config.cuts.is_some() { "cuts" } else { "stages" };
         return Err(refuse(origins, key, what, format!("start {blocks} ranks or fewer, or cut a deeper network")));
     }
-    check_tables(config, devices, blocks)?;
+    check_tables(&config.model.to_string(), devices, blocks)?;
     let cuts = cuts(config, origins, &network, stages, replicas, devices)?;
     let network = match config.learn {
         Learn::Backprop => network,
@@ -167,11 +167,13 @@ pub fn lay_out(
 }
 
 /// A measured table has to be one of this network.
-fn check_tables(config: &Config, devices: Option<&Devices>, blocks: usize) -> Result<(), Failure> {
-    let model = config.model.to_string();
+///
+/// # Errors
+/// The first that has more or fewer blocks; exit code 4.
+pub fn check_tables(model: &str, devices: Option<&Devices>, blocks: usize) -> Result<(), Failure> {
     let profiles = devices.into_iter().flat_map(|devices| devices.profiles());
     let wrong = profiles.filter_map(|profile| {
-        let table = profile.measured.get(&model).filter(|table| table.blocks() != blocks)?;
+        let table = profile.measured.get(model).filter(|table| table.blocks() != blocks)?;
         Some((profile, table.blocks()))
     });
     match wrong.into_iter().next() {

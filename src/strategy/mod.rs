@@ -29,7 +29,7 @@ pub use exits::{Answer, Exits, Sureness, Way, answer, sweep};
 pub use fit::{Ending, Fit};
 pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
 pub use memory::predicted_memory;
-pub use pipeline::{Learn, Pipeline};
+pub use pipeline::{Learn, Pipeline, cuts_behind_heads, lone_sample};
 pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
 pub(crate) use team::team;

@@ -10,12 +10,14 @@
 //! | `backprop` | the interpreter of schedules |
 //! | `measure` | validation and test samples through the chain |
 //! | `whole` | the whole's weights and state out of the stages' |
+//! | `lone` | what a sample's way through the chain would take, without ranks |
 //! | `records` | what the ranks tell each other after an epoch |
 
 mod backprop;
 mod channel;
 mod layout;
 mod local;
+mod lone;
 mod measure;
 mod records;
 mod reduce;
@@ -24,6 +26,8 @@ mod stage;
 mod tested;
 mod watch;
 mod whole;
+
+pub use lone::{cuts_behind_heads, lone_sample};
 
 use super::exits::{Exits, Way};
 use super::fit::initial_weights;
