@@ -32,8 +32,8 @@ pub fn refuse(origins: &Origins, key: &str, what: impl Into<String>, cure: impl 
 ///
 /// # Errors
 /// The first such key that was given.
-pub fn only_in_pipelines(origins: &Origins, mode: &str) -> Result<(), Failure> {
-    match KEYS.iter().find(|key| *origins.of(key) != Origin::Preset) {
+pub fn only_in_pipelines(config: &Config, origins: &Origins, mode: &str) -> Result<(), Failure> {
+    match KEYS.iter().find(|key| *origins.of(key) != Origin::Preset && !config.is_default(key)) {
         None => Ok(()),
         Some(key) => {
             Err(refuse(origins, key, format!("{key} is for pipelines, and the mode is {mode}"), "add --mode pipeline"))
@@ -79,7 +79,7 @@ pub fn grid(config: &Config, origins: &Origins, ranks: usize) -> Result<(usize, 
 
 /// Settings that go with one way of learning alone.
 fn check_rules(config: &Config, origins: &Origins) -> Result<(), Failure> {
-    let given = |key: &str| *origins.of(key) != Origin::Preset;
+    let given = |key: &str| *origins.of(key) != Origin::Preset && !config.is_default(key);
     let sampling = config.optimizer == crate::config::OptimizerKind::Mcmc;
     if config.folds > 0 {
         return Err(refuse(
