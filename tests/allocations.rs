@@ -104,7 +104,7 @@ impl Job for Counter {
 
 /// Steps that were counted, and their allocations.
 fn counted(strategy: Strategy, hyper: Hyper, comm: &dyn Communicator, iris: &Iris) -> (u64, u64) {
-    counted_in(strategy, &iris.task(hyper), comm)
+    counted_in(strategy, &iris.task(hyper.clone()), comm)
 }
 
 fn counted_in(strategy: Strategy, task: &Task, comm: &dyn Communicator) -> (u64, u64) {
@@ -128,7 +128,7 @@ fn a_step_of_one_rank_allocates_nothing() {
         for micro_chunk in [None, Some(4)] {
             for (batch, steps) in [(4, 29), (7, 17), (50, 2)] {
                 let hyper = Hyper { micro_chunk, ..hyper(rule, rate, batch, 6) };
-                let counts = counted(Strategy::Single, hyper, &Solo::new(), &iris);
+                let counts = counted(Strategy::Single, hyper.clone(), &Solo::new(), &iris);
                 assert_eq!(counts, (5 * steps, 0), "steps and allocations, {hyper:?}");
             }
         }
@@ -151,7 +151,7 @@ fn a_step_on_pictures_allocates_nothing() {
         let data = Conv::new(norm, true);
         for ((rule, rate), batch, micro_chunk) in [(RULES[0], 12, None), (RULES[1], 7, None), (RULES[2], 12, Some(4))] {
             let hyper = Hyper { micro_chunk, ..hyper(rule, rate, batch, 8) };
-            let counts = in_pool(threads, || counted_in(Strategy::Single, &data.task(hyper), &Solo::new()));
+            let counts = in_pool(threads, || counted_in(Strategy::Single, &data.task(hyper.clone()), &Solo::new()));
             let steps = TRAIN.div_ceil(batch) as u64 - 1;
             assert_eq!(counts, (7 * steps, 0), "steps and allocations on {threads} threads, {hyper:?}");
         }
@@ -165,7 +165,7 @@ fn a_step_of_the_networks_for_pictures_allocates_nothing() {
         for name in ["img_cnn", "mnist_cnn", "vgg5", "vgg5_plain"] {
             let data = Conv::named(name);
             let hyper = hyper(RULES[0].0, 0.01, 20, 4);
-            let counts = in_pool(threads, || counted_in(Strategy::Single, &data.task(hyper), &Solo::new()));
+            let counts = in_pool(threads, || counted_in(Strategy::Single, &data.task(hyper.clone()), &Solo::new()));
             assert_eq!(counts, (3 * 2, 0), "steps and allocations of {name} on {threads} threads");
         }
     }
@@ -179,7 +179,7 @@ fn steps_of_threads_allocate_nothing_in_the_long_run() {
             for micro_chunk in [None, Some(4)] {
                 let hyper = Hyper { micro_chunk, ..hyper(RULES[2].0, 0.01, 12, 60) };
                 let options = ThreadOptions { rendezvous, deadline: Some(std::time::Duration::from_secs(20)) };
-                let counts = run_threads(ranks, options, |comm| counted(strategy, hyper, comm, &iris));
+                let counts = run_threads(ranks, options, |comm| counted(strategy, hyper.clone(), comm, &iris));
                 println!("{} x {ranks}, rendezvous {rendezvous}, {micro_chunk:?}: {counts:?}", strategy.name());
                 // A mailbox keeps the memory of the messages it has held. A rare moment in which one more message is
                 // under way than ever before takes new memory, once: so the count is bounded, whatever the steps.

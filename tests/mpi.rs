@@ -6,7 +6,7 @@
 
 mod cases;
 
-use cases::{Case, conformance, equivalence, pictures};
+use cases::{Case, conformance, equivalence, pictures, pipeline};
 use goai::comm::Communicator;
 use goai::comm::launcher::Launcher;
 use goai::comm::mpi::{MpiComm, abort_on_panic, library};
@@ -40,8 +40,12 @@ fn main() {
     };
     print_failures(comm.rank());
     say(format!("{} ranks, {}", comm.size(), library()));
-    let tables =
-        [("conformance", conformance::CASES), ("equivalence", equivalence::CASES), ("pictures", pictures::CASES)];
+    let tables = [
+        ("conformance", conformance::CASES),
+        ("equivalence", equivalence::CASES),
+        ("pictures", pictures::CASES),
+        ("pipeline", pipeline::CASES),
+    ];
     for (table, cases) in tables {
         for (name, case) in cases as &[Case] {
             let start = Instant::now();

@@ -131,7 +131,7 @@ one_run() {
 check_missing_binary() {
   local script
   work_dir empty empty
-  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv srun_pmix scaling; do
+  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv pipeline_chain pipeline_1f1b srun_pmix scaling; do
     wait_job "$(submit "slurm/$script.sbatch")" 60
     check "$script without ./goai-rs: exit code 2" "state $state, exit $code" [ "$code" = 2:0 ]
     check "$script without ./goai-rs: one line says so" "output: $(head -c 300 "$log")" \
@@ -154,6 +154,14 @@ check_scripts() {
     [ "$script" = img_sendrecv ] || "$top/goai-rs" data synth --dataset img --out datasets/intel --per-class 5/2 >/dev/null || fail "$script: data synth" "exit $?"
     id[$script]=$(GOAI_NUM_EPOCHS=1 submit "slurm/$script.sbatch") || fail "$script: sbatch" "not accepted"
   done
+  work_dir pipeline_chain
+  rm -f datasets
+  "$top/goai-rs" data synth --dataset cifar10 --out datasets --per-class 6/2 >/dev/null || fail "pipeline_chain: data synth" "exit $?"
+  id[pipeline_chain]=$(GOAI_NUM_EPOCHS=1 submit slurm/pipeline_chain.sbatch)
+  work_dir pipeline_1f1b
+  rm -f datasets
+  "$top/goai-rs" data synth --dataset img --out datasets/intel --per-class 5/2 >/dev/null || fail "pipeline_1f1b: data synth" "exit $?"
+  id[pipeline_1f1b]=$(GOAI_NUM_EPOCHS=1 submit slurm/pipeline_1f1b.sbatch)
   for name in iris_allreduce iris_sendrecv srun_pmix; do
     job_done "$name" "${id[$name]}" 120 || continue
     if run=$(one_run "$name" 2>&1); then run_complete "$name" "$run" 20; else fail "$name: one run" "$run"; fi
@@ -169,6 +177,19 @@ check_scripts() {
     local said=0
     [ "$name" = img_allreduce ] || said=1
     check "$name: says when the pictures are synthetic" "output: $(head -c 300 "$log")" [ "$(grep -c 'trains on SYNTHETIC pictures' "$log")" = "$said" ]
+  done
+  for name in pipeline_chain pipeline_1f1b; do
+    job_done "$name" "${id[$name]}" 300 || continue
+    local ranks=5
+    [ "$name" = pipeline_chain ] || ranks=8
+    if run=$(one_run "$name" 2>&1); then
+      check "$name: complete on $ranks ranks" "state is $(json "$run" state), ranks $(json "$run" ranks)" \
+        [ "$(json "$run" state) $(json "$run" ranks)" = "complete $ranks" ]
+      check "$name: a row a stage" "stages.csv: $(head -c 300 "${run%run.json}stages.csv" 2>&1)" \
+        [ "$(grep -c . "${run%run.json}stages.csv" 2>/dev/null)" = $((ranks + 1)) ]
+    else
+      fail "$name: one run" "$run"
+    fi
   done
   job_done scaling "${id[scaling]}" 300 || return
   local runs=$tmp/scaling/runs/scaling_${id[scaling]}

@@ -16,6 +16,7 @@ pub mod failure;
 mod heads;
 mod host;
 mod leaving;
+mod live;
 mod load;
 pub mod model;
 mod observer;

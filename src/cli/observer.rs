@@ -3,8 +3,10 @@
 use super::output::Output;
 use super::ranks::Ended;
 use crate::comm::{Communicator, Reduce, Values};
-use crate::event::Event;
+use crate::event::{Event, StageLive};
 use crate::run::fault::Fault;
+use crate::run::live::Live;
+use crate::run::power::EnergyMeter;
 use crate::run::signals::StopRequest;
 use crate::strategy::{Fit, Job, JobError, State, Turn};
 
@@ -14,13 +16,33 @@ pub struct Observer<'a> {
     output: Option<&'a mut Output>,
     stop: StopRequest,
     fault: Option<Fault>,
+    live: Option<Live>,
+    meter: Option<EnergyMeter>,
     steps_per_epoch: u64,
 }
 
 impl<'a> Observer<'a> {
     /// An observer; only rank 0 has an output.
     pub fn new(rank: usize, output: Option<&'a mut Output>, stop: StopRequest, fault: Option<Fault>) -> Self {
-        Self { rank, output, stop, fault, steps_per_epoch: 0 }
+        Self { rank, output, stop, fault, live: None, meter: None, steps_per_epoch: 0 }
+    }
+
+    /// The same with a file for the live figures of this rank's stage, if it has one.
+    pub fn with_live(self, live: Option<Live>) -> Self {
+        Self { live, ..self }
+    }
+
+    /// The same with what measures the energy of this rank's node, if it is this rank that does.
+    pub fn with_meter(self, meter: Option<EnergyMeter>) -> Self {
+        Self { meter, ..self }
+    }
+
+    /// A rank without an output keeps its trouble to itself: its file is missing, or grows old.
+    fn show(&mut self, stage: &StageLive) {
+        let trouble = self.live.as_mut().and_then(|live| live.write(stage).err());
+        if let (Some(trouble), Some(output)) = (trouble, &mut self.output) {
+            output.hear(&Event::Note { text: trouble.to_string() });
+        }
     }
 }
 
@@ -28,6 +50,9 @@ impl Job for Observer<'_> {
     fn emit(&mut self, event: Event) {
         if let Event::Started { steps_per_epoch, .. } = event {
             self.steps_per_epoch = steps_per_epoch;
+        }
+        if let Event::Live(stage) = &event {
+            return self.show(stage);
         }
         if let Some(output) = &mut self.output {
             output.hear(&event);
@@ -42,6 +67,10 @@ impl Job for Observer<'_> {
             output.step(&state.cursor, self.steps_per_epoch);
         }
         Ok(if self.stop.signal().is_some() { Turn::Stop } else { Turn::GoOn })
+    }
+
+    fn energy_j(&self) -> Option<f64> {
+        Some(self.meter.as_ref()?.joules()?.0)
     }
 
     fn memory_mb(&self) -> f64 {

@@ -4,10 +4,12 @@ use super::args::TrainArgs;
 use super::failure::Failure;
 use crate::comm::launcher::Launcher;
 use crate::event::Event;
+use crate::report::chain::Chain;
 use crate::report::terminal::{Head, Terminal};
 use crate::report::{chart, svg};
 use crate::run::metrics::{EventsLog, MetricsLog, RanksLog, Row};
-use crate::run::state::RunJson;
+use crate::run::stages::StageLogs;
+use crate::run::state::{RunJson, State};
 use crate::run::{RunDir, RunError};
 use crate::strategy::Cursor;
 use crate::units::{Bytes, Seconds};
@@ -21,6 +23,7 @@ pub struct Output {
     /// What run.json will say.
     pub run: RunJson,
     json: bool,
+    verbose: bool,
     terminal: Terminal,
     head: Head,
     /// Notes that wait for the head.
@@ -28,7 +31,9 @@ pub struct Output {
     metrics: MetricsLog,
     ranks: RanksLog,
     events: EventsLog,
+    stages: StageLogs,
     rows: Vec<Row>,
+    chain: Chain,
     started: Instant,
     looked: Instant,
     calls: u32,
@@ -69,9 +74,12 @@ impl Output {
             metrics,
             ranks,
             events,
+            stages: StageLogs::new(dir.path()),
+            chain: Chain::default(),
             dir,
             run,
             json: args.json,
+            verbose: args.verbose > 0,
             terminal,
             head,
             early_notes: Some(Vec::new()),
@@ -88,10 +96,14 @@ impl Output {
         Seconds::since(self.started)
     }
 
-    /// Writes an event down.
+    /// Writes an event down. Live figures are of one rank and of the moment: they have a file a rank, see `Live`.
     pub fn hear(&mut self, event: &Event) {
+        if matches!(event, Event::Live(_)) {
+            return;
+        }
         let now = self.now();
-        let mut troubles = vec![self.events.event(now, event)];
+        let mut troubles = vec![self.events.event(now, event), self.stages.hear(event)];
+        self.chain.hear(event);
         match event {
             Event::Started { parameters, bytes_per_exchange, .. } => {
                 self.run.parameters = *parameters;
@@ -104,9 +116,12 @@ impl Output {
                 troubles.push(self.metrics.epoch(record));
                 troubles.push(self.ranks.epoch(record));
                 self.rows.push(Row::from(record));
-                self.terminal.epoch(record, now);
+                // Those of the last epoch come at the end.
+                let asked = self.verbose && record.epoch < self.head.epochs;
+                let tables = if asked { self.chain.epoch_lines() } else { Vec::new() };
+                self.terminal.epoch(record, &tables, now);
             }
-            // Written down elsewhere.
+            // `stages` and `chain` have them.
             Event::Stages { .. } | Event::Energy { .. } | Event::Exits { .. } | Event::Live(_) => {}
             Event::Repeat { repeat, repeats, accuracies } => self.terminal.repeat(*repeat, *repeats, accuracies),
             Event::Note { text } => match &mut self.early_notes {
@@ -140,24 +155,33 @@ impl Output {
         }
     }
 
-    /// Draws loss.svg and accuracy.svg.
+    /// Draws loss.svg and accuracy.svg, and stages.svg where stages have heads.
     ///
     /// # Errors
     /// When they cannot be written.
     pub fn draw(&self) -> Result<(), RunError> {
-        let charts: [(&str, svg::Chart); 2] =
-            [("loss.svg", chart::loss(&self.rows)), ("accuracy.svg", chart::accuracy(&self.rows))];
+        let mut charts: Vec<(&str, svg::Chart)> =
+            vec![("loss.svg", chart::loss(&self.rows)), ("accuracy.svg", chart::accuracy(&self.rows))];
+        charts.extend(self.chain.chart().map(|chart| ("stages.svg", chart)));
         charts.iter().try_for_each(|(name, chart)| self.dir.write(name, chart.render().as_bytes()))
     }
 
-    /// Writes the final state, last of all, and says how it ended.
+    /// Writes the final state, last of all, and says how it ended. What the stages and emulated machines told is entered
+    /// into the final figures, if there are any.
     ///
     /// # Errors
     /// When run.json cannot be written: the run has not succeeded then.
     pub fn close(mut self, exit_code: i32, error: Option<String>) -> Result<(), RunError> {
         self.run.finish(exit_code, error);
+        if let Some(figures) = &mut self.run.final_figures {
+            self.chain.enter(figures);
+        }
         self.run.write(&self.dir)?;
-        self.terminal.end(&self.run, self.dir.path(), &self.head.unit);
+        let tables = match self.run.state {
+            State::Complete => self.chain.end_lines(),
+            _ => Vec::new(),
+        };
+        self.terminal.end(&self.run, self.dir.path(), &self.head.unit, &tables);
         if self.json {
             let _ = std::io::stdout().write_all(self.run.to_text().as_bytes());
         }

@@ -105,7 +105,9 @@ pub fn prepare(
         false => identity,
     };
     let identity = match &devices {
-        Some(devices) => identity.with("the device file", format!("{:016x}", xxh3_64(format!("{devices:?}").as_bytes()))),
+        Some(devices) => {
+            identity.with("the device file", format!("{:016x}", xxh3_64(format!("{devices:?}").as_bytes())))
+        }
         None => identity,
     };
     same(comm, &identity)?;

@@ -82,10 +82,15 @@ fn check_rules(config: &Config, origins: &Origins) -> Result<(), Failure> {
     let given = |key: &str| *origins.of(key) != Origin::Preset;
     let sampling = config.optimizer == crate::config::OptimizerKind::Mcmc;
     if config.folds > 0 {
-        return Err(refuse(origins, "folds", "folds in a pipeline", "cross-validate with --single or --mode allreduce"));
+        return Err(refuse(
+            origins,
+            "folds",
+            "folds in a pipeline",
+            "cross-validate with --single or --mode allreduce",
+        ));
     }
     if config.learn == Learn::Local {
-        for key in ["pipelineSchedule", "microBatches"].into_iter().filter(|key| given(key)) {
+        if let Some(key) = ["pipelineSchedule", "microBatches"].into_iter().find(|key| given(key)) {
             return Err(refuse(origins, key, format!("{key} is for gradients that flow back"), "add --learn backprop"));
         }
         if config.deterministic {
@@ -102,7 +107,7 @@ fn check_rules(config: &Config, origins: &Origins) -> Result<(), Failure> {
         let what = "optimizer = mcmc follows no gradients, and learn = backprop sends them";
         return Err(refuse(origins, "optimizer", what, "leave --learn backprop out"));
     }
-    for key in ["window", "preempt", "replay"].into_iter().filter(|key| given(key)) {
+    if let Some(key) = ["window", "preempt", "replay"].into_iter().find(|key| given(key)) {
         return Err(refuse(origins, key, format!("{key} is for local learning"), "leave --learn backprop out"));
     }
     if config.deterministic && given("microBatches") {

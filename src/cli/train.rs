@@ -6,6 +6,7 @@ use super::decoding::Decoding;
 use super::emulate;
 use super::failure::Failure;
 use super::host::{self, Place};
+use super::live;
 use super::observer::{Observer, stopped};
 use super::output::Output;
 use super::prepare::{Prepared, configure, prepare};
@@ -13,17 +14,19 @@ use super::ranks::{self, Ended, World, agreed};
 use super::task::{self, Parts, Scale};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, gather_texts};
-use crate::config::{BadImage, Dataset};
+use crate::config::{BadImage, Config, Dataset};
 use crate::data::AnyData;
 use crate::data::pictures::Augment;
 use crate::event::Event;
 use crate::report::terminal::Head;
 use crate::run::fault::{self, Fault};
 use crate::run::model_file::{self, ModelMeta, PicturesMeta};
+use crate::run::power::EnergyMeter;
 use crate::run::run_name;
 use crate::run::signals::{StopRequest, die_with_parent};
 use crate::run::state::{Final, RunJson, State, hex_hash, timestamp};
 use crate::strategy::{self, Ending, Fit, Task};
+use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 
@@ -104,7 +107,8 @@ impl Scene<'_> {
             let notes = notes.into_iter().chain(prepared.notes.clone()).chain(self.library_note());
             notes.for_each(|text| output.hear(&Event::Note { text }));
         }
-        let result = self.work(comm, &prepared, &mut output, stop, fault);
+        let meter = agreed(comm, energy_meter(&prepared.config, &places, comm.rank()))?;
+        let result = self.work(comm, &prepared, &mut output, stop, fault, meter);
         if let Err(Ended::Own(failure)) = &result {
             let _ = self.cause.set(failure.clone());
         }
@@ -133,6 +137,7 @@ impl Scene<'_> {
         output: &mut Option<Output>,
         stop: StopRequest,
         fault: Option<Fault>,
+        meter: Option<EnergyMeter>,
     ) -> Result<(), Ended> {
         let config = &prepared.config;
         if config.folds > 0 {
@@ -151,7 +156,12 @@ impl Scene<'_> {
             pipeline: prepared.pipeline.as_ref(),
             resume: None,
         };
-        let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault);
+        let live = match &prepared.pipeline {
+            Some(pipeline) => live::open(comm, pipeline.stages(), output.as_ref().map(|output| output.dir.path()))?,
+            None => None,
+        };
+        let mut observer =
+            Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault).with_live(live).with_meter(meter);
         let fit = emulate::fit(prepared, &task, comm, &mut observer)?;
         if fit.ending == Ending::Stopped {
             return Err(stopped(comm, &fit, &stop)?);
@@ -248,6 +258,15 @@ impl Scene<'_> {
                 _ => pool.num_threads(threads).use_current_thread().build_global(),
             };
         }
+    }
+}
+
+/// What measures this rank's node: on one rank a node, where there is anything.
+fn energy_meter(config: &Config, places: &[Place], rank: usize) -> Result<Option<EnergyMeter>, Failure> {
+    let first = places.iter().position(|place| place.host == places[rank].host) == Some(rank);
+    match first {
+        true => Ok(EnergyMeter::open(config.power_sensor.as_deref().map(Path::new))?),
+        false => Ok(None),
     }
 }
 

@@ -5,8 +5,8 @@
 //! rank 0 (as JSON) need no list of their own.
 
 use super::choices::{
-    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind, PipelineSchedule,
-    RateScaling, Schedule,
+    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
+    PipelineSchedule, RateScaling, Schedule,
 };
 use super::lists::{Cuts, Neighbourhood, Numbers};
 use super::values::{Dataset, GlobalBatch, ImageSize, Model};

@@ -4,13 +4,13 @@
 //! this table. A new key is one row here and one field in [`super::Config`].
 
 use super::choices::{
-    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind, PipelineSchedule,
-    RateScaling, Schedule,
+    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
+    PipelineSchedule, RateScaling, Schedule,
 };
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
 use super::values::{Dataset, Model};
-use For::{Chain, Cifar10, Cnn, Folder, Img, ImgCnn, Iris, Mnist, PictureMlp, Rest};
+use For::{Chain, Cifar10, Cnn, Folder, Img, ImgCnn, Iris, Mnist, PictureMlp, Rest, Sampled};
 
 /// One thing that can be configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,6 +53,8 @@ pub enum For {
     Mnist,
     /// For any other folder of pictures.
     Folder,
+    /// For learning by proposals.
+    Sampled,
     /// For networks of convolutions on the photographs of scenes.
     ImgCnn,
     /// For networks of convolutions, and those in files for pictures.
@@ -73,6 +75,7 @@ impl For {
             Self::Cifar10 => "cifar10",
             Self::Mnist => "mnist",
             Self::Folder => "a folder of pictures",
+            Self::Sampled => "mcmc",
             Self::ImgCnn => "a CNN on img",
             Self::Cnn => "a CNN",
             Self::PictureMlp => "an MLP on pictures",
@@ -88,6 +91,7 @@ impl For {
             Self::Cifar10 => preset.data == Data::Cifar10,
             Self::Mnist => preset.data == Data::Mnist,
             Self::Folder => preset.data == Data::Folder,
+            Self::Sampled => preset.sampled,
             Self::ImgCnn => preset.data == Data::Img && preset.net == Net::Cnn,
             Self::Cnn => preset.net == Net::Cnn,
             Self::PictureMlp => preset.net == Net::Mlp && !matches!(preset.data, Data::Iris | Data::Table),
@@ -131,23 +135,25 @@ pub struct Preset {
     pub net: Net,
     /// Whether the ranks are a chain of devices that learn each for itself.
     pub chain: bool,
+    /// Whether learning is by proposals.
+    pub sampled: bool,
 }
 
 impl Preset {
     /// Of iris and its network.
-    pub const IRIS: Self = Self { data: Data::Iris, net: Net::Mlp, chain: false };
+    pub const IRIS: Self = Self { data: Data::Iris, net: Net::Mlp, chain: false, sampled: false };
     /// Of the photographs and the original's network.
-    pub const IMG: Self = Self { data: Data::Img, net: Net::Mlp, chain: false };
+    pub const IMG: Self = Self { data: Data::Img, net: Net::Mlp, chain: false, sampled: false };
 
     /// Of a data set and a network; of a network in a file the data decide what it may be.
-    pub fn of(dataset: &Dataset, model: &Model, chain: bool) -> Self {
+    pub fn of(dataset: &Dataset, model: &Model, chain: bool, sampled: bool) -> Self {
         let data = Data::of(dataset);
         let net = match model {
             model if model.is_mlp() => Net::Mlp,
             Model::File(_) if matches!(data, Data::Iris | Data::Table) => Net::Mlp,
             _ => Net::Cnn,
         };
-        Self { data, net, chain }
+        Self { data, net, chain, sampled }
     }
 }
 
@@ -280,7 +286,7 @@ pub const KEYS: &[Key] = &[
         "Passes over the training part"),
     row("learningRate", "--lr", RATE, by(&[(Img, "0.004"), (Cnn, "0.02"), (PictureMlp, "0.001"), (Rest, "0.01")]),
         "Scale of every step, before rateScaling and schedule"),
-    row("batchSize", "--batch", ONE_UP, by(&[(Cifar10, "64"), (Mnist, "64"), (Folder, "32"), (Rest, "4")]),
+    row("batchSize", "--batch", ONE_UP, by(&[(Sampled, "2000"), (Cifar10, "64"), (Mnist, "64"), (Folder, "32"), (Rest, "4")]),
         "Samples of a step on each training rank"),
     row("parallelism", "", count(1, 65_536), all("8"),
         "Upper bound of the threads of a rank"),
@@ -399,7 +405,8 @@ mod tests {
 
     fn presets() -> impl Iterator<Item = Preset> {
         let data = [Data::Iris, Data::Img, Data::Cifar10, Data::Mnist, Data::Table, Data::Folder];
-        data.into_iter().flat_map(|data| [Net::Mlp, Net::Cnn].map(|net| Preset { data, net, chain: false }))
+        data.into_iter()
+            .flat_map(|data| [Net::Mlp, Net::Cnn].map(|net| Preset { data, net, chain: false, sampled: false }))
     }
 
     #[test]
@@ -429,7 +436,8 @@ mod tests {
 
     #[test]
     fn defaults_go_with_the_data_and_the_network() {
-        let default = |name, data, net| key(name).unwrap().default_for(Preset { data, net, chain: false });
+        let default =
+            |name, data, net| key(name).unwrap().default_for(Preset { data, net, chain: false, sampled: false });
         for (name, data, net, expected) in [
             ("inputdataDims", Data::Table, Net::Mlp, None),
             ("inputLayerNeurons", Data::Table, Net::Mlp, Some("30")),

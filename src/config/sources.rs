@@ -2,7 +2,7 @@
 //! flag > GOAI_ variable > `--set` > `--config` file > env file > preset.
 
 use super::checked::Config;
-use super::choices::{Learn, Mode};
+use super::choices::{Learn, Mode, OptimizerKind};
 use super::error::ConfigError;
 use super::keys::{self, Data, KEYS, Preset, VARIABLE_PREFIX};
 use super::kind::Problem;
@@ -68,9 +68,10 @@ impl Sources {
         let data = self.read_env_file(&mut raw)?;
         let word = |key: &str| raw.get(key).map(|entry| entry.text.as_str());
         let chain = word("mode") == Some(Mode::Pipeline.word()) && word("learn") != Some(Learn::Backprop.word());
+        let sampled = word("optimizer") == Some(OptimizerKind::Mcmc.word());
         let text = word("model").unwrap_or(data.model(chain));
         let model = Model::try_from(text.to_owned()).expect("its text was read, or is a default");
-        let preset = Preset::of(&dataset_of(&raw), &model, chain);
+        let preset = Preset::of(&dataset_of(&raw), &model, chain, sampled);
         for key in KEYS {
             if let Some(text) = key.default_for(preset) {
                 raw.offer(key, text, Origin::Preset)?;

@@ -1,6 +1,6 @@
 //! The words of the terminal: what runs, how an epoch went, what came out.
 
-use super::text::{count, quoted, short, with_unit};
+use super::text::{count, quantity, quoted, short, with_unit};
 use crate::event::EpochRecord;
 use crate::run::state::{Final, RunJson, State};
 use crate::units::Bytes;
@@ -177,8 +177,8 @@ fn result_lines(figures: &Final, run: &RunJson, unit: &str) -> Vec<String> {
     cost.extend(figures.samples_per_s.map(|speed| format!("{} samples/s", short(speed))));
     let share = figures.comm_share.filter(|_| run.ranks > 1);
     cost.extend(share.map(|share| format!("{:.0} % of the time in communication and waiting", share * 100.0)));
-    cost.extend(figures.energy_j.map(|joules| with_unit(joules, "J")));
     lines.push(cost.join(", "));
+    lines.extend(figures.energy_j.map(|joules| format!("measured: {}, all nodes together", quantity(joules, "J"))));
     if !figures.weights_hash.is_empty() {
         lines.push(format!("weights {}", figures.weights_hash));
     }
@@ -278,7 +278,9 @@ results in 'runs/a b'
 next: ./goai-rs eval 'runs/a b'
 ";
         assert_eq!(lines.join("\n") + "\n", expected);
+        run.final_figures.as_mut().unwrap().energy_j = Some(35.25);
         let alone = end_lines(&RunJson { ranks: 1, ..run }, Path::new("r"), "rows");
+        assert_eq!(alone[3], "measured: 35.2 J, all nodes together");
         assert_eq!(alone[2], "0.25 s, 123.5 k samples/s", "one rank talks to nobody");
     }
 

@@ -90,28 +90,32 @@ impl Terminal {
         }
     }
 
-    /// An epoch ended, `now` after the start of the run.
-    pub fn epoch(&mut self, record: &EpochRecord, now: Seconds) {
+    /// An epoch ended, `now` after the start of the run. Where its line is due, `more` follows it.
+    pub fn epoch(&mut self, record: &EpochRecord, more: &[String], now: Seconds) {
         match self.progress {
             Progress::Bar => {
                 self.bar.set_message(figures(record));
                 self.bar.set_position(record.epoch);
-            }
-            Progress::Lines => {
-                let due = self.last_line.is_none_or(|last| (now - last) >= SHORTEST);
-                if due || record.epoch == 1 || record.epoch == self.epochs {
-                    let (epoch, of) = (padded(record.epoch, self.epochs), self.epochs);
-                    let hash = if self.hashes {
-                        format!("  weights {}", hex_hash(record.weights_hash))
-                    } else {
-                        String::new()
-                    };
-                    self.line(&format!("epoch {epoch}/{of}  {}{hash}", figures(record)));
+                if !more.is_empty() && self.due(record, now) {
+                    self.lines(more);
                     self.last_line = Some(now);
                 }
             }
-            Progress::None => {}
+            Progress::Lines if self.due(record, now) => {
+                let (epoch, of) = (padded(record.epoch, self.epochs), self.epochs);
+                let hash =
+                    if self.hashes { format!("  weights {}", hex_hash(record.weights_hash)) } else { String::new() };
+                self.line(&format!("epoch {epoch}/{of}  {}{hash}", figures(record)));
+                self.lines(more);
+                self.last_line = Some(now);
+            }
+            Progress::Lines | Progress::None => {}
         }
+    }
+
+    fn due(&self, record: &EpochRecord, now: Seconds) -> bool {
+        let distant = self.last_line.is_none_or(|last| (now - last) >= SHORTEST);
+        distant || record.epoch == 1 || record.epoch == self.epochs
     }
 
     /// A repeat of a cross-validation ended.
@@ -127,12 +131,15 @@ impl Terminal {
         self.line(&format!("note: {text}"));
     }
 
-    /// Says what came out, where it is, and what to do next. The error itself is not repeated.
-    pub fn end(&mut self, run: &RunJson, dir: &Path, unit: &str) {
+    /// Says what came out, `tables` before all, then where it is, and what to do next. The error itself is not repeated.
+    pub fn end(&mut self, run: &RunJson, dir: &Path, unit: &str, tables: &[String]) {
         self.bar.finish_and_clear();
-        for line in end_lines(run, dir, unit) {
-            self.line(&line);
-        }
+        self.lines(tables);
+        self.lines(&end_lines(run, dir, unit));
+    }
+
+    fn lines(&mut self, lines: &[String]) {
+        lines.iter().for_each(|line| self.line(line));
     }
 
     fn line(&mut self, text: &str) {
@@ -203,12 +210,28 @@ mod tests {
         let (mut terminal, page) = terminal(Progress::Lines);
         terminal.epochs = 100;
         for done in 1..=100 {
-            terminal.epoch(&epoch(done), Seconds(done as f64 * 0.25));
+            terminal.epoch(&epoch(done), &[], Seconds(done as f64 * 0.25));
         }
         let shown: Vec<u64> = page.text().lines().map(|line| line[6..9].trim().parse().unwrap()).collect();
         let expected: Vec<u64> = (0..25).map(|line| 1 + 4 * line).chain([100]).collect();
         assert_eq!(shown, expected);
         assert!(page.text().starts_with("epoch   1/100  loss 0.5000  15.7 k samples/s\n"), "{}", page.text());
+    }
+
+    #[test]
+    fn what_more_there_is_follows_a_line_that_is_due() {
+        let more = ["table".to_owned()];
+        for (progress, expected) in [(Progress::Lines, 2), (Progress::Bar, 2), (Progress::None, 0)] {
+            let (mut terminal, page) = terminal(progress);
+            terminal.epochs = 9;
+            for (number, now) in [(1, 10.0), (2, 10.5), (3, 11.0)] {
+                terminal.epoch(&epoch(number), &more, Seconds(now));
+            }
+            assert_eq!(page.text().lines().filter(|line| *line == "table").count(), expected, "{progress:?}");
+        }
+        let (mut terminal, page) = terminal(Progress::None);
+        terminal.end(&RunJson::default(), Path::new("r"), "rows", &more);
+        assert!(page.text().starts_with("table\n"), "the end has its tables in any case: {}", page.text());
     }
 
     #[test]
@@ -235,8 +258,8 @@ mod tests {
         for progress in [Progress::Bar, Progress::Lines, Progress::None] {
             let mut terminal = Terminal::new(progress, Box::new(Gone));
             terminal.head(&head(1));
-            terminal.epoch(&epoch(1), Seconds(0.0));
-            terminal.end(&RunJson::default(), Path::new("r"), "rows");
+            terminal.epoch(&epoch(1), &["more".into()], Seconds(0.0));
+            terminal.end(&RunJson::default(), Path::new("r"), "rows", &["table".into()]);
         }
         let (mut terminal, page) = terminal(Progress::Lines);
         terminal.note("a\r\u{1b}[31mb\nc");

@@ -305,7 +305,10 @@ mod tests {
         assert_eq!((rows[0].train_loss, rows[0].val_acc), (Some(0.1 + 0.2), None));
         assert!(rows[0].val_loss.unwrap().is_nan());
         assert_eq!(rows[0].bytes_sent, Some(u64::MAX));
-        assert_eq!((rows[0].energy_j, rows[0].modelled_epoch_s, rows[0].modelled_energy_j), (None, Some(0.1), Some(2.5)));
+        assert_eq!(
+            (rows[0].energy_j, rows[0].modelled_epoch_s, rows[0].modelled_energy_j),
+            (None, Some(0.1), Some(2.5))
+        );
     }
 
     #[test]

@@ -219,7 +219,8 @@ mod tests {
         let measured = MachineRecord { rank: 1, measured_j: Some(3.5), ..MachineRecord::default() };
         let nothing = MachineRecord { rank: 2, ..MachineRecord::default() };
         logs.hear(&Event::Energy { epoch: 3, phase: "train", machines: vec![modelled, measured, nothing] }).unwrap();
-        let rows = "3,train,0,pi,2,1.5,0.25,0.125,6,0.5,0.25,0.125,6.875,\n3,train,1,,,,,,,,,,,3.5\n3,train,2,,,,,,,,,,,\n";
+        let rows =
+            "3,train,0,pi,2,1.5,0.25,0.125,6,0.5,0.25,0.125,6.875,\n3,train,1,,,,,,,,,,,3.5\n3,train,2,,,,,,,,,,,\n";
         let text = fs::read_to_string(dir.path().join("energy.csv")).unwrap();
         assert_eq!(text, format!("{ENERGY_HEADER}\n{rows}"));
     }

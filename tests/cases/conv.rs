@@ -48,7 +48,7 @@ impl Conv {
 
     pub fn task(&self, hyper: Hyper) -> Task<'_> {
         let Self { network, train, validation, test } = self;
-        Task { network, train, validation, test, hyper, resume: None }
+        Task { network, train, validation, test, hyper, pipeline: None, resume: None }
     }
 }
 

@@ -36,7 +36,7 @@ pub fn strategies(comm: &dyn Communicator) -> impl Iterator<Item = Strategy> {
 
 /// Trains and checks that all ranks hold the same weights, the ones whose hash the record has.
 fn train_together(comm: &dyn Communicator, strategy: Strategy, iris: &Iris, hyper: Hyper) -> Fit {
-    let fit = train(strategy, &iris.task(hyper), comm).unwrap();
+    let fit = train(strategy, &iris.task(hyper.clone()), comm).unwrap();
     same_everywhere(comm, bytemuck::cast_slice(&fit.theta), "θ");
     let hash = xxhash_rust::xxh3::xxh3_64(bytemuck::cast_slice(&fit.theta));
     assert_eq!(fit.last.as_ref().map(|record| record.weights_hash), Some(hash));
@@ -46,9 +46,9 @@ fn train_together(comm: &dyn Communicator, strategy: Strategy, iris: &Iris, hype
 /// Every way of training equals one rank alone, up to the order of sums.
 fn equals_one_rank(comm: &dyn Communicator, hyper: Hyper, steps: u64) {
     let iris = Iris::load();
-    let one = reference(&iris.task(hyper));
+    let one = reference(&iris.task(hyper.clone()));
     for strategy in strategies(comm) {
-        let fit = train_together(comm, strategy, &iris, hyper);
+        let fit = train_together(comm, strategy, &iris, hyper.clone());
         assert_eq!((fit.cursor.step, fit.cursor), (steps, one.cursor));
         let distance = distance(&fit.theta, &one.theta);
         assert!(distance <= 1e-5, "{} {hyper:?}: {distance:e}", strategy.name());
@@ -85,18 +85,18 @@ fn buckets(comm: &dyn Communicator) {
     let network = Network::build(zoo::mlp(4, &[700, 800], 3, &options)).unwrap();
     let iris = Iris { network, ..Iris::load() };
     let hyper = hyper(Rule::Sgd, 0.05, 12, 1);
-    let one = reference(&iris.task(hyper));
+    let one = reference(&iris.task(hyper.clone()));
     for comm in [comm, &Scattered(comm)] {
-        let fit = train_together(comm, Strategy::AllReduce, &iris, hyper);
+        let fit = train_together(comm, Strategy::AllReduce, &iris, hyper.clone());
         assert_eq!((fit.cursor, fit.test.samples), (one.cursor, one.test.samples));
         let distance = distance(&fit.theta, &one.theta);
         assert!(distance <= 1e-5, "{distance:e}");
-        let again = train_together(comm, Strategy::AllReduce, &iris, hyper);
+        let again = train_together(comm, Strategy::AllReduce, &iris, hyper.clone());
         assert!(bits(&again.theta) == bits(&fit.theta), "other bits in a rerun");
         // More ranks than samples: some have no gradient, but a wish.
         let wish = (comm.rank() + 1 == comm.size()).then_some((2, Turn::Stop));
         let mut job = Recorder { wish, ..Recorder::default() };
-        let task = iris.task(Hyper { global_batch: 2, ..hyper });
+        let task = iris.task(Hyper { global_batch: 2, ..hyper.clone() });
         let fit = goai::strategy::fit(Strategy::AllReduce, &task, comm, &RealClock::start(), &mut job).unwrap();
         assert_eq!((fit.ending, agreed(comm, fit.cursor).step), (Ending::Stopped, 3));
         same_everywhere(comm, bytemuck::cast_slice(&fit.theta), "θ after a stop");
@@ -114,14 +114,14 @@ fn deterministic(comm: &dyn Communicator) {
     for (rule, rate) in RULES {
         for (batch, micro_chunk) in [(16, 4), (30, 4), (7, 3), (5, 8), (2, 1)] {
             let hyper = Hyper { micro_chunk: Some(micro_chunk), ..hyper(rule, rate, batch, 2) };
-            let one = reference(&iris.task(hyper));
+            let one = reference(&iris.task(hyper.clone()));
             for strategy in strategies(comm) {
-                let fit = train_together(comm, strategy, &iris, hyper);
+                let fit = train_together(comm, strategy, &iris, hyper.clone());
                 let (name, ranks) = (strategy.name(), comm.size());
                 assert!(bits(&fit.theta) == bits(&one.theta), "{name} on {ranks}: other bits, {hyper:?}");
             }
             // And it is the same training: only the sums are rounded another way.
-            let plain = reference(&iris.task(Hyper { micro_chunk: None, ..hyper }));
+            let plain = reference(&iris.task(Hyper { micro_chunk: None, ..hyper.clone() }));
             assert!(distance(&one.theta, &plain.theta) < 1e-4);
         }
     }
@@ -131,7 +131,7 @@ fn reruns(comm: &dyn Communicator) {
     let iris = Iris::load();
     for strategy in strategies(comm) {
         let hyper = hyper(Rule::Adam, 0.01, 18, 3);
-        let thetas = [0, 1, 2].map(|_| train_together(comm, strategy, &iris, hyper).theta);
+        let thetas = [0, 1, 2].map(|_| train_together(comm, strategy, &iris, hyper.clone()).theta);
         assert!(thetas.iter().all(|theta| bits(theta) == bits(&thetas[0])), "{}: other bits", strategy.name());
     }
 }
@@ -197,7 +197,7 @@ fn stopping(comm: &dyn Communicator) {
                 let hyper = Hyper { micro_chunk, ..hyper(Rule::Momentum(0.9), 0.05, 12, 3) };
                 let wish = (comm.rank() == wishing).then_some((step, Turn::Stop));
                 let mut job = Recorder { wish, ..Recorder::default() };
-                let fit = fit(strategy, &iris.task(hyper), comm, &RealClock::start(), &mut job).unwrap();
+                let fit = fit(strategy, &iris.task(hyper.clone()), comm, &RealClock::start(), &mut job).unwrap();
                 assert_eq!((fit.ending, agreed(comm, fit.cursor).step), (Ending::Stopped, step + 1));
                 assert_eq!(job.saves.len(), 1);
                 assert_eq!((job.saves[0].step, job.saves[0].samples), (step + 1, 12 * (step + 1)));
@@ -214,10 +214,10 @@ fn saving(comm: &dyn Communicator) {
         let hyper = hyper(Rule::Sgd, 0.1, 40, 2);
         let wish = (comm.rank() + 1 == comm.size()).then_some((3, Turn::Save));
         let mut job = Recorder { wish, ..Recorder::default() };
-        let saved = fit(strategy, &iris.task(hyper), comm, &RealClock::start(), &mut job).unwrap();
+        let saved = fit(strategy, &iris.task(hyper.clone()), comm, &RealClock::start(), &mut job).unwrap();
         let steps: Vec<u64> = job.saves.iter().map(|cursor| cursor.step).collect();
         assert_eq!((saved.ending, steps), (Ending::Finished, vec![4]));
-        let undisturbed = train(strategy, &iris.task(hyper), comm).unwrap();
+        let undisturbed = train(strategy, &iris.task(hyper.clone()), comm).unwrap();
         assert!(bits(&saved.theta) == bits(&undisturbed.theta), "saving changed the training");
     }
 }
@@ -233,12 +233,12 @@ fn resuming(comm: &dyn Communicator) {
             (Rule::Adam, Some(4), 13),
         ] {
             let hyper = Hyper { micro_chunk, ..hyper(rule, 0.05, 12, 2) };
-            let whole = train(strategy, &iris.task(hyper), comm).unwrap();
+            let whole = train(strategy, &iris.task(hyper.clone()), comm).unwrap();
             let mut job = Recorder { wish: Some((stop, Turn::Stop)), ..Recorder::default() };
-            let task = iris.task(hyper);
+            let task = iris.task(hyper.clone());
             fit(strategy, &task, comm, &RealClock::start(), &mut job).unwrap();
             let snapshot = job.snapshot.expect("stopping saves");
-            let resumed = train(strategy, &Task { resume: Some(&snapshot), ..iris.task(hyper) }, comm).unwrap();
+            let resumed = train(strategy, &Task { resume: Some(&snapshot), ..iris.task(hyper.clone()) }, comm).unwrap();
             assert_eq!(resumed.cursor, whole.cursor);
             assert!(bits(&resumed.theta) == bits(&whole.theta), "{strategy:?} {rule:?} stopped at {stop}");
         }
@@ -255,7 +255,7 @@ fn divergence(comm: &dyn Communicator) {
         for micro_chunk in [None, Some(4)] {
             let hyper = Hyper { micro_chunk, ..hyper(Rule::Sgd, 1e38, 12, 5) };
             let mut job = Recorder::default();
-            let error = fit(strategy, &iris.task(hyper), comm, &RealClock::start(), &mut job).unwrap_err();
+            let error = fit(strategy, &iris.task(hyper.clone()), comm, &RealClock::start(), &mut job).unwrap_err();
             let TrainError::Diverged { step, .. } = error else { panic!("{error}") };
             assert!(error.is_agreed() && agreed(comm, Cursor { step, ..Cursor::default() }).step > 1);
             assert_eq!(job.turns.len() as u64, step);

@@ -31,7 +31,7 @@ impl Iris {
 
     pub fn task(&self, hyper: Hyper) -> Task<'_> {
         let Self { network, train, validation, test } = self;
-        Task { network, train, validation, test, hyper, resume: None }
+        Task { network, train, validation, test, hyper, pipeline: None, resume: None }
     }
 }
 
@@ -41,6 +41,7 @@ pub fn hyper(rule: Rule, rate: f64, global_batch: usize, epochs: u64) -> Hyper {
         epochs,
         global_batch,
         rule,
+        sampler: None,
         weight_decay: 0.0,
         schedule: Schedule { rate, warmup: 0.0, epochs: epochs as f64, shape: Shape::Constant },
         seed: 7,

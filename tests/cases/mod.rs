@@ -12,6 +12,7 @@ pub mod equivalence;
 pub mod iris;
 pub mod messages;
 pub mod pictures;
+pub mod pipeline;
 pub mod scattered;
 pub mod training;
 

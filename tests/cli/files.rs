@@ -45,6 +45,28 @@ fn a_run_directory_holds_what_the_design_says() {
 }
 
 #[test]
+fn a_pipeline_leaves_its_stages_besides() {
+    let outcome = Run::new("--mode pipeline --epochs 2").launch(Launch::Threads(3)).ok();
+    let lines = |name: &str| outcome.text(&format!("runs/latest/{name}")).lines().count();
+    assert_eq!((lines("metrics.csv"), lines("stages.csv")), (1 + 2, 1 + 2 * 3));
+    assert!(outcome.text("runs/latest/stages.csv").starts_with("epoch,stage,replica,rank,device,layers,"));
+    let exits = outcome.text("runs/latest/exits.csv");
+    assert!(
+        exits.lines().next().is_some_and(|head| head.ends_with(",exit_share_0,exit_share_1,exit_share_2")),
+        "{exits}"
+    );
+    assert!(!outcome.path("runs/latest/energy.csv").exists(), "no machine is emulated");
+    assert!(outcome.text("runs/latest/stages.svg").contains("stage 2"));
+    let run = outcome.json();
+    assert_eq!(run["final"]["stages"].as_array().map(Vec::len), Some(3));
+    assert!(run["final"]["modelled_s"].is_null() && run["final"]["modelled_energy_j"].is_null());
+    for part in ["stages in epoch 2, measured", "bubble", "exit heads, measured on 15 samples of the test part"] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+    assert!(!outcome.stdout.contains("modelled"), "{}", outcome.stdout);
+}
+
+#[test]
 fn json_prints_run_json_and_nothing_else() {
     for launch in [Launch::Solo, Launch::Threads(2), Launch::Mpi(2)] {
         if !launch.possible() {

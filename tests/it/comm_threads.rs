@@ -2,9 +2,7 @@
 
 use crate::cases::Case;
 use crate::cases::conformance::CASES;
-use goai::comm::{
-    Buffer, Communicator, Emulated, Group, Kind, Reduce, Solo, Tag, ThreadOptions, Values, run_threads,
-};
+use goai::comm::{Buffer, Communicator, Emulated, Group, Kind, Reduce, Solo, Tag, ThreadOptions, Values, run_threads};
 use goai::device::{Devices, Link, Machine, Profile};
 use goai::units::Seconds;
 use std::time::Duration;

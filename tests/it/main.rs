@@ -5,9 +5,13 @@ mod cases;
 
 mod architecture;
 mod comm_threads;
+mod delayed;
 mod emulated;
 mod faults_comm;
 mod golden;
 mod golden_img;
+mod pipeline;
+mod pipeline_local;
+mod pipeline_virtual;
 mod strategies;
 mod teams;

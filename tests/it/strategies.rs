@@ -42,7 +42,7 @@ fn one_hash_at_any_number_of_ranks_in_every_mode() {
     let runs: Vec<_> = runs.chain([2, 3, 5, 20].map(|ranks| (Strategy::SendRecv, ranks))).collect();
     for (rule, rate) in RULES {
         let hyper = Hyper { micro_chunk: Some(4), ..hyper(rule, rate, 80, 4) };
-        let task = iris.task(hyper);
+        let task = iris.task(hyper.clone());
         let expected = reference(&task).last.unwrap().weights_hash;
         for (strategy, ranks) in &runs {
             let hashes =
@@ -57,9 +57,13 @@ fn one_hash_at_any_number_of_ranks_in_every_mode() {
 fn the_bits_of_a_deterministic_training_depend_on_what_they_should() {
     let iris = Iris::load();
     let base = Hyper { micro_chunk: Some(4), ..hyper(RULES[0].0, 0.1, 12, 1) };
-    let hash = |hyper| reference(&iris.task(hyper)).last.unwrap().weights_hash;
-    for other in [Hyper { seed: 8, ..base }, Hyper { global_batch: 16, ..base }, Hyper { epochs: 2, ..base }] {
-        assert_ne!(hash(other), hash(base), "{other:?}");
+    let hash = |hyper: Hyper| reference(&iris.task(hyper)).last.unwrap().weights_hash;
+    for other in [
+        Hyper { seed: 8, ..base.clone() },
+        Hyper { global_batch: 16, ..base.clone() },
+        Hyper { epochs: 2, ..base.clone() },
+    ] {
+        assert_ne!(hash(other.clone()), hash(base.clone()), "{other:?}");
     }
 }
 

@@ -120,7 +120,7 @@ impl<'a> Books<'a> {
         check_replicas(stage, &reports, cursor)?;
         self.tell(&reports, cursor, job);
         self.phases.tell(cursor.epoch, job);
-        Ok(self.epoch_record(&reports, cursor, sums.rate, whole))
+        Ok(self.epoch_record(&reports, cursor, sums.rate, whole, stage.learns_backward()))
     }
 
     fn comm_rank(&self) -> usize {
@@ -179,10 +179,21 @@ impl<'a> Books<'a> {
         job.emit(Event::Stages { epoch: cursor.epoch, stages: reports.iter().map(stage).collect() });
     }
 
-    fn epoch_record(&self, reports: &[Report], cursor: Cursor, rate: f64, whole: &[f32]) -> EpochRecord {
+    fn epoch_record(
+        &self,
+        reports: &[Report],
+        cursor: Cursor,
+        rate: f64,
+        whole: &[f32],
+        backward: bool,
+    ) -> EpochRecord {
         let last = reports.iter().map(|report| report.stage.stage).max().unwrap_or(0);
         let at_the_end = reports.iter().filter(|report| report.stage.stage == last);
-        let train = super::total(at_the_end.map(|report| tally(report.train)));
+        let mut train = super::total(at_the_end.map(|report| tally(report.train)));
+        if backward {
+            // The stages' losses are parts of one sum, as on one rank.
+            train.loss = reports.iter().map(|report| report.train[0]).sum();
+        }
         let validation = super::total(reports.iter().map(|report| tally(report.left)));
         let epoch_s = reports.iter().map(|report| report.seconds).fold(0.0, f64::max);
         let mean = |of: fn(&Report) -> f64| reports.iter().map(of).sum::<f64>() / reports.len() as f64;

@@ -49,6 +49,12 @@ impl<'a> Stage<'a> {
         Self { task, clock, place, share, program, theta, sigma, optimizer, cost: share.part.network.cost() }
     }
 
+    /// Whether gradients flow back to it: then all stages' losses are parts of one.
+    pub fn learns_backward(&self) -> bool {
+        let pipeline = self.task.pipeline.expect("a stage is one of a pipeline");
+        matches!(pipeline.learn, super::Learn::Backprop { .. })
+    }
+
     /// The context of a training pass.
     pub fn training<'b>(&'b self, at: At<'b>) -> Context<'b> {
         let At { epoch, samples } = at;

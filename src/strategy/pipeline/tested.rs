@@ -6,8 +6,8 @@ use super::{Pipeline, total};
 use crate::comm::Communicator;
 use crate::event::{Event, HeadRecord};
 use crate::nn::Tally;
-use crate::strategy::modelled::aside;
 use crate::strategy::exits::{Answer, Sureness, Way, sweep};
+use crate::strategy::modelled::aside;
 use crate::strategy::{Job, TrainError};
 
 /// A measured part as one rank saw it.

@@ -6,6 +6,7 @@ mod directory;
 mod launchers;
 mod odd_pictures;
 mod pictures;
+mod pipelines;
 mod tables;
 
 use crate::run::{Launch, Outcome, Run};
@@ -172,5 +173,12 @@ fn every_mistake_gets_one_line_and_its_exit_code() {
 fn mistakes_with_pictures_do_so_too() {
     let mut cases = pictures::cases();
     cases.extend(odd_pictures::cases());
+    check_all(cases);
+}
+
+#[test]
+fn mistakes_with_pipelines_do_so_too() {
+    let cases = pipelines::cases();
+    assert!(cases.len() >= 80, "only {} cases", cases.len());
     check_all(cases);
 }
