@@ -16,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 pub use super::args_tools::{BenchSub, ComputeArgs, DataSub, InspectArgs, SynthArgs};
+pub use super::leaving::ExitArgs;
 pub use super::usage::UsageError;
 
 /// What a command line asks for.
@@ -335,6 +336,15 @@ pub struct EvalArgs {
     /// Directory to look for the data in, instead of the one used in training
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// When samples leave early
+    #[command(flatten)]
+    pub exits: ExitArgs,
+    /// What exit thresholds would do: accuracy and the share that leaves at each head
+    #[arg(long)]
+    pub exit_sweep: bool,
+    /// Device file with a device a head: adds the latency and energy of a lone sample, modelled
+    #[arg(long, value_name = "FILE")]
+    pub devices: Option<String>,
     /// Print one JSON object and nothing else
     #[arg(long)]
     pub json: bool,
@@ -349,6 +359,9 @@ pub struct PredictArgs {
     /// Pictures, or CSV files with the columns that the model was trained on
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+    /// When samples leave early
+    #[command(flatten)]
+    pub exits: ExitArgs,
     /// text, csv or jsonl
     #[arg(long, value_name = "HOW", value_parser = format, default_value = "text")]
     pub format: PredictFormat,

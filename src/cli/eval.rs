@@ -6,14 +6,15 @@
 use super::args::EvalArgs;
 use super::chosen::Chosen;
 use super::failure::{DATA, Failure};
+use super::heads::Heads;
 use super::model::LoadedModel;
 use super::printed::printed;
-use crate::nn::{Tally, argmax};
 use crate::report::confusion::Confusion;
 use serde_json::json;
 use std::io::{self, Write};
 
-/// Prints loss, accuracy, confusion matrix and the figures of each class.
+/// Prints loss, accuracy, confusion matrix and the figures of each class; of a network with exit heads also a table of
+/// these, and all figures as they are where samples leave at the given thresholds.
 ///
 /// Without `--part`, measured is the test part; where the split has none, the validation part, and
 /// where it has neither, the training part. Another `--dataset` is measured on all its rows.
@@ -22,8 +23,9 @@ use std::io::{self, Write};
 /// A bad model (4), bad or missing data (4), an empty part (2), output that cannot be written (4).
 pub fn eval(args: &EvalArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let model = LoadedModel::load(&args.run)?;
+    let heads = Heads::new(args, &model)?;
     let chosen = Chosen::load(args, &model)?;
-    let measured = measure(&model, &chosen)?;
+    let measured = measure(&model, heads, &chosen)?;
     printed(match args.json {
         true => write_json(args, &model, &chosen, &measured, out),
         false => write_text(&chosen, &measured, out),
@@ -32,19 +34,17 @@ pub fn eval(args: &EvalArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// What came out.
 struct Measured {
-    tally: Tally,
+    heads: Heads,
+    /// Of the answers where each sample left: at the last head, if no thresholds are given.
     confusion: Confusion,
 }
 
-fn measure(model: &LoadedModel, chosen: &Chosen) -> Result<Measured, Failure> {
+fn measure(model: &LoadedModel, mut heads: Heads, chosen: &Chosen) -> Result<Measured, Failure> {
     let labels = &chosen.labels;
     let mut confusion = Confusion::new(model.meta.classes.clone());
-    let mut tally = Tally::default();
-    let done = model.forward(&*chosen.samples, Some(labels), |start, outputs, block| {
-        tally += block;
-        for (outputs, &label) in outputs.rows().into_iter().zip(&labels[start..]) {
-            confusion.add(label as usize, argmax(outputs.to_slice().expect("rows are contiguous")));
-        }
+    let done = model.forward_heads(&*chosen.samples, Some(labels), |start, outputs, tallies| {
+        let labels = &labels[start..start + outputs[0].nrows()];
+        heads.see(outputs, tallies, labels, |label, guess| confusion.add(label as usize, guess));
     });
     let too_large = |row| {
         let text = format!(
@@ -56,20 +56,23 @@ fn measure(model: &LoadedModel, chosen: &Chosen) -> Result<Measured, Failure> {
         Failure::new(DATA, text)
     };
     done.map_err(too_large)?;
-    Ok(Measured { tally, confusion })
+    Ok(Measured { heads, confusion })
 }
 
 fn write_text(chosen: &Chosen, measured: &Measured, out: &mut dyn Write) -> io::Result<()> {
-    let Measured { tally, confusion } = measured;
+    let Measured { heads, confusion } = measured;
+    let tally = heads.tally();
     let figure = |value: Option<f64>| value.unwrap_or(f64::NAN);
     writeln!(out, "{}", chosen.title())?;
     if let Some(note) = chosen.note {
         writeln!(out, "note: {note}")?;
     }
+    heads.rule_line().map_or(Ok(()), |line| writeln!(out, "{line}"))?;
     writeln!(out, "loss      {:.4}", figure(tally.mean_loss()))?;
     let share = 100.0 * figure(tally.accuracy());
     writeln!(out, "accuracy  {share:.1} % ({} of {})", tally.correct, tally.samples)?;
-    write!(out, "\n{confusion}")?;
+    heads.modelled_line().map_or(Ok(()), |line| writeln!(out, "{line}"))?;
+    write!(out, "{}\n{confusion}", heads.tables())?;
     out.flush()
 }
 
@@ -86,11 +89,12 @@ fn write_json(
         "dataset": chosen.data,
         "part": chosen.part,
         "rows": chosen.labels.len(),
-        "loss": measured.tally.mean_loss(),
+        "loss": measured.heads.tally().mean_loss(),
         "note": chosen.note,
     });
     if let (Some(all), serde_json::Value::Object(figures)) = (all.as_object_mut(), measured.confusion.to_json()) {
         all.extend(figures);
+        all.extend(measured.heads.to_json());
     }
     writeln!(out, "{all:#}")?;
     out.flush()
@@ -98,6 +102,7 @@ fn write_json(
 
 #[cfg(test)]
 mod tests {
+    use super::super::args::ExitArgs;
     use super::super::model_tests::Handmade;
     use super::super::printed::Refusing;
     use super::*;
@@ -111,7 +116,17 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     fn args(run: &Path) -> EvalArgs {
-        EvalArgs { run: run.to_owned(), part: None, dataset: None, label: None, data_dir: None, json: false }
+        EvalArgs {
+            run: run.to_owned(),
+            part: None,
+            dataset: None,
+            label: None,
+            data_dir: None,
+            exits: ExitArgs::default(),
+            exit_sweep: false,
+            devices: None,
+            json: false,
+        }
     }
 
     fn text(args: &EvalArgs) -> Result<String, Failure> {

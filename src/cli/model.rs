@@ -33,7 +33,7 @@ const BLOCK: usize = 256;
 /// A model that fits together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadedModel {
-    /// The network; it has one output.
+    /// The network; its last output is its own, those before it are exit heads.
     pub network: Network,
     /// Its weights.
     pub theta: Vec<f32>,
@@ -69,7 +69,8 @@ impl LoadedModel {
     }
 
     /// Runs samples through the network, in blocks, on the threads of the current pool: `each` gets the first sample of
-    /// a block, its outputs and, where `labels` are given, the sums of its loss and right answers.
+    /// a block, its outputs and, where `labels` are given, the sums of its loss and right answers. Exit heads are not
+    /// asked.
     ///
     /// # Shapes
     /// The outputs are `[B, K]`.
@@ -82,11 +83,34 @@ impl LoadedModel {
         labels: Option<&[u32]>,
         mut each: impl FnMut(usize, ArrayView2<f32>, Tally),
     ) -> Result<(), usize> {
+        let last = [answer(&self.network)];
+        self.run(&last, samples, labels, |start, outputs, tallies| each(start, outputs[0], tallies[0]))
+    }
+
+    /// As [`LoadedModel::forward`], with the outputs and sums of every head, the network's own being the last.
+    ///
+    /// # Errors
+    /// The first sample for which an output of any head is not a finite number.
+    pub fn forward_heads(
+        &self,
+        samples: &dyn Samples,
+        labels: Option<&[u32]>,
+        each: impl FnMut(usize, &[ArrayView2<f32>], &[Tally]),
+    ) -> Result<(), usize> {
+        self.run(self.network.outputs(), samples, labels, each)
+    }
+
+    fn run(
+        &self,
+        heads: &[Output],
+        samples: &dyn Samples,
+        labels: Option<&[u32]>,
+        mut each: impl FnMut(usize, &[ArrayView2<f32>], &[Tally]),
+    ) -> Result<(), usize> {
         let rows = samples.len();
         let program = Program::compile(&self.network, Flavor::Fused);
         let capacity = (ACTIVATIONS / activations(&self.network).max(1)).clamp(1, BLOCK).min(rows.max(1));
         let mut workspace = program.forward_workspace(capacity);
-        let output = answer(&self.network);
         for start in (0..rows).step_by(capacity) {
             let end = (start + capacity).min(rows);
             workspace.begin(end - start);
@@ -94,13 +118,17 @@ impl LoadedModel {
             let ids: Vec<u32> = (start..end).map(|row| row as u32).collect();
             let context = Context { team: team(), ..Context::eval(&ids, &self.sigma) };
             program.forward(&context, &self.theta, &mut workspace);
-            let outputs = workspace.value(output.value);
-            let finite = |row: &ndarray::ArrayView1<f32>| row.iter().all(|value| value.is_finite());
-            if let Some(row) = outputs.rows().into_iter().position(|row| !finite(&row)) {
+            let outputs: Vec<ArrayView2<f32>> = heads.iter().map(|head| workspace.value(head.value)).collect();
+            let finite = |row: usize| outputs.iter().all(|head| head.row(row).iter().all(|value| value.is_finite()));
+            if let Some(row) = (0..end - start).find(|row| !finite(*row)) {
                 return Err(start + row);
             }
-            let tally = labels.map(|labels| output.loss.evaluate(outputs, &labels[start..end], None));
-            each(start, outputs, tally.unwrap_or_default());
+            let tally = |(head, outputs): (&Output, &ArrayView2<f32>)| match labels {
+                Some(labels) => head.loss.evaluate(*outputs, &labels[start..end], None),
+                None => Tally::default(),
+            };
+            let tallies: Vec<Tally> = heads.iter().zip(&outputs).map(tally).collect();
+            each(start, &outputs, &tallies);
         }
         Ok(())
     }
@@ -112,8 +140,16 @@ impl LoadedModel {
     /// L2: pₖ = max(oₖ, 0) / Σ max(oⱼ, 0), the outputs of the last sigmoids brought to sum 1: an order
     /// of the classes rather than a calibrated probability. If all are 0, each class has 1 / K.
     pub fn probabilities(&self, outputs: &[f32]) -> (usize, Vec<f32>) {
+        self.probabilities_at(self.network.outputs().len() - 1, outputs)
+    }
+
+    /// As [`LoadedModel::probabilities`], from the outputs of a head.
+    ///
+    /// # Panics
+    /// If there is no such head.
+    pub fn probabilities_at(&self, head: usize, outputs: &[f32]) -> (usize, Vec<f32>) {
         let best = argmax(outputs);
-        let weight = |&output: &f32| match answer(&self.network).loss {
+        let weight = |&output: &f32| match self.network.outputs()[head].loss {
             Loss::CrossEntropy => (f64::from(output) - f64::from(outputs[best])).exp(),
             Loss::L2 => f64::from(output).max(0.0),
         };
@@ -228,8 +264,9 @@ fn check_meta(network: &Network, meta: &ModelMeta) -> Result<(), String> {
             return Err(format!("its network reads {inputs} values, and it has {length} {what}"));
         }
     }
-    let (outputs, classes) = (network.shapes()[answer(network).value].elements(), meta.classes.len());
-    if outputs != classes {
+    let classes = meta.classes.len();
+    let outputs = network.outputs().iter().map(|output| network.shapes()[output.value].elements());
+    if let Some(outputs) = outputs.into_iter().find(|outputs| *outputs != classes) {
         return Err(format!("its network has {outputs} outputs for {classes} classes"));
     }
     for (what, names) in [("column", &meta.columns), ("class", &meta.classes)] {

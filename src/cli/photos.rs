@@ -2,7 +2,7 @@
 
 use super::failure::{DATA, Failure};
 use super::model::LoadedModel;
-use super::predict::Guesses;
+use super::predict::{Asked, Guesses};
 use super::task::Scale;
 use crate::data::DataError;
 use crate::data::pictures::decode::{self, PictureFault, Wanted};
@@ -21,17 +21,13 @@ const AT_ONCE: usize = 64;
 ///
 /// # Errors
 /// The first file that is none, in the order in which they were named; exit code 4.
-pub(super) fn guess(model: &LoadedModel, pictures: &PicturesMeta, files: &[PathBuf]) -> Result<Vec<Guesses>, Failure> {
+pub(super) fn guess(asked: Asked, pictures: &PicturesMeta, files: &[PathBuf]) -> Result<Vec<Guesses>, Failure> {
     let mut guesses = Vec::with_capacity(files.len());
     for files in files.chunks(AT_ONCE) {
         let pixels: Vec<Result<Vec<u8>, Failure>> = files.par_iter().map(|file| read(file, pictures.shape)).collect();
         let pixels = pixels.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
-        let view = view(model, pictures.shape, pixels, files.len());
-        let mut rows = Vec::with_capacity(files.len());
-        let done = model.forward(&view, None, |_, outputs, _| {
-            rows.extend(outputs.rows().into_iter().map(|row| model.probabilities(&row.to_vec())));
-        });
-        done.map_err(|at| {
+        let view = view(asked.model, pictures.shape, pixels, files.len());
+        let rows = asked.guesses(&view).map_err(|at| {
             let text = format!("{}: this model's outputs are no numbers for it; train it again", show(&files[at]));
             Failure::new(DATA, text)
         })?;

@@ -11,32 +11,36 @@ use super::model::LoadedModel;
 use super::photos;
 use super::printed::printed;
 use crate::config::PredictFormat;
-use crate::data::{DataError, csv as table, source};
+use crate::data::{DataError, Samples, csv as table, source};
 use crate::run::error::{one_line, show};
+use crate::strategy::{Answer, Exits, answer};
+use ndarray::ArrayView1;
 use serde::{Serialize, Serializer};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// Prints the label of each row of each file.
+/// Prints the label of each row of each file; with thresholds, as the head says where the row leaves.
 ///
 /// # Errors
-/// A bad model, a file that is missing, no CSV, or without the model's columns, output that cannot
-/// be written; each has exit code 4.
+/// Thresholds that do not fit the model, exit code 2. A bad model, a file that is missing, no CSV, or without the model's columns, output that cannot
+/// be written; each of these has exit code 4.
 pub fn predict(args: &PredictArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let model = LoadedModel::load(&args.run)?;
+    let exits = args.exits.exits(model.network.outputs().len(), false)?;
+    let asked = Asked { model: &model, exits: exits.as_ref() };
     let files = match &model.meta.pictures {
-        Some(pictures) => photos::guess(&model, pictures, &args.files)?,
+        Some(pictures) => photos::guess(asked, pictures, &args.files)?,
         None => {
             args.files.iter().try_for_each(|file| refuse_picture(file, &model))?;
-            args.files.iter().map(|file| guess(&model, file)).collect::<Result<Vec<_>, _>>()?
+            args.files.iter().map(|file| guess(asked, file)).collect::<Result<Vec<_>, _>>()?
         }
     };
-    let classes = &model.meta.classes;
+    let printed_as = Printed { classes: &model.meta.classes, exits: exits.is_some() };
     let mut out = BufWriter::new(out);
     let written = match args.format {
-        PredictFormat::Text => write_text(classes, &files, &mut out),
-        PredictFormat::Csv => write_csv(classes, &files, &mut out),
-        PredictFormat::JsonLines => write_json_lines(classes, &files, &mut out),
+        PredictFormat::Text => write_text(printed_as, &files, &mut out),
+        PredictFormat::Csv => write_csv(printed_as, &files, &mut out),
+        PredictFormat::JsonLines => write_json_lines(printed_as, &files, &mut out),
     };
     let result = written.and_then(|()| out.flush());
     // What is left in the buffer was refused already; dropping it would try once more.
@@ -48,8 +52,64 @@ pub fn predict(args: &PredictArgs, out: &mut dyn Write) -> Result<(), Failure> {
 pub(super) struct Guesses {
     /// The file, as it was named.
     pub file: String,
-    /// Label and probability of each class, one a row; a picture has one.
-    pub rows: Vec<(usize, Vec<f32>)>,
+    /// One a row; a picture has one.
+    pub rows: Vec<Guess>,
+}
+
+/// What is said of one row, or picture.
+pub(super) struct Guess {
+    /// The class.
+    pub label: usize,
+    /// The probability of each class.
+    pub shares: Vec<f32>,
+    /// The head that says so.
+    pub exit: usize,
+}
+
+/// A model, and when samples leave it early.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The model.
+    pub model: &'a LoadedModel,
+    /// The rule; none: all go to the end.
+    pub exits: Option<&'a Exits>,
+}
+
+impl Asked<'_> {
+    /// What the model says of each sample: by the head where it leaves.
+    ///
+    /// # Errors
+    /// The first sample for which an output is not a finite number.
+    pub fn guesses(self, samples: &dyn Samples) -> Result<Vec<Guess>, usize> {
+        let mut guesses = Vec::with_capacity(samples.len());
+        let mut push = |exit, outputs: ArrayView1<f32>| {
+            let (label, shares) = self.model.probabilities_at(exit, &outputs.to_vec());
+            guesses.push(Guess { label, shares, exit });
+        };
+        let last = self.model.network.outputs().len() - 1;
+        match self.exits {
+            None => self.model.forward(samples, None, |_, outputs, _| {
+                outputs.rows().into_iter().for_each(|row| push(last, row));
+            }),
+            Some(exits) => self.model.forward_heads(samples, None, |_, outputs, _| {
+                for b in 0..outputs[last].nrows() {
+                    // Nobody asks whether it is right.
+                    let answers: Vec<Answer> = outputs.iter().map(|head| answer(&head.row(b).to_vec(), 0)).collect();
+                    let exit = exits.head(&answers);
+                    push(exit, outputs[exit].row(b));
+                }
+            }),
+        }?;
+        Ok(guesses)
+    }
+}
+
+/// How guesses are printed.
+#[derive(Clone, Copy)]
+struct Printed<'a> {
+    classes: &'a [String],
+    /// With the head of each.
+    exits: bool,
 }
 
 /// Pictures are a likely wish, and read as CSV they would only get a puzzling message.
@@ -64,7 +124,8 @@ fn refuse_picture(file: &Path, model: &LoadedModel) -> Result<(), Failure> {
     Err(Failure::new(DATA, text))
 }
 
-fn guess(model: &LoadedModel, file: &Path) -> Result<Guesses, Failure> {
+fn guess(asked: Asked, file: &Path) -> Result<Guesses, Failure> {
+    let model = asked.model;
     let missing = |why| Failure::new(DATA, format!("{}: {why}; check the path", show(file)));
     let name = file.to_str().ok_or_else(|| missing("the name is not UTF-8"))?;
     let (path, bytes) = source::read_file(name, Path::new("")).map_err(|error| match error {
@@ -72,21 +133,16 @@ fn guess(model: &LoadedModel, file: &Path) -> Result<Guesses, Failure> {
         error => error.into(),
     })?;
     let features = table::parse_features(&path, &bytes, &model.meta.columns)?;
-    let mut rows = Vec::with_capacity(features.nrows());
-    let done = model.forward(&model.rows(&features), None, |_, outputs, _| {
-        let slices = outputs.rows().into_iter().map(|row| row.to_vec());
-        rows.extend(slices.map(|outputs| model.probabilities(&outputs)));
-    });
     let too_large = |row| {
         let text = format!("{}: row {}: its values are too large for this model; correct them", show(file), row + 1);
         Failure::new(DATA, text)
     };
-    done.map_err(too_large)?;
+    let rows = asked.guesses(&model.rows(&features)).map_err(too_large)?;
     Ok(Guesses { file: path, rows })
 }
 
 /// Aligned columns. Only the widths need all rows, so no text of theirs is kept.
-fn write_text(classes: &[String], files: &[Guesses], out: &mut dyn Write) -> io::Result<()> {
+fn write_text(Printed { classes, exits }: Printed, files: &[Guesses], out: &mut dyn Write) -> io::Result<()> {
     let width = |header: &str, texts: &[String]| {
         let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
         longest.max(header.len())
@@ -95,38 +151,43 @@ fn write_text(classes: &[String], files: &[Guesses], out: &mut dyn Write) -> io:
     let names: Vec<String> = files.iter().map(|guesses| one_line(&guesses.file)).collect();
     let most = files.iter().map(|guesses| guesses.rows.len()).max().unwrap_or(0).to_string();
     let (name_width, row_width, class_width) = (width("file", &names), width("row", &[most]), width("label", &classes));
-    writeln!(out, "{:name_width$}  {:>row_width$}  {:class_width$}  probability", "file", "row", "label")?;
+    write!(out, "{:name_width$}  {:>row_width$}  {:class_width$}  probability", "file", "row", "label")?;
+    writeln!(out, "{}", if exits { "  exit" } else { "" })?;
     for (guesses, name) in files.iter().zip(&names) {
-        for (number, (label, shares)) in (1..).zip(&guesses.rows) {
+        for (number, Guess { label, shares, exit }) in (1..).zip(&guesses.rows) {
             let (class, share) = (&classes[*label], shares[*label]);
-            writeln!(out, "{name:name_width$}  {number:>row_width$}  {class:class_width$}  {share:>11.4}")?;
+            write!(out, "{name:name_width$}  {number:>row_width$}  {class:class_width$}  {share:>11.4}")?;
+            writeln!(out, "{}", if exits { format!("  {exit:>4}") } else { String::new() })?;
         }
     }
     Ok(())
 }
 
 /// One line a row, with a column `p_CLASS` for each class.
-fn write_csv(classes: &[String], files: &[Guesses], out: &mut dyn Write) -> io::Result<()> {
+fn write_csv(Printed { classes, exits }: Printed, files: &[Guesses], out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     let columns = classes.iter().map(|class| format!("p_{class}"));
-    writer.write_record(["file", "row", "label", "probability"].map(str::to_owned).into_iter().chain(columns))?;
+    let mut header = ["file", "row", "label", "probability"].map(str::to_owned).to_vec();
+    header.extend(exits.then(|| "exit".to_owned()));
+    writer.write_record(header.into_iter().chain(columns))?;
     for guesses in files {
-        for (number, (label, shares)) in (1u64..).zip(&guesses.rows) {
+        for (number, Guess { label, shares, exit }) in (1u64..).zip(&guesses.rows) {
             let texts = shares.iter().map(f32::to_string);
             let row = [guesses.file.clone(), number.to_string(), classes[*label].clone(), shares[*label].to_string()];
-            writer.write_record(row.into_iter().chain(texts))?;
+            writer.write_record(row.into_iter().chain(exits.then(|| exit.to_string())).chain(texts))?;
         }
     }
     writer.flush()
 }
 
 /// One object a line.
-fn write_json_lines(classes: &[String], files: &[Guesses], out: &mut dyn Write) -> io::Result<()> {
+fn write_json_lines(Printed { classes, exits }: Printed, files: &[Guesses], out: &mut dyn Write) -> io::Result<()> {
     for guesses in files {
-        for (row, (label, shares)) in (1..).zip(&guesses.rows) {
+        for (row, Guess { label, shares, exit }) in (1..).zip(&guesses.rows) {
             let probabilities = Shares { classes, shares };
-            let (file, probability) = (&*guesses.file, shares[*label]);
-            serde_json::to_writer(&mut *out, &Line { file, row, label: &classes[*label], probability, probabilities })?;
+            let (file, label, probability, exit) =
+                (&*guesses.file, &*classes[*label], shares[*label], exits.then_some(*exit));
+            serde_json::to_writer(&mut *out, &Line { file, row, label, probability, exit, probabilities })?;
             out.write_all(b"\n")?;
         }
     }
@@ -140,6 +201,8 @@ struct Line<'a> {
     row: u64,
     label: &'a str,
     probability: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<usize>,
     probabilities: Shares<'a>,
 }
 
@@ -157,6 +220,7 @@ impl Serialize for Shares<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::args::ExitArgs;
     use super::super::model_tests::Handmade;
     use super::super::printed::Refusing;
     use super::*;
@@ -183,7 +247,7 @@ mod tests {
             let path = |name: &str| self.root.path().join(name);
             files.iter().for_each(|(name, text)| std::fs::write(path(name), text).unwrap());
             let files = files.iter().map(|(name, _)| path(name)).collect();
-            let args = PredictArgs { run: self.root.path().to_owned(), files, format };
+            let args = PredictArgs { run: self.root.path().to_owned(), files, exits: ExitArgs::default(), format };
             let mut out = Vec::new();
             let result = predict(&args, &mut out);
             assert!(result.is_ok() || out.is_empty(), "a failure prints nothing on the output");
@@ -272,6 +336,7 @@ mod tests {
         let missing = PredictArgs {
             run: place.root.path().to_owned(),
             files: vec!["no/such.csv".into()],
+            exits: ExitArgs::default(),
             format: PredictFormat::Text,
         };
         let failure = predict(&missing, &mut Vec::new()).unwrap_err();
@@ -286,7 +351,8 @@ mod tests {
         let file = place.root.path().join("a.csv");
         std::fs::write(&file, TABLE).unwrap();
         for format in [PredictFormat::Text, PredictFormat::Csv, PredictFormat::JsonLines] {
-            let args = PredictArgs { run: place.root.path().to_owned(), files: vec![file.clone()], format };
+            let (run, exits) = (place.root.path().to_owned(), ExitArgs::default());
+            let args = PredictArgs { run, files: vec![file.clone()], exits, format };
             assert_eq!(predict(&args, &mut Refusing(ErrorKind::BrokenPipe)), Ok(()), "{format}");
             assert_eq!(predict(&args, &mut Refusing(ErrorKind::StorageFull)).unwrap_err().code, 4, "{format}");
         }

@@ -76,7 +76,7 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
             (grid, grid.1)
         }
         _ => {
-            agreed(comm, stages::only_in_pipelines(&origins, strategy.name()))?;
+            agreed(comm, stages::only_in_pipelines(&config, &origins, strategy.name()))?;
             agreed(comm, task::check_sampler(&config, &origins, strategy))?;
             ((1, 1), trainers)
         }
@@ -105,7 +105,9 @@ pub fn prepare(
         false => identity,
     };
     let identity = match &devices {
-        Some(devices) => identity.with("the device file", format!("{:016x}", xxh3_64(format!("{devices:?}").as_bytes()))),
+        Some(devices) => {
+            identity.with("the device file", format!("{:016x}", xxh3_64(format!("{devices:?}").as_bytes())))
+        }
         None => identity,
     };
     same(comm, &identity)?;

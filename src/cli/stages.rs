@@ -32,8 +32,8 @@ pub fn refuse(origins: &Origins, key: &str, what: impl Into<String>, cure: impl 
 ///
 /// # Errors
 /// The first such key that was given.
-pub fn only_in_pipelines(origins: &Origins, mode: &str) -> Result<(), Failure> {
-    match KEYS.iter().find(|key| *origins.of(key) != Origin::Preset) {
+pub fn only_in_pipelines(config: &Config, origins: &Origins, mode: &str) -> Result<(), Failure> {
+    match KEYS.iter().find(|key| *origins.of(key) != Origin::Preset && !config.is_default(key)) {
         None => Ok(()),
         Some(key) => {
             Err(refuse(origins, key, format!("{key} is for pipelines, and the mode is {mode}"), "add --mode pipeline"))
@@ -79,13 +79,18 @@ pub fn grid(config: &Config, origins: &Origins, ranks: usize) -> Result<(usize, 
 
 /// Settings that go with one way of learning alone.
 fn check_rules(config: &Config, origins: &Origins) -> Result<(), Failure> {
-    let given = |key: &str| *origins.of(key) != Origin::Preset;
+    let given = |key: &str| *origins.of(key) != Origin::Preset && !config.is_default(key);
     let sampling = config.optimizer == crate::config::OptimizerKind::Mcmc;
     if config.folds > 0 {
-        return Err(refuse(origins, "folds", "folds in a pipeline", "cross-validate with --single or --mode allreduce"));
+        return Err(refuse(
+            origins,
+            "folds",
+            "folds in a pipeline",
+            "cross-validate with --single or --mode allreduce",
+        ));
     }
     if config.learn == Learn::Local {
-        for key in ["pipelineSchedule", "microBatches"].into_iter().filter(|key| given(key)) {
+        if let Some(key) = ["pipelineSchedule", "microBatches"].into_iter().find(|key| given(key)) {
             return Err(refuse(origins, key, format!("{key} is for gradients that flow back"), "add --learn backprop"));
         }
         if config.deterministic {
@@ -102,7 +107,7 @@ fn check_rules(config: &Config, origins: &Origins) -> Result<(), Failure> {
         let what = "optimizer = mcmc follows no gradients, and learn = backprop sends them";
         return Err(refuse(origins, "optimizer", what, "leave --learn backprop out"));
     }
-    for key in ["window", "preempt", "replay"].into_iter().filter(|key| given(key)) {
+    if let Some(key) = ["window", "preempt", "replay"].into_iter().find(|key| given(key)) {
         return Err(refuse(origins, key, format!("{key} is for local learning"), "leave --learn backprop out"));
     }
     if config.deterministic && given("microBatches") {
@@ -134,7 +139,7 @@ pub fn lay_out(
         let key = if config.cuts.is_some() { "cuts" } else { "stages" };
         return Err(refuse(origins, key, what, format!("start {blocks} ranks or fewer, or cut a deeper network")));
     }
-    check_tables(config, devices, blocks)?;
+    check_tables(&config.model.to_string(), devices, blocks)?;
     let cuts = cuts(config, origins, &network, stages, replicas, devices)?;
     let network = match config.learn {
         Learn::Backprop => network,
@@ -162,11 +167,13 @@ pub fn lay_out(
 }
 
 /// A measured table has to be one of this network.
-fn check_tables(config: &Config, devices: Option<&Devices>, blocks: usize) -> Result<(), Failure> {
-    let model = config.model.to_string();
+///
+/// # Errors
+/// The first that has more or fewer blocks; exit code 4.
+pub fn check_tables(model: &str, devices: Option<&Devices>, blocks: usize) -> Result<(), Failure> {
     let profiles = devices.into_iter().flat_map(|devices| devices.profiles());
     let wrong = profiles.filter_map(|profile| {
-        let table = profile.measured.get(&model).filter(|table| table.blocks() != blocks)?;
+        let table = profile.measured.get(model).filter(|table| table.blocks() != blocks)?;
         Some((profile, table.blocks()))
     });
     match wrong.into_iter().next() {

@@ -4,9 +4,9 @@ use super::args::TrainArgs;
 use super::crossval;
 use super::decoding::Decoding;
 use super::emulate;
-use super::live;
 use super::failure::Failure;
 use super::host::{self, Place};
+use super::live;
 use super::observer::{Observer, stopped};
 use super::output::Output;
 use super::prepare::{Prepared, configure, prepare};
@@ -20,8 +20,8 @@ use crate::data::pictures::Augment;
 use crate::event::Event;
 use crate::report::terminal::Head;
 use crate::run::fault::{self, Fault};
-use crate::run::power::EnergyMeter;
 use crate::run::model_file::{self, ModelMeta, PicturesMeta};
+use crate::run::power::EnergyMeter;
 use crate::run::run_name;
 use crate::run::signals::{StopRequest, die_with_parent};
 use crate::run::state::{Final, RunJson, State, hex_hash, timestamp};
@@ -160,7 +160,8 @@ impl Scene<'_> {
             Some(pipeline) => live::open(comm, pipeline.stages(), output.as_ref().map(|output| output.dir.path()))?,
             None => None,
         };
-        let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault).with_live(live).with_meter(meter);
+        let mut observer =
+            Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault).with_live(live).with_meter(meter);
         let fit = emulate::fit(prepared, &task, comm, &mut observer)?;
         if fit.ending == Ending::Stopped {
             return Err(stopped(comm, &fit, &stop)?);

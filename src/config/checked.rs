@@ -5,9 +5,10 @@
 //! rank 0 (as JSON) need no list of their own.
 
 use super::choices::{
-    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind, PipelineSchedule,
-    RateScaling, Schedule,
+    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
+    PipelineSchedule, RateScaling, Schedule,
 };
+use super::keys::Fallback;
 use super::lists::{Cuts, Neighbourhood, Numbers};
 use super::values::{Dataset, GlobalBatch, ImageSize, Model};
 use crate::data::split::Fractions;
@@ -159,6 +160,16 @@ impl Config {
     /// `classes` classes.
     pub fn layer_widths(&self, dims: usize, classes: usize) -> [usize; 4] {
         [dims, self.input_layer_neurons.get(), self.hidden_layer_neurons.get(), classes]
+    }
+
+    /// Whether a key has the value that it has when nobody gives one, on any data. The configuration of a run, read back,
+    /// gives every key: that says nothing about what its reader asks for.
+    pub fn is_default(&self, key: &str) -> bool {
+        let default = match super::keys::key(key).map(|key| key.default) {
+            Some(Fallback::All(text)) => super::keys::key(key).and_then(|key| key.kind.parse(text).ok()),
+            _ => None,
+        };
+        self.value(key) == default
     }
 
     /// The value of a key as JSON, if it has one.

@@ -4,8 +4,8 @@
 //! this table. A new key is one row here and one field in [`super::Config`].
 
 use super::choices::{
-    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind, PipelineSchedule,
-    RateScaling, Schedule,
+    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
+    PipelineSchedule, RateScaling, Schedule,
 };
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
@@ -405,7 +405,8 @@ mod tests {
 
     fn presets() -> impl Iterator<Item = Preset> {
         let data = [Data::Iris, Data::Img, Data::Cifar10, Data::Mnist, Data::Table, Data::Folder];
-        data.into_iter().flat_map(|data| [Net::Mlp, Net::Cnn].map(|net| Preset { data, net, chain: false, sampled: false }))
+        data.into_iter()
+            .flat_map(|data| [Net::Mlp, Net::Cnn].map(|net| Preset { data, net, chain: false, sampled: false }))
     }
 
     #[test]
@@ -435,7 +436,8 @@ mod tests {
 
     #[test]
     fn defaults_go_with_the_data_and_the_network() {
-        let default = |name, data, net| key(name).unwrap().default_for(Preset { data, net, chain: false, sampled: false });
+        let default =
+            |name, data, net| key(name).unwrap().default_for(Preset { data, net, chain: false, sampled: false });
         for (name, data, net, expected) in [
             ("inputdataDims", Data::Table, Net::Mlp, None),
             ("inputLayerNeurons", Data::Table, Net::Mlp, Some("30")),

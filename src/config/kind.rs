@@ -136,7 +136,9 @@ impl Kind {
             Self::Size => {
                 ImageSize::try_from(text.to_owned()).map(|size| Value::from(size.to_string())).map_err(|why| bad(&why))
             }
-            Self::Numbers { most } => Numbers::read(text, most).map(|n| Value::from(String::from(n))).map_err(|why| bad(&why)),
+            Self::Numbers { most } => {
+                Numbers::read(text, most).map(|n| Value::from(String::from(n))).map_err(|why| bad(&why))
+            }
             Self::Cuts => {
                 Cuts::try_from(text.to_owned()).map(|cuts| Value::from(String::from(cuts))).map_err(|why| bad(&why))
             }

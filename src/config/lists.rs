@@ -17,7 +17,7 @@ impl Numbers {
             Ok(value) if value < 0.0 => Err(format!("has {value}, which is negative")),
             Ok(value) if value > most => Err(format!("has {value}, which is above {most}")),
             Ok(value) if !value.is_nan() => Ok(value),
-            _ => Err(format!("has a part '{}' that is not a number", part.trim())),
+            _ => Err(format!("has a part '{}' that is not a number", part.trim().escape_debug())),
         };
         text.split(',').map(number).collect::<Result<_, _>>().map(Self)
     }
@@ -66,7 +66,7 @@ impl From<Cuts> for String {
 }
 
 fn whole(part: &str) -> Result<usize, String> {
-    part.trim().parse().map_err(|_| format!("has a part '{}' that is not a whole number", part.trim()))
+    part.trim().parse().map_err(|_| format!("has a part '{}' that is not a whole number", part.trim().escape_debug()))
 }
 
 /// How many weights a proposal changes.

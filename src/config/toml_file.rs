@@ -60,19 +60,31 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
     let hint = || format!("write {}", key.kind.hint());
     match (value, key.kind) {
         (DeValue::Boolean(switch), Kind::Switch) => Ok(switch.to_string()),
-        (DeValue::Integer(number), Kind::Count { .. } | Kind::Number { .. } | Kind::Batch | Kind::Size) => {
+        (
+            DeValue::Integer(number),
+            Kind::Count { .. } | Kind::Number { .. } | Kind::Batch | Kind::Size | Kind::Numbers { .. } | Kind::Cuts,
+        ) => {
             match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Ok(number.to_string()),
                 // Too long for TOML: let the kind say that it is too large.
                 Err(_) => Ok(number.to_string()),
             }
         }
-        (DeValue::Float(number), Kind::Count { .. } | Kind::Number { .. } | Kind::Batch) => {
+        (DeValue::Float(number), Kind::Count { .. } | Kind::Number { .. } | Kind::Batch | Kind::Numbers { .. }) => {
             Ok(number.as_str().to_owned())
         }
         (
             DeValue::String(text),
-            Kind::Text | Kind::Choice(_) | Kind::Shares | Kind::Dataset | Kind::Model | Kind::Size | Kind::Batch,
+            Kind::Text
+            | Kind::Choice(_)
+            | Kind::Shares
+            | Kind::Dataset
+            | Kind::Model
+            | Kind::Size
+            | Kind::Batch
+            | Kind::Numbers { .. }
+            | Kind::Cuts
+            | Kind::Neighbourhood,
         ) => Ok(text.to_string()),
         (DeValue::String(text), _) => Err(wrong(
             "text",

@@ -41,7 +41,7 @@ pub enum DataError {
         why: String,
     },
     /// A picture that is not taken.
-    #[error("{}: {fault}; mend or remove it, or leave out at most 1 % of the pictures with --bad-image skip", path.display())]
+    #[error("{}: {fault}; mend or remove it, or train with --bad-image skip, which leaves out at most 1 % of the pictures", path.display())]
     BadPicture {
         /// The file.
         path: PathBuf,

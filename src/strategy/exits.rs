@@ -30,9 +30,37 @@ impl Exits {
         let threshold = self.thresholds[stage.min(self.thresholds.len() - 1)];
         self.sureness.lets_go(threshold, answer)
     }
+
+    /// The head at which a sample leaves that all heads, one or more, have answered: the first that lets it go, else the
+    /// last.
+    pub fn head(&self, answers: &[Answer]) -> usize {
+        first(answers.len(), |head| self.lets_go(head, &answers[head]))
+    }
+}
+
+/// The first head that lets go, else the last.
+fn first(heads: usize, lets_go: impl Fn(usize) -> bool) -> usize {
+    let last = heads - 1;
+    (0..last).find(|head| lets_go(*head)).unwrap_or(last)
 }
 
 impl Sureness {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Confidence => "confidence",
+            Self::Entropy => "entropy",
+        }
+    }
+
+    /// The thresholds that a sweep looks at.
+    pub fn thresholds(self) -> &'static [f64] {
+        match self {
+            Self::Confidence => &[0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0],
+            Self::Entropy => &[0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8],
+        }
+    }
+
     /// Whether an answer is sure enough.
     pub fn lets_go(self, threshold: f64, answer: &Answer) -> bool {
         match self {
@@ -87,8 +115,7 @@ pub fn sweep(answers: &[&[Answer]], sureness: Sureness, thresholds: &[f64], ways
     let row = |threshold: f64| {
         let (mut counts, mut right) = (vec![0u64; answers.len()], 0u64);
         for i in 0..samples {
-            let last = answers.len() - 1;
-            let at = (0..last).find(|s| sureness.lets_go(threshold, &answers[*s][i])).unwrap_or(last);
+            let at = first(answers.len(), |s| sureness.lets_go(threshold, &answers[s][i]));
             counts[at] += 1;
             right += u64::from(answers[at][i].right);
         }
@@ -144,5 +171,14 @@ mod tests {
         let exits = Exits { sureness: Sureness::Confidence, thresholds: vec![0.9, 0.4] };
         let answer = Answer { confidence: 0.5, entropy: 0.0, right: 1 };
         assert_eq!([0, 1, 2].map(|stage| exits.lets_go(stage, &answer)), [false, true, true]);
+        assert_eq!([1, 2, 3].map(|heads| exits.head(&vec![answer; heads])), [0, 1, 1]);
+    }
+
+    #[test]
+    fn a_sweep_looks_at_thresholds_in_order_from_0_to_1() {
+        for sureness in [Sureness::Confidence, Sureness::Entropy] {
+            let thresholds = sureness.thresholds();
+            assert!(thresholds.is_sorted_by(|a, b| a < b) && thresholds.iter().all(|t| (0.0..=1.0).contains(t)));
+        }
     }
 }

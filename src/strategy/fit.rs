@@ -6,7 +6,7 @@
 
 use super::evaluate::Evaluator;
 use super::learner::{Learner, Weights};
-use super::modelled::Phases;
+use super::modelled::{Phases, together};
 use super::sampled::Sampled;
 use super::stepper::{Stepper, bytes_per_exchange};
 use super::team::team;
@@ -129,6 +129,9 @@ pub(super) fn train<'a>(
     let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
     let (mut loop_s, mut talk_s) = (0.0, 0.0);
     let wanted = Phases::wanted(comm, clock, job)?;
+    if let Some(machine) = clock.machine() {
+        together(comm, clock, machine)?; // the first phase begins when all have the weights
+    }
     while training.cursor.epoch < task.hyper.epochs {
         let (start, before) = (clock.now(), comm.traffic());
         let mut phases = Phases::open(comm, clock, job, wanted);

@@ -36,7 +36,8 @@ mod tests {
         let memory = |rule, global_batch, micro_chunk| {
             let schedule = Schedule { rate: 0.1, warmup: 0.0, epochs: 1.0, shape: crate::optim::Shape::Constant };
             let (epochs, seed, weight_decay, init) = (1, 1, 0.0, Init::He);
-            let hyper = Hyper { epochs, global_batch, rule, weight_decay, schedule, seed, init, micro_chunk, sampler: None };
+            let hyper =
+                Hyper { epochs, global_batch, rule, weight_decay, schedule, seed, init, micro_chunk, sampler: None };
             predicted_memory(&network, &hyper, 2).0
         };
         let theta = network.theta_len() as u64 * 4;

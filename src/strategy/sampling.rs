@@ -7,9 +7,7 @@ use super::TrainError;
 use crate::comm::Values;
 use crate::device::{Clock, Work};
 use crate::layout::Layout;
-use crate::nn::{
-    Context, Incremental, Network, Objective, ParameterKind, Program, Tally, Team, ValueId, Workspace,
-};
+use crate::nn::{Context, Incremental, Network, Objective, ParameterKind, Program, Tally, Team, ValueId, Workspace};
 use crate::optim::metropolis::{Count, Metropolis, MetropolisError, Sampler};
 use crate::units::Seconds;
 use ndarray::{ArrayView2, ArrayViewMut2};

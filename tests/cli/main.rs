@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod commands;
+mod exits;
 mod files;
 mod memory;
 mod modes;

@@ -163,9 +163,11 @@ impl Incremental {
     pub fn reached(&self) -> f64 {
         let block = self.plan.block;
         let product = (block * self.plan.head.outputs) as f64;
-        let channel = self.plan.trunk.as_ref().map_or(0.0, |trunk| {
-            (block * (trunk.parameters.weight.len / trunk.parameters.outputs)) as f64
-        });
+        let channel = self
+            .plan
+            .trunk
+            .as_ref()
+            .map_or(0.0, |trunk| (block * (trunk.parameters.weight.len / trunk.parameters.outputs)) as f64);
         let trial = channel * self.trial.features.len() as f64 + product * self.trial.products.len() as f64;
         trial / (self.plan.blocks() as f64 * (channel + product))
     }

@@ -100,7 +100,7 @@ impl<'a> Sender<'a> {
 }
 
 /// Words of a credit: the batch, and the time at which it was taken up.
-const CREDIT: usize = 2;
+pub(super) const CREDIT: usize = 2;
 
 /// The sending end of a link.
 pub(super) struct Outlet<'a> {

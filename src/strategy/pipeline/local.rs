@@ -93,13 +93,7 @@ impl Local<'_> {
     }
 
     /// The first stage: a batch of the training part.
-    fn load_batch(
-        &mut self,
-        at: At,
-        step: Step,
-        wish: Turn,
-        sums: &mut StageSums,
-    ) -> Result<(u32, Tally), TrainError> {
+    fn load_batch(&mut self, at: At, step: Step, wish: Turn, sums: &mut StageSums) -> Result<(u32, Tally), TrainError> {
         let from_below = self.outlet.as_ref().map_or(0, |outlet| outlet.wish);
         let flags = if wish == Turn::Stop || from_below & LAST != 0 { LAST } else { 0 };
         let (train, seed) = (self.stage.task.train, self.stage.task.hyper.seed);
@@ -266,4 +260,3 @@ fn preempt_now(preempt: bool, inlet: &mut Option<Inlet>, clock: &dyn Clock) -> R
         None => Ok(inlet.is_there()?),
     }
 }
-

@@ -36,7 +36,8 @@ impl Measure<'_, '_> {
     /// Sends a range of samples through the chain, as many at a time as the workspace has room for.
     pub fn run(&self, samples: &dyn Samples, range: Range<usize>, ws: &mut Workspace) -> Result<Seen, TrainError> {
         let place = self.stage.place;
-        let inlet = place.before().map(|rank| Inlet::new(self.comm, rank, self.stage.program.network().shapes()[0].elements()));
+        let inlet =
+            place.before().map(|rank| Inlet::new(self.comm, rank, self.stage.program.network().shapes()[0].elements()));
         let outlet = place.after().map(|rank| Outlet::new(self.comm, rank, self.stage.share.handed_on(), self.window));
         let (mut inlet, mut outlet, mut seen) = (inlet, outlet, Seen::default());
         let block = ws.capacity();
@@ -95,7 +96,8 @@ impl Measure<'_, '_> {
             let row = logits.row(b);
             let answer = answer(row.to_slice().expect("a row is contiguous"), *label);
             seen.answers.push(answer);
-            let leaves = stage.place.is_last() || self.exits.is_some_and(|exits| exits.lets_go(stage.place.stage, &answer));
+            let leaves =
+                stage.place.is_last() || self.exits.is_some_and(|exits| exits.lets_go(stage.place.stage, &answer));
             if leaves {
                 let loss = output.loss.evaluate(logits.slice(ndarray::s![b..=b, ..]), &[*label], None);
                 seen.left += loss;

@@ -10,12 +10,14 @@
 //! | `backprop` | the interpreter of schedules |
 //! | `measure` | validation and test samples through the chain |
 //! | `whole` | the whole's weights and state out of the stages' |
+//! | `lone` | what a sample's way through the chain would take, without ranks |
 //! | `records` | what the ranks tell each other after an epoch |
 
 mod backprop;
 mod channel;
 mod layout;
 mod local;
+mod lone;
 mod measure;
 mod records;
 mod reduce;
@@ -24,6 +26,8 @@ mod stage;
 mod tested;
 mod watch;
 mod whole;
+
+pub use lone::{cuts_behind_heads, lone_sample};
 
 use super::exits::{Exits, Way};
 use super::fit::initial_weights;
@@ -141,16 +145,10 @@ impl<'a> Trainer<'a> {
 ///
 /// # Panics
 /// If the task has no [`Pipeline`], or one that does not fit network and ranks.
-pub(super) fn train(
-    task: &Task,
-    comm: &Metered,
-    clock: &dyn Clock,
-    job: &mut dyn Job,
-) -> Result<Fit, TrainError> {
+pub(super) fn train(task: &Task, comm: &Metered, clock: &dyn Clock, job: &mut dyn Job) -> Result<Fit, TrainError> {
     let pipeline = task.pipeline.expect("the configuration was checked");
     let place = Place::of(comm.rank(), comm.size(), pipeline.stages());
-    let shares: Vec<Share> =
-        (0..place.stages).map(|stage| Share::of(task.network, &pipeline.cuts, stage)).collect();
+    let shares: Vec<Share> = (0..place.stages).map(|stage| Share::of(task.network, &pipeline.cuts, stage)).collect();
     let share = &shares[place.stage];
     let backward = matches!(pipeline.learn, Learn::Backprop { .. });
     let kept = matches!(pipeline.learn, Learn::Backprop { schedule: ScheduleKind::ZeroBubbleH1, .. });
@@ -239,6 +237,9 @@ impl Run<'_> {
         let mut watch = Watch::new(clock, self.trainer.stage().place.stage);
         let mut order = Vec::with_capacity(task.train.len());
         let wanted = Phases::wanted(comm, clock, job)?;
+        if let Some(machine) = clock.machine() {
+            together(comm, clock, machine)?; // the first phase begins when all have the weights
+        }
         let mut fit = Fit::begun();
         let mut talk_s = 0.0;
         while self.cursor.epoch < task.hyper.epochs {
@@ -253,7 +254,8 @@ impl Run<'_> {
             }
             self.cursor.epoch += 1;
             self.cursor.step_in_epoch = 0;
-            let mut record = self.close_epoch(&sums, books, job)?;
+            let (mut record, exit_share) = self.close_epoch(&sums, books, job)?;
+            watch.exit_share = exit_share;
             fit.loop_s += record.epoch_s;
             talk_s += record.comm_s + record.wait_s;
             let stopped = sums.turn == Turn::Stop && self.cursor.epoch < task.hyper.epochs;
@@ -303,7 +305,7 @@ impl Run<'_> {
         sums: &StageSums,
         mut books: Books,
         job: &mut dyn Job,
-    ) -> Result<EpochRecord, TrainError> {
+    ) -> Result<(EpochRecord, Option<f64>), TrainError> {
         let carried = self.carried();
         let seen = self.measure(self.task.validation, self.pipeline.exits.as_ref())?;
         books.measured(job)?;
@@ -319,7 +321,8 @@ impl Run<'_> {
         {
             sampler.reset_counts();
         }
-        Ok(record)
+        let measured = self.task.validation.len() as f64;
+        Ok((record, (measured > 0.0).then(|| seen.left.samples as f64 / measured)))
     }
 
     /// Bytes of activations and labels, of gradients and of credits since the beginning.

@@ -6,13 +6,9 @@ use super::{Pipeline, total};
 use crate::comm::Communicator;
 use crate::event::{Event, HeadRecord};
 use crate::nn::Tally;
-use crate::strategy::modelled::aside;
 use crate::strategy::exits::{Answer, Sureness, Way, sweep};
+use crate::strategy::modelled::aside;
 use crate::strategy::{Job, TrainError};
-
-/// Thresholds that a sweep looks at.
-const CONFIDENCES: &[f64] = &[0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
-const ENTROPIES: &[f64] = &[0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8];
 
 /// A measured part as one rank saw it.
 pub(super) struct Tested<'s> {
@@ -68,10 +64,7 @@ impl Tested<'_> {
         });
         let heads: Vec<HeadRecord> = heads.collect();
         let sureness = pipeline.exits.as_ref().map_or(Sureness::Confidence, |exits| exits.sureness);
-        let thresholds = match sureness {
-            Sureness::Confidence => CONFIDENCES,
-            Sureness::Entropy => ENTROPIES,
-        };
+        let thresholds = sureness.thresholds();
         let answers: Option<Vec<&[Answer]>> = answers.as_ref().map(|all| all.iter().map(Vec::as_slice).collect());
         let sweep = answers.map_or(Vec::new(), |all| sweep(&all, sureness, thresholds, self.ways.as_deref()));
         job.emit(Event::Exits { part: self.part, samples: left.samples, heads, sweep });

@@ -17,11 +17,13 @@ pub(super) struct Watch<'a> {
     epoch: u64,
     last: f64,
     proposals: u64,
+    /// Share of the samples last measured that left at this stage.
+    pub exit_share: Option<f64>,
 }
 
 impl<'a> Watch<'a> {
     pub fn new(clock: &'a dyn Clock, stage: usize) -> Self {
-        Self { clock, stage, epoch: 0, last: f64::NEG_INFINITY, proposals: 0 }
+        Self { clock, stage, epoch: 0, last: f64::NEG_INFINITY, proposals: 0, exit_share: None }
     }
 
     /// Begins an epoch.
@@ -52,7 +54,7 @@ impl<'a> Watch<'a> {
             proposals_per_s: sampler.filter(|_| since.is_finite()).map(|_| made as f64 / since),
             acceptance_conv: sampler.and_then(|sampler| sampler.count(ParameterKind::Conv).rate()),
             acceptance_dense: sampler.and_then(|sampler| sampler.count(ParameterKind::Dense).rate()),
-            exit_share: None,
+            exit_share: self.exit_share,
         }));
     }
 }

@@ -96,7 +96,9 @@ fn counts(share: &Share) -> (usize, usize) {
 /// Where a share's tensors stand among all.
 fn place(shares: &[Share], share: &Share, which: usize) -> Span {
     let count = |share: &Share| [counts(share).0, counts(share).1][which];
-    let before = shares.iter().take_while(|other| other.theta.start < share.theta.start || other.blocks.start < share.blocks.start);
+    let before = shares
+        .iter()
+        .take_while(|other| other.theta.start < share.theta.start || other.blocks.start < share.blocks.start);
     Span { start: before.map(count).sum(), len: count(share) }
 }
 

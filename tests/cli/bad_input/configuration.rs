@@ -83,7 +83,7 @@ fn command_lines() -> Vec<Case> {
         usage("--momentum 1", &["--momentum", "too large", "below 1"]),
         usage("--mode allredcue", &["--mode", "sendrecv", "did you mean allreduce?"]).on(THREADS),
         usage("--mode allredcue", &["--mode", "did you mean allreduce?"]).on(MPI),
-        usage("--mode pipeline", &["--mode", "single|sendrecv|allreduce"]).on(THREADS),
+        usage("--mode offload", &["--mode", "single|sendrecv|allreduce"]).on(THREADS),
         usage("--dataset irsi", &["no data set", "did you mean iris?"]),
         usage("--dataset irsi", &["no data set", "did you mean iris?"]).on(MPI),
         usage("--single irsi", &["no data set", "did you mean iris?"]).on(Launch::Plain),
@@ -106,7 +106,7 @@ fn command_lines() -> Vec<Case> {
         usage("--ranks 100000", &["--ranks", "too large", "from 1 to 1024"]).on(Launch::Plain),
         usage("--ranks 4 --single", &["--single", "--ranks 4", "leave one"]).on(Launch::Plain),
         usage("--mode sendrecv --single", &["--single", "--mode sendrecv", "leave one"]).on(Launch::Plain),
-        usage("--optimizer mcmc", &["--optimizer", "sgd|momentum|adam"]),
+        usage("--optimizer lbfgs", &["--optimizer", "sgd|momentum|adam"]),
     ]
 }
 
