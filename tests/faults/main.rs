@@ -6,5 +6,6 @@
 mod job;
 mod output;
 mod outside;
+mod pipeline;
 mod planned;
 mod refused;

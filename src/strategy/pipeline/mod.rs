@@ -34,7 +34,7 @@ use super::fit::initial_weights;
 use super::learner::MOST_ROWS;
 use super::modelled::{Phases, together};
 use super::sampling::Proposals;
-use super::{Cursor, Ending, Fit, Job, State, Task, TrainError, Turn};
+use super::{Cursor, Ending, Fit, Job, JobError, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Group, Metered};
 use crate::data::Samples;
 use crate::data::order::{StepPlan, balanced, epoch_order};
@@ -164,7 +164,22 @@ pub(super) fn train(task: &Task, comm: &Metered, clock: &dyn Clock, job: &mut dy
     if let Some(snapshot) = task.resume {
         run.restore(snapshot).map_err(TrainError::Resume)?;
     }
-    run.train(job)
+    run.train(job).map_err(|error| match error {
+        TrainError::Job(JobError(text)) => {
+            TrainError::Job(JobError(format!("stage {} ({}): {text}", place.stage, share.named())))
+        }
+        other => other,
+    })
+}
+
+/// Which rank holds which layers: whoever reads of a rank that is gone learns which stage it was.
+fn who_is_who(shares: &[Share], replicas: usize) -> String {
+    let place = |stage: usize| match replicas {
+        1 => format!("rank {stage}"),
+        _ => format!("ranks {} to {}", stage * replicas, (stage + 1) * replicas - 1),
+    };
+    let stages = shares.iter().enumerate().map(|(s, share)| format!("stage {s} ({}) on {}", share.named(), place(s)));
+    stages.collect::<Vec<_>>().join(", ")
 }
 
 fn trainer<'a>(stage: Stage<'a>, pipeline: &Pipeline, comm: &'a Metered<'a>) -> Result<Trainer<'a>, TrainError> {
@@ -218,6 +233,7 @@ impl Run<'_> {
             steps_per_epoch: plan.steps() as u64,
             bytes_per_exchange: self.bytes_per_batch(),
         });
+        job.emit(Event::Note { text: who_is_who(self.shares, self.trainer.stage().place.replicas) });
         let mut watch = Watch::new(clock, self.trainer.stage().place.stage);
         let mut order = Vec::with_capacity(task.train.len());
         let wanted = Phases::wanted(comm, clock, job)?;
