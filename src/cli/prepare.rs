@@ -99,7 +99,9 @@ pub fn prepare(
     let Loaded { data, notes } = load::load(comm, &Request::from(&config), places, decoding)?;
     agreed(comm, check(&config, &origins, &data))?;
     let identity = Identity::default().with("the data set", format!("{:016x}", data.fingerprint()));
-    let (isa, mixed) = common_instruction_set(comm)?;
+    // Stages without replicas share no weights: each may compute as well as it can.
+    let alike = strategy != Strategy::Pipeline || grid.1 > 1;
+    let (isa, mixed) = common_instruction_set(comm, alike)?;
     let identity = match config.deterministic {
         true => identity.with("the instruction set", isa),
         false => identity,
@@ -167,11 +169,11 @@ fn many_classes(data: &AnyData) -> Option<String> {
 }
 
 /// This rank's instruction set, and whether the ranks differ; if they do, all are held to the best that all have.
-fn common_instruction_set(comm: &dyn Communicator) -> Result<(String, bool), Ended> {
+fn common_instruction_set(comm: &dyn Communicator, alike: bool) -> Result<(String, bool), Ended> {
     let mine = format!("{} {}", std::env::consts::ARCH, Isa::detect().name());
     let all = gather_texts(comm, &mine)?;
     let mixed = all.iter().any(|other| *other != all[0]);
-    if mixed {
+    if mixed && alike {
         // An instruction set that another rank has and this one does not, or of another architecture, is not named here.
         let named = all.iter().map(|text| text.split_once(' ').map_or("", |(_, name)| name));
         let one_kind = all.iter().all(|text| text.starts_with(std::env::consts::ARCH));
