@@ -48,6 +48,7 @@ fn train(data: &Dataset, network: &Network, micro_chunk: Option<usize>, epochs: 
     let hyper = Hyper {
         epochs,
         global_batch: 4,
+        sampler: None,
         rule: optim::Rule::Adam,
         weight_decay: 0.0,
         schedule,

@@ -301,7 +301,7 @@ fn all_batches_reach_the_last_stage_and_cost_what_they_hold() {
             let width = [30, 20, 0][stage];
             let down = if stage == 2 { 0 } else { samples * 4 * (width + 1) + batches * HEADER };
             assert_eq!(record.bytes_down, down, "stage {stage}");
-            assert!(HEADER <= 64);
+            const { assert!(HEADER <= 64) };
             for figure in [record.train_loss, record.val_loss, record.train_acc, record.val_acc] {
                 assert!(figure.is_some_and(f64::is_finite), "{record:?}");
             }
