@@ -144,7 +144,7 @@ impl Heads {
             line.extend(more.into_iter().flatten());
             line
         };
-        let modelled = ways.map(|_| ["modelled", "modelled"].map(str::to_owned));
+        let modelled = ways.map(|_| ["modelled time", "modelled energy"].map(str::to_owned));
         let mut header = words(&["head", "node", "loss", "accuracy", "right"]);
         header.extend(self.exits.is_some().then(|| "left here".to_owned()));
         let mut lines = vec![behind(header, modelled.clone())];

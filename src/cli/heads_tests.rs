@@ -187,7 +187,7 @@ fn devices_add_what_a_lone_sample_takes() {
         assert!((figure(&of["modelled_energy_j"]) - expected[1]).abs() < 1e-9, "{of}");
     }
     let text = place.run("eval @ --part all --exit-sweep --devices @/toy.toml").unwrap();
-    assert_eq!(text.matches("modelled  modelled\n").count(), 2, "{text}");
+    assert_eq!(text.matches("modelled time  modelled energy\n").count(), 2, "{text}");
     assert!(text.contains("for a sample alone on the devices of "), "{text}");
 }
 

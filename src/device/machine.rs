@@ -81,9 +81,15 @@ impl Energy {
     }
 }
 
+/// Parts of a second: a power of two, so that seconds that are one are exact.
+const PARTS: f64 = (1u64 << 60) as f64;
+
 #[derive(Debug, Default)]
 struct State {
+    /// All but the time that the receiver was busy.
     ledger: Ledger,
+    /// That, in parts of a second: messages from several ranks come in any order, and a sum of integers has none.
+    received: i128,
     held: bool,
 }
 
@@ -125,7 +131,8 @@ impl Machine {
 
     /// What it did so far.
     pub fn ledger(&self) -> Ledger {
-        self.lock().ledger
+        let state = self.lock();
+        Ledger { receiving: Seconds(state.received as f64 / PARTS), ..state.ledger }
     }
 
     /// What it used for that, a whole [`Machine::ledger`] or the difference of two.
@@ -145,23 +152,23 @@ impl Machine {
 
     /// Computes for some time.
     pub fn charge_seconds(&self, time: Seconds) {
-        self.change(|ledger| {
-            ledger.time += time;
-            ledger.computing += time;
+        self.change(|state| {
+            state.ledger.time += time;
+            state.ledger.computing += time;
         });
     }
 
     /// Takes a message that arrived at this time, after being received for so long: waits for it, if it is not there.
     pub fn arrived(&self, arrival: Seconds, transmission: Seconds) {
-        self.change(|ledger| {
-            ledger.time = Seconds(ledger.time.0.max(arrival.0));
-            ledger.receiving += transmission;
+        self.change(|state| {
+            state.ledger.time = Seconds(state.ledger.time.0.max(arrival.0));
+            state.received += (transmission.0 * PARTS) as i128;
         });
     }
 
     /// Gave a message to the transmitter, which is busy with it for so long; the machine does not wait for that.
     pub fn sent(&self, transmission: Seconds) {
-        self.change(|ledger| ledger.sending += transmission);
+        self.change(|state| state.ledger.sending += transmission);
     }
 
     /// Waits until this time, if it is not past.
@@ -180,12 +187,12 @@ impl Machine {
         self.lock().held
     }
 
-    fn change(&self, change: impl FnOnce(&mut Ledger)) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         if state.held {
             return;
         }
-        change(&mut state.ledger);
+        change(&mut state);
         let time = state.ledger.time;
         drop(state);
         if let Some(start) = self.paced {

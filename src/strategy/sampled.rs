@@ -1,7 +1,7 @@
 //! A step of the data-parallel strategies by proposals: every rank has its part of the batch, and all decide alike.
 
 use super::learner::MOST_ROWS;
-use super::sampling::{Proposals, Scene, Turn as Proposing};
+use super::sampling::{Combine, Proposals, Scene, Turn as Proposing};
 use super::stepper::StepSum;
 use super::{Exchange, Task, TrainError, Turn, team};
 use crate::comm::{Reduce, Values};
@@ -76,8 +76,7 @@ impl<'a> Sampled<'a> {
         let alone = exchange.parts() == 1;
         let met = {
             let mut combine = |values: Values| exchange.combine(values, Reduce::Sum);
-            let combine: Option<&mut dyn FnMut(Values) -> Result<(), TrainError>> =
-                if alone { None } else { Some(&mut combine) };
+            let combine: Option<&mut Combine> = if alone { None } else { Some(&mut combine) };
             self.proposals.learn(scene, &mut self.workspace, theta, turn, combine, &mut || Ok(false))?
         };
         let wishes = [Turn::Save, Turn::Stop].map(|turn| f64::from(u8::from(wish == turn)));

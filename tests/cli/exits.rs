@@ -25,7 +25,7 @@ fn json(outcome: &Outcome) -> Value {
 fn exits(outcome: &Outcome) -> Value {
     let events = outcome.text("r/events.jsonl");
     let lines = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
-    lines.filter(|line| line.to_string().contains("\"sweep\"")).last().expect("an event of exits")
+    lines.rfind(|line| line.to_string().contains("\"sweep\"")).expect("an event of exits")
 }
 
 /// The first place in a value with this name.

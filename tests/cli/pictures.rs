@@ -162,4 +162,10 @@ fn a_few_bad_pictures_are_left_out_where_asked() {
     said(&skipped, &["decoded 108 pictures", "1 of 109 pictures cannot be read and are left out"]);
     let again = skipped.again(args).launch(Launch::Solo);
     assert_eq!(again.code, 4, "kept pictures do not hide a bad one: {}", again.stdout);
+    // A model that was trained on whole pictures measures whole pictures; the cure is an option of training, not of eval.
+    let good = with_set(Run::new(&format!("{args} --run-dir r")), Kind::Img, 2, 1).launch(Launch::Solo).ok();
+    spoil(&good.path(""));
+    let refused = good.again("eval r").launch(Launch::Plain);
+    assert_eq!((refused.code, refused.errors().len()), (4, 1), "{}", refused.stderr);
+    assert!(refused.errors()[0].contains("mend or remove it, or train with --bad-image skip"), "{}", refused.stderr);
 }

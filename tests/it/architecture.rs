@@ -21,7 +21,7 @@ const STOREYS: &[(&str, &[&str])] = &[
     // 3 plans
     ("plan", &["units"]),
     // 4 strategies
-    ("strategy", &["units", "rng", "event", "nn", "optim", "data", "device", "comm", "plan"]),
+    ("strategy", &["units", "rng", "layout", "event", "nn", "optim", "data", "device", "comm", "plan"]),
     // 5 the outside
     ("config", BELOW),
     ("run", BELOW),

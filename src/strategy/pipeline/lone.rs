@@ -259,10 +259,9 @@ mod tests {
             for (head, way) in run.iter().zip(&modelled) {
                 for (run, modelled) in [(head.latency_s, way.latency_s), (head.energy_j, way.energy_j)] {
                     let run = run.expect("an emulated run models it");
-                    assert!(
-                        modelled > 0.0 && (run / modelled - 1.0).abs() < 1e-9,
-                        "{run} {modelled} {blocks:?} {rate}"
-                    );
+                    // The run takes differences of times that lie behind its training.
+                    let near = (run - modelled).abs() <= 1e-9 * modelled + 1e-12;
+                    assert!(modelled > 0.0 && near, "{run} {modelled} {blocks:?} {rate}");
                 }
             }
         }
