@@ -11,9 +11,10 @@ use goai::data::Dataset;
 use goai::device::{Clock, Devices, EmulatedClock, Link, Machine, Pace, Power, Profile, Table};
 use goai::event::{Event, HeadRecord, MachineRecord, StageRecord, SweepRow};
 use goai::nn::{Network, with_exits, zoo};
-use goai::optim::Rule;
+use goai::optim::metropolis::{Neighbourhood, Proposer};
+use goai::optim::{Metropolis, Rule};
 use goai::plan::pipeline::{self as plan, ScheduleKind};
-use goai::strategy::{Exits, Learn, Pipeline, Strategy, Sureness, Task, fit};
+use goai::strategy::{Exits, Hyper, Learn, Pipeline, Strategy, Sureness, Task, fit};
 use goai::units::{Seconds, Watts};
 use serde_json::Value;
 
@@ -395,5 +396,38 @@ fn any_chain_takes_what_the_simulator_says() {
                 assert!((stage.modelled_bubble.unwrap() - bubble).abs() < 1e-9, "{what}: {stage:?}");
             }
         }
+    }
+}
+
+/// A newer batch ends the proposals on an older one: by virtual time, so that delays, window and machine change nothing.
+/// The first stage is 4 times as fast as the second, which so makes about a quarter of its proposals.
+#[test]
+fn preemption_is_decided_on_virtual_time() {
+    let mut sampler = Metropolis { iterations: 20, ..Metropolis::greenai() };
+    sampler.groups.iter_mut().for_each(|group| {
+        (group.lambda, group.proposer, group.neighbourhood) =
+            (10.0, Proposer::Student(1e-2), Neighbourhood::Elements(5));
+    });
+    let data = headed(chain(3, 6, 40, 0));
+    let hyper = Hyper { sampler: Some(sampler), ..hyper(Rule::Sgd, 0.1, 4, 2) };
+    let task = data.task(hyper);
+    let devices = machines(&[1.0, 4.0, 2.0], &[0.0; 3], 4, Link::new(1000.0, Seconds(0.25)));
+    for window in [1, 3] {
+        let pipeline = |preempt| Pipeline { learn: Learn::Local { preempt, replay: 0 }, ..local(3, window) };
+        let figures = |job: &Recorder| {
+            let records =
+                job.events.iter().filter_map(|e| if let Event::Epoch(record) = e { Some(record) } else { None });
+            let epochs: Vec<_> = records.map(|r| (r.weights_hash, r.modelled_epoch_s.unwrap().to_bits())).collect();
+            let proposals: Vec<u64> = stages(job).into_iter().flatten().map(|stage| stage.proposals).collect();
+            (epochs, proposals)
+        };
+        let expected = figures(&emulate(&task, &pipeline(true), &devices, BUFFERED, 0));
+        for _ in 0..3 {
+            anyhow(&task, &pipeline(true), &devices, |job| assert_eq!(figures(job), expected, "window {window}"));
+        }
+        let patient = figures(&emulate(&task, &pipeline(false), &devices, BUFFERED, 0));
+        assert_eq!(patient.1, [200; 6], "10 batches, 20 proposals each");
+        assert_eq!((expected.1[0], expected.1[3]), (200, 200), "nothing newer comes to the first stage");
+        assert!(expected.1[1] < 100 && expected.1[1] >= 20, "the second stage is left behind: {:?}", expected.1);
     }
 }
