@@ -46,7 +46,6 @@ fn train(data: &Dataset, network: &Network, micro_chunk: Option<usize>, epochs: 
     let empty = data.select(&[]);
     let schedule = optim::Schedule { rate: 0.01, warmup: 0.0, epochs: epochs as f64, shape: optim::Shape::Constant };
     let hyper = Hyper {
-        sampler: None,
         epochs,
         global_batch: 4,
         sampler: None,
