@@ -24,7 +24,7 @@ fn json(outcome: &Outcome) -> Value {
 /// What training told about its exit heads.
 fn exits(outcome: &Outcome) -> Value {
     let events = outcome.text("r/events.jsonl");
-    let lines = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
+    let mut lines = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
     lines.rfind(|line| line.to_string().contains("\"sweep\"")).expect("an event of exits")
 }
 
