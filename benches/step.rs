@@ -46,9 +46,9 @@ fn train(data: &Dataset, network: &Network, micro_chunk: Option<usize>, epochs: 
     let empty = data.select(&[]);
     let schedule = optim::Schedule { rate: 0.01, warmup: 0.0, epochs: epochs as f64, shape: optim::Shape::Constant };
     let hyper = Hyper {
-        sampler: None,
         epochs,
         global_batch: 4,
+        sampler: None,
         rule: optim::Rule::Adam,
         weight_decay: 0.0,
         schedule,

@@ -26,7 +26,13 @@ impl Conv {
     /// A network of the zoo and pictures that it can pool often enough.
     #[allow(dead_code)] // not every test that has this file needs it
     pub fn named(name: &str) -> Self {
-        Self::of(zoo::by_name(name, &Shape::image(3, 26, 22), 3).unwrap())
+        Self::sized(name, [3, 26, 22])
+    }
+
+    /// A network of the zoo at a size of its own.
+    #[allow(dead_code)] // not every test that has this file needs it
+    pub fn sized(name: &str, [c, h, w]: [usize; 3]) -> Self {
+        Self::of(zoo::by_name(name, &Shape::image(c, h, w), 3).unwrap())
     }
 
     fn of(spec: Spec) -> Self {

@@ -118,10 +118,10 @@ fn fifty_steps(comm: &dyn Communicator) {
     }
 }
 
-/// The stages of this network: all schedules, each with a rule of its own.
-fn on_pictures(comm: &dyn Communicator, name: &str, batch: usize, micro_batches: usize, epochs: u64) {
-    let data = Conv::named(name);
+/// 50 steps and more on the stages of this network: all schedules, each with a rule of its own.
+pub fn on_pictures(comm: &dyn Communicator, data: &Conv, batch: usize, micro_batches: usize) {
     for (schedule, (rule, rate)) in ScheduleKind::ALL.iter().zip(RULES) {
+        let epochs = 50u64.div_ceil(60u64.div_ceil(batch as u64));
         let task = data.task(hyper(rule, rate / 4.0, batch, epochs));
         let one = alone(comm, &task);
         assert!(one.iter().all(|one| one.cursor.step >= 50));
@@ -133,8 +133,8 @@ fn on_pictures(comm: &dyn Communicator, name: &str, batch: usize, micro_batches:
 }
 
 fn fifty_steps_on_pictures(comm: &dyn Communicator) {
-    on_pictures(comm, "img_cnn", 4, 2, 4);
-    on_pictures(comm, "vgg5_plain", 4, 2, 4);
+    on_pictures(comm, &Conv::named("img_cnn"), 4, 2);
+    on_pictures(comm, &Conv::named("vgg5_plain"), 4, 2);
 }
 
 /// Every cut of two stages, and every schedule; more micro-batches than stages, and fewer.

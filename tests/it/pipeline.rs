@@ -2,7 +2,8 @@
 
 use super::comm_threads::{BUFFERED, RENDEZVOUS};
 use crate::cases::Case;
-use crate::cases::pipeline::CASES;
+use crate::cases::conv::Conv;
+use crate::cases::pipeline::{CASES, on_pictures};
 use goai::comm::{Communicator, ThreadOptions, run_threads};
 use std::time::Duration;
 
@@ -54,4 +55,21 @@ fn four_stages_and_two_with_replicas_equal_one_rank() {
 fn more_replicas_equal_one_rank() {
     run(6, BUFFERED, quick());
     run(6, RENDEZVOUS, quick());
+}
+
+/// The networks at the sizes of their papers, in batches that fill the pipeline.
+#[test]
+#[ignore = "minutes (make test-long)"]
+fn full_sizes_equal_one_rank() {
+    let options = ThreadOptions { deadline: Some(Duration::from_secs(1200)), ..BUFFERED };
+    for (name, shape) in [("img_cnn", [3, 150, 150]), ("vgg5_plain", [3, 32, 32])] {
+        for ranks in [2, 3, 4] {
+            let start = std::time::Instant::now();
+            run_threads(ranks, options, |comm| {
+                on_pictures(comm, &Conv::sized(name, shape), 8, 4);
+                comm.barrier().unwrap();
+            });
+            println!("{ranks} ranks: {name} {shape:?} ({:.2} s)", start.elapsed().as_secs_f64());
+        }
+    }
 }

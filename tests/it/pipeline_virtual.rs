@@ -11,9 +11,10 @@ use goai::data::Dataset;
 use goai::device::{Clock, Devices, EmulatedClock, Link, Machine, Pace, Power, Profile, Table};
 use goai::event::{Event, HeadRecord, MachineRecord, StageRecord, SweepRow};
 use goai::nn::{Network, with_exits, zoo};
-use goai::optim::Rule;
-use goai::plan::pipeline::ScheduleKind;
-use goai::strategy::{Exits, Learn, Pipeline, Strategy, Sureness, Task, fit};
+use goai::optim::metropolis::{Neighbourhood, Proposer};
+use goai::optim::{Metropolis, Rule};
+use goai::plan::pipeline::{self as plan, ScheduleKind};
+use goai::strategy::{Exits, Hyper, Learn, Pipeline, Strategy, Sureness, Task, fit};
 use goai::units::{Seconds, Watts};
 use serde_json::Value;
 
@@ -348,5 +349,85 @@ fn replicas_side_by_side_take_one_chain_s_time() {
     let task = data.task(hyper(Rule::Sgd, 0.1, 2 * ROWS * m, 1));
     for schedule in [ScheduleKind::Gpipe, ScheduleKind::OneForwardOneBackward] {
         anyhow(&task, &backprop(p, schedule, m), &devices, |job| took(job, 15.0, 1, schedule.name()));
+    }
+}
+
+/// Unequal stages, links that take time, few and many micro-batches: the real run is where the event simulator says.
+#[test]
+fn any_chain_takes_what_the_simulator_says() {
+    let mut state = 7u64;
+    let mut draw = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for _ in 0..12 {
+        let (p, m, width) = (2 + draw(4) as usize, 1 + draw(9) as usize, 6);
+        let mut times = |most| (0..p).map(|_| (1 + draw(most)) as f64 / 4.0).collect::<Vec<f64>>();
+        let (forward, backward, bandwidth, latency) = (times(8), times(12), times(8), times(3));
+        let mut devices = machines(&forward, &backward, ROWS, instant());
+        // Bytes of a micro-batch's activations with their labels, and of their gradient.
+        let (down, up) = ((ROWS * 4 * (width + 1)) as f64 + HEADER, (ROWS * 4 * width) as f64 + HEADER);
+        for s in 0..p {
+            let link = || Link::new(60.0 * bandwidth[s], Seconds(latency[s]));
+            for to in [s.checked_sub(1), Some(s + 1).filter(|to| *to < p)].into_iter().flatten() {
+                devices = devices.with_link(s, to, link());
+            }
+        }
+        let data = chain(p, width, ROWS * m, 0);
+        let task = data.task(hyper(Rule::Sgd, 0.1, ROWS * m, 1));
+        let seconds = |times: &[f64], share: f64| times.iter().map(|t| Seconds(t * share)).collect::<Vec<_>>();
+        let send = |s: usize| plan::Link {
+            activations: Seconds(down / (60.0 * bandwidth[s])),
+            gradient: Seconds(up / (60.0 * bandwidth[s])),
+            latency: Seconds(latency[s]),
+        };
+        let durations = plan::Durations {
+            forward: seconds(&forward, 1.0),
+            backward_input: seconds(&backward, 0.5),
+            backward_params: seconds(&backward, 0.5),
+            send: Some((0..p).map(send).collect()),
+        };
+        for schedule in ScheduleKind::ALL {
+            let timeline = plan::Schedule::new(*schedule, p, m as u32).simulate(&durations).unwrap();
+            let what = format!("{} p={p} m={m} {durations:?}", schedule.name());
+            let job = emulate(&task, &backprop(p, *schedule, m), &devices, BUFFERED, 0);
+            took(&job, timeline.makespan.0, 1, &what);
+            for (stage, bubble) in stages(&job)[0].iter().zip(&timeline.bubble) {
+                assert!((stage.modelled_bubble.unwrap() - bubble).abs() < 1e-9, "{what}: {stage:?}");
+            }
+        }
+    }
+}
+
+/// A newer batch ends the proposals on an older one: by virtual time, so that delays, window and machine change nothing.
+/// The first stage is 4 times as fast as the second, which so makes about a quarter of its proposals.
+#[test]
+fn preemption_is_decided_on_virtual_time() {
+    let mut sampler = Metropolis { iterations: 20, ..Metropolis::greenai() };
+    sampler.groups.iter_mut().for_each(|group| {
+        (group.lambda, group.proposer, group.neighbourhood) =
+            (10.0, Proposer::Student(1e-2), Neighbourhood::Elements(5));
+    });
+    let data = headed(chain(3, 6, 40, 0));
+    let hyper = Hyper { sampler: Some(sampler), ..hyper(Rule::Sgd, 0.1, 4, 2) };
+    let task = data.task(hyper);
+    let devices = machines(&[1.0, 4.0, 2.0], &[0.0; 3], 4, Link::new(1000.0, Seconds(0.25)));
+    for window in [1, 3] {
+        let pipeline = |preempt| Pipeline { learn: Learn::Local { preempt, replay: 0 }, ..local(3, window) };
+        let figures = |job: &Recorder| {
+            let records =
+                job.events.iter().filter_map(|e| if let Event::Epoch(record) = e { Some(record) } else { None });
+            let epochs: Vec<_> = records.map(|r| (r.weights_hash, r.modelled_epoch_s.unwrap().to_bits())).collect();
+            let proposals: Vec<u64> = stages(job).into_iter().flatten().map(|stage| stage.proposals).collect();
+            (epochs, proposals)
+        };
+        let expected = figures(&emulate(&task, &pipeline(true), &devices, BUFFERED, 0));
+        for _ in 0..3 {
+            anyhow(&task, &pipeline(true), &devices, |job| assert_eq!(figures(job), expected, "window {window}"));
+        }
+        let patient = figures(&emulate(&task, &pipeline(false), &devices, BUFFERED, 0));
+        assert_eq!(patient.1, [200; 6], "10 batches, 20 proposals each");
+        assert_eq!((expected.1[0], expected.1[3]), (200, 200), "nothing newer comes to the first stage");
+        assert!(expected.1[1] < 100 && expected.1[1] >= 20, "the second stage is left behind: {:?}", expected.1);
     }
 }

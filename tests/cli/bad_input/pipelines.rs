@@ -60,7 +60,7 @@ fn learning() -> Vec<Case> {
         chain("--learn backwards", 2, 2, &["--learn", "local", "backprop"]),
         chain("--learn backprop --schedule 2f2b", 2, 2, &["--schedule", "2f2b is none of"]),
         chain("--micro-batches 4", 2, 2, &["--micro-batches", "gradients that flow back", "--learn backprop"]),
-        chain("--schedule 1f1b", 2, 2, &["gradients that flow back", "--learn backprop"]),
+        chain("--schedule gpipe", 2, 2, &["gradients that flow back", "--learn backprop"]),
         chain("--deterministic", 2, 2, &["--deterministic", "local learning", "leave it out"]),
         chain("--learn backprop --window 3", 2, 2, &["--window", "for local learning"]),
         chain("--learn backprop --replay 3", 2, 2, &["--replay", "for local learning"]),
