@@ -3,16 +3,42 @@
 use super::conv::Backward;
 use super::{Op, Program, Step, Workspace};
 use crate::nn::kernels::share::two;
+use crate::nn::kernels::{Isa, vector};
 use crate::nn::{At, Context, Span};
 
 /// Which gradients of a step are computed.
 pub(super) enum Gradients<'a> {
     /// Those of its parameters, into the span given, and those of its inputs.
-    Both(&'a mut [f32]),
+    Both(Target<'a>),
     /// Those of its inputs.
     Inputs,
     /// Those of its parameters, after those of its inputs.
-    Params(&'a mut [f32]),
+    Params(Target<'a>),
+}
+
+/// Where the gradient of a step's parameters goes.
+pub(super) enum Target<'a> {
+    /// It is written.
+    Write(&'a mut [f32]),
+    /// It is added, by a kernel that can.
+    Add(&'a mut [f32]),
+}
+
+impl Target<'_> {
+    /// Where to write.
+    fn written(&mut self) -> &mut [f32] {
+        match self {
+            Self::Write(to) => to,
+            Self::Add(_) => unreachable!("asked of steps that add"),
+        }
+    }
+}
+
+impl Step {
+    /// Whether its kernel can add to a gradient.
+    fn adds(&self) -> bool {
+        matches!(&self.op, Op::Dense { kernel, .. } if kernel.adds())
+    }
 }
 
 impl Program {
@@ -32,7 +58,7 @@ impl Program {
             let dtheta = &mut grad[step.theta.range()];
             if std::mem::take(&mut ws.written[step.output]) {
                 let (context, theta) = (&step.context(context), &theta[step.theta.range()]);
-                self.step_backward(step, context, theta, ws, Gradients::Both(dtheta));
+                self.step_backward(step, context, theta, ws, Gradients::Both(Target::Write(dtheta)));
             } else {
                 dtheta.fill(0.0); // no loss depends on this step
             }
@@ -70,12 +96,73 @@ impl Program {
             let dtheta = &mut grad[step.theta.range()];
             if ws.written[step.output] {
                 let (context, theta) = (&step.context(context), &theta[step.theta.range()]);
-                self.step_backward(step, context, theta, ws, Gradients::Params(dtheta));
+                self.step_backward(step, context, theta, ws, Gradients::Params(Target::Write(dtheta)));
             } else {
                 dtheta.fill(0.0);
             }
         }
         ws.written.fill(false);
+    }
+
+    /// As [`Program::backward`], and adds to `grad`: the sum over several batches without a copy of the gradient for each.
+    /// `spare` is as long as `grad`; what it holds afterwards means nothing.
+    pub fn backward_adding(
+        &self,
+        context: &Context,
+        theta: &[f32],
+        ws: &mut Workspace,
+        grad: &mut [f32],
+        spare: &mut [f32],
+    ) {
+        for step in self.steps.iter().rev() {
+            if std::mem::take(&mut ws.written[step.output]) {
+                let spans = (&mut grad[step.theta.range()], &mut spare[step.theta.range()]);
+                let (context, theta) = (&step.context(context), &theta[step.theta.range()]);
+                self.step_adding(step, context, theta, ws, spans, true);
+            }
+        }
+        ws.written.fill(false);
+    }
+
+    /// As [`Program::backward_params`], and adds to `grad`; see [`Program::backward_adding`].
+    ///
+    /// # Panics
+    /// If the program was not compiled [`with_kept_gradients`](Program::with_kept_gradients).
+    pub fn backward_params_adding(
+        &self,
+        context: &Context,
+        theta: &[f32],
+        ws: &mut Workspace,
+        grad: &mut [f32],
+        spare: &mut [f32],
+    ) {
+        assert!(self.options.kept_gradients, "a program that keeps its gradients");
+        for step in self.steps.iter().rev().filter(|step| step.theta.len > 0) {
+            if ws.written[step.output] {
+                let spans = (&mut grad[step.theta.range()], &mut spare[step.theta.range()]);
+                let (context, theta) = (&step.context(context), &theta[step.theta.range()]);
+                self.step_adding(step, context, theta, ws, spans, false);
+            }
+        }
+        ws.written.fill(false);
+    }
+
+    fn step_adding(
+        &self,
+        step: &Step,
+        context: &Context,
+        theta: &[f32],
+        ws: &mut Workspace,
+        (grad, spare): (&mut [f32], &mut [f32]),
+        inputs: bool,
+    ) {
+        let adds = step.adds();
+        let target = if adds { Target::Add(&mut *grad) } else { Target::Write(&mut *spare) };
+        let wanted = if inputs { Gradients::Both(target) } else { Gradients::Params(target) };
+        self.step_backward(step, context, theta, ws, wanted);
+        if !adds {
+            vector::axpy(Isa::detect(), 1.0, spare, grad);
+        }
     }
 
     pub(super) fn step_backward(
@@ -102,16 +189,18 @@ impl Program {
         match (&step.op, &mut dtheta) {
             (Op::Layer { node }, Some(dtheta)) => {
                 let dy = dy_place.at_start().view(dy, batch);
-                self.network.layer(*node).grad_params(context, at(), dy, dtheta);
+                self.network.layer(*node).grad_params(context, at(), dy, dtheta.written());
             }
             (Op::Dense { kernel, activation }, dtheta) => {
                 // In place, so once: the gradient of the parameters alone finds it done.
                 if inputs {
                     activation.gradient(kernel.isa(), place.rows(values, batch), dy);
                 }
-                if let Some(dtheta) = dtheta {
-                    let x = ws.places[step.inputs[0]].rows(values, batch);
-                    kernel.grad_params(context.team, x, dy, dtheta, batch);
+                let x = ws.places[step.inputs[0]].rows(values, batch);
+                match dtheta {
+                    Some(Target::Write(dtheta)) => kernel.grad_params(context.team, x, dy, dtheta, batch),
+                    Some(Target::Add(dtheta)) => kernel.add_params(context.team, x, dy, dtheta, batch),
+                    None => {}
                 }
             }
             // Convolutions and norms make both gradients together.
@@ -143,14 +232,14 @@ impl Program {
                         scratch: ws.scratch.as_mut_slice(),
                         dx: to.map(|_| &mut *dx),
                     };
-                    conv.backward(context.team, theta, memory, dtheta.as_deref_mut());
+                    conv.backward(context.team, theta, memory, dtheta.as_mut().map(Target::written));
                 }
                 Op::Norm(norm) => {
                     let (packed, scratch) = (ws.packed.as_mut_slice(), ws.scratch.as_mut_slice());
                     let pictures = [ws.places[*id].rows(values, batch), place.rows(values, batch), &*dy];
                     let marks = &ws.marks[norm.marks * ws.capacity..][..batch * norm.marks_len()];
                     let dz = to.map(|_| &mut *dx);
-                    norm.backward(context, packed, scratch, pictures, marks, dz, dtheta.as_deref_mut());
+                    norm.backward(context, packed, scratch, pictures, marks, dz, dtheta.as_mut().map(Target::written));
                 }
                 Op::Relayout => {
                     let slots = [&ws.slots[step.output], &ws.slots[*id]];

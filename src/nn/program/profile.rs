@@ -1,6 +1,6 @@
 //! A program under the clock, step by step; whoever holds the clock wraps it around the work.
 
-use super::backward::Gradients;
+use super::backward::{Gradients, Target};
 use super::{Program, Step, Workspace};
 use crate::nn::layers::LayerKind;
 use crate::nn::{Context, Cost, Span, Tally};
@@ -97,7 +97,9 @@ impl Program {
             let range = place.offset..place.offset + ws.batch * place.stride;
             let dy = ws.grads.as_slice()[range.clone()].to_vec();
             let places: Vec<_> = step.inputs.iter().map(|id| ws.grad_places[*id].take()).collect();
-            around(Pass::GradParams, &mut || self.step_backward(step, context, theta, ws, Gradients::Both(dtheta)));
+            around(Pass::GradParams, &mut || {
+                self.step_backward(step, context, theta, ws, Gradients::Both(Target::Write(dtheta)))
+            });
             for (id, place) in step.inputs.iter().zip(places) {
                 ws.grad_places[*id] = ws.grad_places[*id].or(place);
             }
@@ -106,7 +108,9 @@ impl Program {
             }
         }
         if input_gradients {
-            around(Pass::Backward, &mut || self.step_backward(step, context, theta, ws, Gradients::Both(dtheta)));
+            around(Pass::Backward, &mut || {
+                self.step_backward(step, context, theta, ws, Gradients::Both(Target::Write(dtheta)))
+            });
         }
     }
 }

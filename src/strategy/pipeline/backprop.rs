@@ -7,7 +7,7 @@
 use super::channel::{Gradients, Inlet, Outlet, Parcel};
 use super::layout::Share;
 use super::local::StageSums;
-use super::reduce::{Added, Reduction};
+use super::reduce::{Added, Into, Reduction};
 use super::stage::{At, Stage, copy_rows};
 use super::watch::Watch;
 use super::whole;
@@ -334,15 +334,21 @@ impl<'a> Backprop<'a> {
             }
             Instruction::BackwardParams(_) => {
                 let work = stage.work(rows, Pass::BackwardParams);
-                self.reduction.add(rows, ws, |ws, grad| {
-                    stage.clock.work([work], || stage.program.backward_params(&context, &stage.theta, ws, grad));
+                let (program, theta) = (stage.program, &stage.theta);
+                self.reduction.add(rows, ws, |ws, into| {
+                    stage.clock.work([work], || match into {
+                        Into::Write(to) => program.backward_params(&context, theta, ws, to),
+                        Into::Add(to, spare) => program.backward_params_adding(&context, theta, ws, to, spare),
+                    });
                 });
             }
             _ => {
                 let work = stage.work(rows, Pass::Backward);
-                self.reduction.add(rows, ws, |ws, grad| {
-                    stage.clock.work([work], || {
-                        stage.program.backward(&context, &stage.theta, ws, grad, &mut |_, _| {});
+                let (program, theta) = (stage.program, &stage.theta);
+                self.reduction.add(rows, ws, |ws, into| {
+                    stage.clock.work([work], || match into {
+                        Into::Write(to) => program.backward(&context, theta, ws, to, &mut |_, _| {}),
+                        Into::Add(to, spare) => program.backward_adding(&context, theta, ws, to, spare),
                     });
                 });
             }

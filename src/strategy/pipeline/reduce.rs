@@ -2,7 +2,6 @@
 
 use crate::comm::fixed_point::{Fit, OrderFreeSum};
 use crate::comm::{Communicator, Group, Reduce, Values};
-use crate::nn::kernels::{Isa, vector};
 use crate::nn::{Network, Span, Workspace};
 use crate::strategy::TrainError;
 
@@ -15,10 +14,19 @@ pub(super) enum Added {
     NotFinite,
 }
 
+/// Where a micro-batch's gradient goes.
+pub(super) enum Into<'a> {
+    /// It is written.
+    Write(&'a mut [f32]),
+    /// It is added to the first, by way of the second.
+    Add(&'a mut [f32], &'a mut [f32]),
+}
+
 /// `[∇ | moments]` of a stage.
 pub(super) struct Reduction<'a> {
     sum: Vec<f32>,
-    piece: Vec<f32>,
+    /// Memory to add gradients from.
+    spare: Vec<f32>,
     theta_len: usize,
     empty: bool,
     twins: Option<Group<'a>>,
@@ -32,7 +40,8 @@ impl<'a> Reduction<'a> {
         let moments = network.statistics().map(|t| Span { start: theta_len + t.span.start, ..t.span });
         let spans = network.tensors().map(|tensor| tensor.span).chain(moments).collect();
         let order_free = chunks.map(|chunks| OrderFreeSum::new(spans, chunks));
-        Self { sum: vec![0.0; len], piece: vec![0.0; len], theta_len, empty: true, twins, order_free }
+        let spare = vec![0.0; if order_free.is_some() { 0 } else { theta_len }];
+        Self { sum: vec![0.0; len], spare, theta_len, empty: true, twins, order_free }
     }
 
     /// Empties the sum.
@@ -43,17 +52,19 @@ impl<'a> Reduction<'a> {
         }
     }
 
-    /// Adds what `write` makes of a micro-batch of so many rows.
-    pub fn add(&mut self, rows: usize, ws: &mut Workspace, write: impl FnOnce(&mut Workspace, &mut [f32])) {
-        let to = if self.empty { &mut self.sum } else { &mut self.piece };
-        let (grad, moments) = to.split_at_mut(self.theta_len);
-        write(ws, grad);
+    /// Adds what `make` makes of a micro-batch of so many rows.
+    pub fn add(&mut self, rows: usize, ws: &mut Workspace, make: impl FnOnce(&mut Workspace, Into)) {
+        let (grad, moments) = self.sum.split_at_mut(self.theta_len);
+        let plain = self.order_free.is_none();
+        let first = self.empty || !plain;
+        make(ws, if first { Into::Write(grad) } else { Into::Add(grad, &mut self.spare) });
         let taken = ws.moments().iter().map(|moment| moment * rows as f32);
-        moments.iter_mut().zip(taken).for_each(|(sum, moment)| *sum = moment);
-        match &mut self.order_free {
-            Some(sum) => sum.add(to),
-            None if self.empty => self.empty = false,
-            None => vector::axpy(Isa::detect(), 1.0, &self.piece, &mut self.sum),
+        for (sum, moment) in moments.iter_mut().zip(taken) {
+            *sum = if first { moment } else { *sum + moment };
+        }
+        self.empty = false;
+        if let Some(order_free) = &mut self.order_free {
+            order_free.add(&self.sum);
         }
     }
 

@@ -102,11 +102,30 @@ impl DenseKernel {
         let dims = self.dims(batch);
         let (dw, db) = dtheta.split_at_mut(dims.inputs * dims.outputs);
         if self.is_wide() {
-            outer::grad_weights(self.isa, team, dims, x, dz, dw);
+            outer::grad_weights(self.isa, team, dims, x, dz, dw, false);
         } else {
             narrow::grad_weights(self.isa, dims, x, dz, dw);
         }
         narrow::grad_bias(self.isa, dims, dz, db);
+    }
+
+    /// Whether [`DenseKernel::add_params`] is there: a large gradient is not worth a copy to be added from.
+    pub fn adds(&self) -> bool {
+        self.is_wide()
+    }
+
+    /// Adds `dW = dzᵀ x` and `db = Σ_b dz` to what is there.
+    ///
+    /// # Panics
+    /// If the layer is a narrow one.
+    pub fn add_params(&self, team: &dyn Team, x: &[f32], dz: &[f32], dtheta: &mut [f32], batch: usize) {
+        assert!(self.adds(), "a large layer");
+        let dims = self.dims(batch);
+        let (dw, db) = dtheta.split_at_mut(dims.inputs * dims.outputs);
+        outer::grad_weights(self.isa, team, dims, x, dz, dw, true);
+        for row in dz.chunks_exact(dims.ldy).take(batch) {
+            db.iter_mut().zip(row).for_each(|(db, dz)| *db += dz);
+        }
     }
 }
 

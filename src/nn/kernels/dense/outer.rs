@@ -31,14 +31,14 @@ const FEW: usize = 8;
 pub(super) fn grad_input(isa: Isa, team: &dyn Team, d: Dims, theta: &[f32], dz: &[f32], dx: &mut [f32]) {
     assert!(dz.len() >= d.batch * d.ldy && theta.len() >= d.outputs * d.inputs && dx.len() >= d.batch * d.ldx);
     let c = Matrix { start: dx.as_mut_ptr(), stride: d.ldx, rows: d.batch, columns: d.inputs };
-    run(isa, team, Factors { a: (dz, d.ldy, 1), b: (theta, d.inputs), depth: d.outputs }, c);
+    run(isa, team, Factors { a: (dz, d.ldy, 1), b: (theta, d.inputs), depth: d.outputs }, c, false);
 }
 
-/// Writes `dW = dzᵀ x`.
-pub(super) fn grad_weights(isa: Isa, team: &dyn Team, d: Dims, x: &[f32], dz: &[f32], dw: &mut [f32]) {
+/// Writes `dW = dzᵀ x`, or adds it to what is there.
+pub(super) fn grad_weights(isa: Isa, team: &dyn Team, d: Dims, x: &[f32], dz: &[f32], dw: &mut [f32], add: bool) {
     assert!(dz.len() >= d.batch * d.ldy && x.len() >= d.batch * d.ldx && dw.len() >= d.outputs * d.inputs);
     let c = Matrix { start: dw.as_mut_ptr(), stride: d.inputs, rows: d.outputs, columns: d.inputs };
-    run(isa, team, Factors { a: (dz, 1, d.ldy), b: (x, d.ldx), depth: d.batch }, c);
+    run(isa, team, Factors { a: (dz, 1, d.ldy), b: (x, d.ldx), depth: d.batch }, c, add);
 }
 
 /// What is multiplied.
@@ -78,13 +78,13 @@ impl Matrix {
     }
 }
 
-fn run(isa: Isa, team: &dyn Team, f: Factors, c: Matrix) {
+fn run(isa: Isa, team: &dyn Team, f: Factors, c: Matrix, add: bool) {
     let down = c.rows.div_ceil(ROWS);
     team.run(down * c.columns.div_ceil(COLUMNS), &|task| {
         let (row, column) = (task % down * ROWS, task / down * COLUMNS);
         let a = (&f.a.0[row * f.a.1..], f.a.1, f.a.2);
         let b = (&f.b.0[column..], f.b.1);
-        isa.run(Outer { f: Factors { a, b, ..f }, c: c.block(row, column) });
+        isa.run(Outer { f: Factors { a, b, ..f }, c: c.block(row, column), add });
     });
 }
 
@@ -92,6 +92,8 @@ fn run(isa: Isa, team: &dyn Team, f: Factors, c: Matrix) {
 struct Outer<'a> {
     f: Factors<'a>,
     c: Matrix,
+    /// Whether C keeps what it holds.
+    add: bool,
 }
 
 /// A part of a task: columns `column..column + columns` of C and products `from..from + depth`.
@@ -196,10 +198,11 @@ impl Outer<'_> {
         let (columns, stride) = (V * S::LANES, part.b.1);
         let width = columns.min(part.columns - i);
         let sticks_out = width < columns;
+        let goes_on = self.add || part.from > 0;
         // SAFETY: the block has rows up to m + R and columns up to part.column + i + width, and is this task's own.
         let at = unsafe { self.c.start.add(m * self.c.stride + part.column + i) };
         let (to, to_stride) = if sticks_out { (part.edge, STRIP) } else { (at, self.c.stride) };
-        if sticks_out && part.from > 0 {
+        if sticks_out && goes_on {
             // SAFETY: both have R rows of width floats.
             unsafe { copy_rows(at, self.c.stride, part.edge, STRIP, R, width) };
         }
@@ -209,7 +212,7 @@ impl Outer<'_> {
                 prefetch(at.wrapping_add(r * self.c.stride + columns + v * LINE));
             }
         }
-        if part.from > 0 {
+        if goes_on {
             for r in 0..R {
                 for v in 0..V {
                     // SAFETY: whole registers of C or of `edge`.
