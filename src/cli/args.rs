@@ -7,7 +7,7 @@
 use super::usage::one_line;
 use crate::comm::launcher::Launcher;
 use crate::config::keys::{self, KEYS, Key};
-use crate::config::{EvalPart, Kind, Mode, PipelineSchedule, PredictFormat, Progress, Sources};
+use crate::config::{EvalPart, Kind, Learn, Mode, PipelineSchedule, PredictFormat, Progress, Schedule, Sources};
 use crate::report::terminal;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -305,15 +305,22 @@ impl FromArgMatches for KeyFlags {
         self.0.clear();
         for key in KEYS.iter().filter(|key| !key.flag.is_empty()) {
             if let Some(value) = matches.get_one::<String>(key.name) {
-                // `--schedule 1f1b`: one word for both kinds of schedule.
-                let name = match key.name {
-                    "schedule" if PipelineSchedule::WORDS.contains(&value.as_str()) => "pipelineSchedule",
-                    name => name,
-                };
+                let name = if key.name == "schedule" { schedule(matches, value) } else { key.name };
                 self.0.push((name, value.clone(), key.flag.to_owned()));
             }
         }
         Ok(())
+    }
+}
+
+/// Which key `--schedule` means: it takes the words of both kinds of schedule. A word that is neither is taken for a
+/// mistyped one of the kind that the rest of the line is about.
+fn schedule(matches: &ArgMatches, word: &str) -> &'static str {
+    let backprop = matches.get_one::<String>("learn").is_some_and(|learn| learn == Learn::Backprop.word());
+    match word {
+        word if PipelineSchedule::WORDS.contains(&word) => "pipelineSchedule",
+        word if Schedule::WORDS.contains(&word) || !backprop => "schedule",
+        _ => "pipelineSchedule",
     }
 }
 

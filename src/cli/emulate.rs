@@ -1,9 +1,7 @@
 //! Training on the machines that the ranks are, or on those that they emulate.
 
-use super::failure::Failure;
 use super::prepare::Prepared;
-use super::ranks::{Ended, agreed};
-use super::stages;
+use super::ranks::Ended;
 use crate::comm::{Communicator, Emulated};
 use crate::config::ClockKind;
 use crate::device::{EmulatedClock, Machine, Pace, RealClock};
@@ -17,7 +15,6 @@ pub fn fit(prepared: &Prepared, task: &Task, comm: &dyn Communicator, job: &mut 
     let Some(devices) = &prepared.devices else {
         return Ok(strategy::fit(prepared.strategy, task, comm, &RealClock::start(), job)?);
     };
-    agreed(comm, memory(prepared, task))?;
     let machine = Machine::new(devices.profile(comm.rank()), &prepared.config.model.to_string());
     let pace = match prepared.config.clock {
         ClockKind::Virtual => Pace::Virtual,
@@ -27,13 +24,4 @@ pub fn fit(prepared: &Prepared, task: &Task, comm: &dyn Communicator, job: &mut 
     let machine = crate::device::Clock::machine(&clock).expect("it was made with one");
     let emulated = Emulated::new(comm, machine, devices);
     Ok(strategy::fit(prepared.strategy, task, &emulated, &clock, job)?)
-}
-
-fn memory(prepared: &Prepared, task: &Task) -> Result<(), Failure> {
-    match (&prepared.pipeline, &prepared.devices) {
-        (Some(pipeline), Some(devices)) => {
-            stages::check_memory(&prepared.network, pipeline, &task.hyper, prepared.trainers, devices)
-        }
-        _ => Ok(()),
-    }
 }

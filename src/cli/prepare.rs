@@ -118,6 +118,11 @@ pub fn prepare(
         Strategy::Pipeline => {
             let laid_out = stages::lay_out(&config, &origins, network, grid, devices.as_ref());
             let (network, pipeline) = agreed(comm, laid_out)?;
+            if let Some(devices) = &devices {
+                let samples = task::split(&data, config.data_split, config.seed).train.len();
+                let hyper = task::hyper(&config, samples, trainers);
+                agreed(comm, stages::check_memory(&network, &pipeline, &hyper, grid.1, devices))?;
+            }
             (network, Some(pipeline))
         }
         _ => {

@@ -137,6 +137,10 @@ pub fn lay_out(
     if stages > blocks {
         let what = format!("{stages} stages, but {} has {}", config.model, plural(blocks, "trunk block"));
         let key = if config.cuts.is_some() { "cuts" } else { "stages" };
+        if config.cuts.is_none() && config.stages.is_none() {
+            let text = format!("{stages} ranks make {what}; start {blocks} ranks or fewer, or cut a deeper network");
+            return Err(Failure::new(2, text));
+        }
         return Err(refuse(origins, key, what, format!("start {blocks} ranks or fewer, or cut a deeper network")));
     }
     check_tables(&config.model.to_string(), devices, blocks)?;
@@ -338,7 +342,10 @@ pub fn check_memory(
     replicas: usize,
     devices: &Devices,
 ) -> Result<(), Failure> {
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
+    let size = |bytes: u64| match bytes {
+        0..=0xf_ffff => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64),
+    };
     for (stage, layers) in pipeline.layers(network).iter().enumerate() {
         let needed = pipeline.memory(network, hyper, replicas, stage);
         for rank in stage * replicas..(stage + 1) * replicas {
@@ -347,9 +354,9 @@ pub fn check_memory(
                 let text = format!(
                     "{}: stage {stage} ({layers}) needs {} and {} has {}; cut elsewhere with --cuts, or lower --batch",
                     devices.name(),
-                    mib(needed),
+                    size(needed),
                     profile.name,
-                    mib(profile.memory.0)
+                    size(profile.memory.0)
                 );
                 return Err(Failure::new(DATA, text));
             }

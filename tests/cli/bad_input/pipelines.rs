@@ -32,8 +32,8 @@ fn stages() -> Vec<Case> {
         chain("--cuts 1,2", 2, 2, &["--cuts", "3 stages, but only 2 ranks", "start 3 ranks"]),
         chain("--stages 2", 3, 2, &["--stages", "2 stages on 3 ranks", "no replicas", "--learn backprop"]),
         chain("--learn backprop --stages 2", 3, 2, &["--stages", "3 ranks are no whole number of chains of 2 stages", "start 2 or 4 ranks"]),
-        chain("", 4, 3, &["4 stages, but iris_mlp has 3 trunk blocks", "start 3 ranks or fewer"]),
-        case("pipeline: more ranks than layers", Run::new("--mode pipeline"), 3, &["4 stages", "3 trunk blocks"]).on(Launch::Mpi(4)),
+        chain("", 4, 2, &["4 ranks make 4 stages, but iris_mlp has 3 trunk blocks", "start 3 ranks or fewer"]),
+        case("pipeline: more ranks than layers", Run::new("--mode pipeline"), 2, &["4 ranks make 4 stages", "3 trunk blocks"]).on(Launch::Mpi(4)),
         chain("--stages 5", 5, 2, &["--stages", "5 stages, but iris_mlp has 3 trunk blocks"]),
         chain("--stages 0", 2, 2, &["--stages", "zero", "1 or more"]),
         chain("--stages 2 --cuts 1,2", 3, 2, &["--stages", "stages = 2, but the cuts make 3 stages", "leave one of the two out"]),
@@ -58,7 +58,7 @@ fn learning() -> Vec<Case> {
         chain("--learn backprop --micro-batches 0", 2, 2, &["--micro-batches", "zero"]),
         chain("--learn backprop --deterministic --micro-batches 4", 2, 2, &["--micro-batches", "micro-chunks", "--micro-chunk"]),
         chain("--learn backwards", 2, 2, &["--learn", "local", "backprop"]),
-        chain("--learn backprop --schedule 2f2b", 2, 2, &["--schedule", "2f2b is none of"]),
+        chain("--learn backprop --schedule 2f2b", 2, 2, &["--schedule", "2f2b is none of gpipe|1f1b|zb-h1"]),
         chain("--micro-batches 4", 2, 2, &["--micro-batches", "gradients that flow back", "--learn backprop"]),
         chain("--schedule gpipe", 2, 2, &["gradients that flow back", "--learn backprop"]),
         chain("--deterministic", 2, 2, &["--deterministic", "local learning", "leave it out"]),
@@ -189,9 +189,9 @@ fn machines() -> Vec<Case> {
 fn too_little_memory() -> Case {
     let args = "--mode pipeline --cuts 1 --global-batch 100 --set inputLayerNeurons=1000 --devices d.toml";
     let devices = DEVICES.replace("memory_mib = 512", "memory_mib = 0.25");
-    let parts = ["d.toml", "stage 0 (fc1", "MiB and a has 0.2 MiB", "--cuts", "--batch"];
+    let parts = ["d.toml", "stage 0 (fc1", "MiB and a has 256.0 KiB", "--cuts", "--batch"];
     let case = case("devices: too little memory", Run::new(args).file("d.toml", devices), 4, &parts);
-    case.on(Launch::Threads(2)).leaves(Leaves::Run("failed"))
+    case.on(Launch::Threads(2))
 }
 
 #[rustfmt::skip]
