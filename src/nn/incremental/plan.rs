@@ -37,8 +37,16 @@ impl Plan {
     /// The plan of a network of this shape.
     pub fn of(network: &Network) -> Option<Self> {
         let [output] = network.outputs() else { return None };
-        let nodes = &network.spec().nodes;
-        let is_chain = network.nodes().iter().enumerate().all(|(n, node)| node.inputs == [n]);
+        let mut nodes = &network.spec().nodes[..];
+        // What is handed on may be flattened behind the head, for a next stage that begins with a dense layer: the same
+        // elements in the same order.
+        if let [before @ .., last] = nodes
+            && matches!(last.layer, LayerKind::Flatten(_))
+            && network.nodes()[before.len()].inputs != [before.len()]
+        {
+            nodes = before;
+        }
+        let is_chain = network.nodes()[..nodes.len()].iter().enumerate().all(|(n, node)| node.inputs == [n]);
         if network.num_inputs() != 1 || !is_chain || output.value != nodes.len() {
             return None;
         }

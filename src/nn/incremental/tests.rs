@@ -145,3 +145,16 @@ fn a_loss_that_is_no_number_is_seen_and_forgotten() {
     theta[0] = old;
     assert_eq!(objective.loss_if(&theta, &[]), before);
 }
+
+#[test]
+fn every_stage_of_the_chain_is_computed_incrementally() {
+    let network = Network::build(zoo::by_name("greenai_chain", &Shape::image(3, 32, 32), 10).unwrap()).unwrap();
+    let cuts = network.cuts();
+    let ends = cuts.iter().copied().chain([network.nodes().len()]);
+    let mut from = 0;
+    for end in ends {
+        let part = network.part(&(from..end).collect::<Vec<_>>()).unwrap();
+        assert!(Incremental::new(&part.network).is_some(), "nodes {from} to {end}");
+        from = end;
+    }
+}
