@@ -81,6 +81,7 @@ impl Chain {
     pub fn enter(&self, figures: &mut Final) {
         figures.modelled_s = self.modelled_s;
         figures.modelled_energy_j = self.machines.iter().filter_map(MachineRecord::modelled_j).reduce(|a, b| a + b);
+        figures.energy_j = self.machines.iter().filter_map(|machine| machine.measured_j).reduce(|a, b| a + b);
         figures.stages.clone_from(&self.stages);
     }
 

@@ -1,6 +1,6 @@
 //! Mistakes with pipelines: stages, cuts, ways of learning, exits, and the machines that they run on.
 
-use super::{Case, Leaves, case};
+use super::{Case, case};
 use crate::pictures::with_set;
 use crate::run::{Launch, Run};
 use goai::data::synth::Kind;
