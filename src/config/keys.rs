@@ -10,7 +10,7 @@ use super::choices::{
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
 use super::values::{Dataset, Model};
-use For::{Chain, Cifar10, Cnn, Folder, Img, ImgCnn, Iris, Mnist, PictureMlp, Rest, Sampled};
+use For::{Chain, Cifar10, Cnn, Folder, Img, ImgCnn, Iris, Mnist, PictureMlp, Rest, Sampled, SampledChain};
 
 /// One thing that can be configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,6 +53,8 @@ pub enum For {
     Mnist,
     /// For any other folder of pictures.
     Folder,
+    /// For learning by proposals on such a chain.
+    SampledChain,
     /// For learning by proposals.
     Sampled,
     /// For networks of convolutions on the photographs of scenes.
@@ -75,6 +77,7 @@ impl For {
             Self::Cifar10 => "cifar10",
             Self::Mnist => "mnist",
             Self::Folder => "a folder of pictures",
+            Self::SampledChain => "mcmc on cifar10 under pipeline",
             Self::Sampled => "mcmc",
             Self::ImgCnn => "a CNN on img",
             Self::Cnn => "a CNN",
@@ -91,6 +94,7 @@ impl For {
             Self::Cifar10 => preset.data == Data::Cifar10,
             Self::Mnist => preset.data == Data::Mnist,
             Self::Folder => preset.data == Data::Folder,
+            Self::SampledChain => Self::Chain.fits(preset) && preset.sampled,
             Self::Sampled => preset.sampled,
             Self::ImgCnn => preset.data == Data::Img && preset.net == Net::Cnn,
             Self::Cnn => preset.net == Net::Cnn,
@@ -371,13 +375,13 @@ pub const KEYS: &[Key] = &[
         "Where a sample leaves early, one number or one a stage but the last; unset: nowhere"),
     row("proposals", "--proposals", ONE_UP, all("200"),
         "Proposals on each batch, for optimizer mcmc"),
-    row("mcmcLambda", "--mcmc-lambda", Kind::Numbers { most: 1e12 }, all("1e5"),
+    row("mcmcLambda", "--mcmc-lambda", Kind::Numbers { most: 1e12 }, by(&[(SampledChain, "1e4"), (Rest, "1e5")]),
         "Inverse temperature, one number or two (convolutions, dense layers)"),
-    row("proposalScale", "--proposal-scale", Kind::Numbers { most: 1e6 }, all("1e-7"),
+    row("proposalScale", "--proposal-scale", Kind::Numbers { most: 1e6 }, by(&[(SampledChain, "1e-9,1e-7"), (Rest, "1e-7")]),
         "Squared scale of the Student proposals, one number or two"),
     row("priorScale", "--prior-scale", Kind::Numbers { most: 1e6 }, all("1e-3"),
         "Squared scale of the Student prior, one number or two"),
-    row("neighbourhood", "--neighbourhood", Kind::Neighbourhood, all("filter,363"),
+    row("neighbourhood", "--neighbourhood", Kind::Neighbourhood, by(&[(SampledChain, "filter,64"), (Rest, "filter,363")]),
         "Weights of a proposal: filter or a number in convolutions, a number in dense layers"),
     row("layerProbability", "--layer-probability", interval(0.0, true, 1.0, true), all("0.5"),
         "Share of the proposals that change convolutions where a stage has dense layers too"),
