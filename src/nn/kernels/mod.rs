@@ -15,6 +15,7 @@ pub mod norm;
 pub mod peak;
 pub mod share;
 pub mod simd;
+pub mod transpose;
 pub mod vector;
 
 pub use activation::Activation;

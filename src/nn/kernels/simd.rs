@@ -46,6 +46,47 @@ pub trait Simd: Copy + Send + Sync {
     /// # Safety
     /// They must lie within one allocation that may be written, and that nobody else uses.
     unsafe fn store_bytes(self, to: *mut u8, v: Self::V);
+    /// Turns the square of the first `LANES` registers: lane `i` of register `j` becomes lane `j` of register `i`.
+    fn transpose(self, square: &mut [Self::V; 16]);
+
+    /// Reads `n` floats, at most `LANES`; the lanes behind them are zero.
+    ///
+    /// # Safety
+    /// They must lie within one allocation that may be read.
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, n: usize) -> Self::V {
+        if n == Self::LANES {
+            // SAFETY: the caller's promise.
+            return unsafe { self.load(from) };
+        }
+        let mut lanes = [0.0; 16];
+        for (i, lane) in lanes[..Self::LANES].iter_mut().enumerate() {
+            if i < n {
+                // SAFETY: the caller's promise.
+                *lane = unsafe { from.add(i).read() };
+            }
+        }
+        // SAFETY: no register has more than 16 lanes.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
+
+    /// Writes the first `n` lanes, at most `LANES`.
+    ///
+    /// # Safety
+    /// They must lie within one allocation that may be written, and that nobody else uses.
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, v: Self::V, n: usize) {
+        if n == Self::LANES {
+            // SAFETY: the caller's promise.
+            return unsafe { self.store(to, v) };
+        }
+        for (i, lane) in self.lanes(v)[..Self::LANES].iter().enumerate() {
+            if i < n {
+                // SAFETY: the caller's promise.
+                unsafe { to.add(i).write(*lane) };
+            }
+        }
+    }
 
     /// Writes `first + k·step + places[kinds[k]]` for each of the sixteen `kinds` that is below 4, in order and without
     /// gaps, and says how many there were: how the lists of the sparse convolutions are built.
@@ -200,19 +241,32 @@ impl Simd for Portable {
         // SAFETY: the caller's promise; an array of bytes needs no alignment.
         unsafe { to.cast::<[u8; 4]>().write(v.map(|x| x as u8)) }
     }
+    #[inline(always)]
+    fn transpose(self, square: &mut [[f32; 4]; 16]) {
+        let [a, b, c, d] = [square[0], square[1], square[2], square[3]];
+        for i in 0..4 {
+            square[i] = [a[i], b[i], c[i], d[i]];
+        }
+    }
 }
 
 /// The registers of x86-64 processors.
 #[cfg(target_arch = "x86_64")]
 pub mod x86 {
     use super::Simd;
+    use crate::nn::kernels::transpose::x86::{square_256, square_512};
     use std::arch::x86_64::*;
 
-    // SAFETY, for the four functions below: only the registers' `Simd` calls them, see there.
+    // SAFETY, for the unsafe functions below: only the registers' `Simd` calls them, see there.
     #[allow(clippy::undocumented_unsafe_blocks)]
     mod more {
         use super::*;
 
+        /// A mask of the first `n` lanes, at most 16.
+        #[inline(always)]
+        pub fn first(n: usize) -> __mmask16 {
+            ((1u32 << n) - 1) as u16
+        }
         #[inline(always)]
         pub unsafe fn select_256(a: __m256, b: __m256, then: __m256, other: __m256) -> __m256 {
             unsafe { _mm256_blendv_ps(other, then, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
@@ -238,7 +292,7 @@ pub mod x86 {
 
     macro_rules! registers {
         ($(#[$doc:meta])* $name:ident, $v:ty, $lanes:literal, $accumulators:literal, $set1:ident, $load:ident, $store:ident,
-         $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $select:ident, $bytes:ident, { $($own:tt)* }) => {
+         $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $select:ident, $bytes:ident, $square:ident, { $($own:tt)* }) => {
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
             pub struct $name(pub(super) ());
@@ -291,6 +345,10 @@ pub mod x86 {
                 unsafe fn store_bytes(self, to: *mut u8, v: $v) {
                     unsafe { $bytes(to, v) }
                 }
+                #[inline(always)]
+                fn transpose(self, square: &mut [$v; 16]) {
+                    unsafe { $square(square) }
+                }
                 $($own)*
             }
         };
@@ -299,12 +357,20 @@ pub mod x86 {
     registers! {
         /// Eight floats a register, sixteen registers.
         Avx2, __m256, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
-        _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_max_ps, select_256, bytes_256, {}
+        _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_max_ps, select_256, bytes_256, square_256, {}
     }
     registers! {
         /// Sixteen floats a register, thirty-two registers.
         Avx512, __m512, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
-        _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_max_ps, select_512, bytes_512, {
+        _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_max_ps, select_512, bytes_512, square_512, {
+            #[inline(always)]
+            unsafe fn load_part(self, from: *const f32, n: usize) -> __m512 {
+                unsafe { _mm512_maskz_loadu_ps(first(n), from) }
+            }
+            #[inline(always)]
+            unsafe fn store_part(self, to: *mut f32, v: __m512, n: usize) {
+                unsafe { _mm512_mask_storeu_ps(to, first(n), v) }
+            }
             #[inline(always)]
             unsafe fn list(self, kinds: *const u8, first: u32, step: u32, places: [u32; 4], to: *mut u32) -> usize {
                 unsafe {
