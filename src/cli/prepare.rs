@@ -116,10 +116,10 @@ pub fn prepare(
     let network = agreed(comm, task::network(&config, &origins, &data, model_text.as_deref()))?;
     let (network, pipeline) = match strategy {
         Strategy::Pipeline => {
-            let laid_out = stages::lay_out(&config, &origins, network, grid, devices.as_ref());
+            let samples = task::split(&data, config.data_split, config.seed).train.len();
+            let laid_out = stages::lay_out(&config, &origins, network, grid, devices.as_ref(), samples);
             let (network, pipeline) = agreed(comm, laid_out)?;
             if let Some(devices) = &devices {
-                let samples = task::split(&data, config.data_split, config.seed).train.len();
                 let hyper = task::hyper(&config, samples, trainers);
                 agreed(comm, stages::check_memory(&network, &pipeline, &hyper, grid.1, devices))?;
             }
@@ -131,8 +131,10 @@ pub fn prepare(
         }
     };
     let augment = task::augment(&config, data.shape());
-    let mixed = mixed
-        .then(|| format!("the ranks have different instruction sets: all use the {} kernels", Isa::detect().name()));
+    let mixed = mixed.then(|| match alike {
+        true => format!("the ranks have different instruction sets: all use the {} kernels", Isa::detect().name()),
+        false => "the ranks have different instruction sets: each stage uses its own kernels".to_owned(),
+    });
     let notes = notes.into_iter().chain(mixed).chain(many_classes(&data)).chain(own_test(&config, &data)).collect();
     Ok(Prepared { config, strategy, trainers, pipeline, devices, data, augment, network, notes })
 }

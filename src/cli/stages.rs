@@ -94,8 +94,12 @@ fn check_rules(config: &Config, origins: &Origins) -> Result<(), Failure> {
             return Err(refuse(origins, key, format!("{key} is for gradients that flow back"), "add --learn backprop"));
         }
         if config.deterministic {
-            let what = "deterministic with local learning, whose bits depend on no number of ranks anyway";
+            let what = "deterministic with local learning, where the same stages give the same bits anyway";
             return Err(refuse(origins, "deterministic", what, "leave it out"));
+        }
+        if config.replay == 1 {
+            let what = "replay = 1 keeps the newest batch only, and an older one is learned again";
+            return Err(refuse(origins, "replay", what, "write 2 or more"));
         }
         if config.preempt && !sampling {
             let what = "preempt, but there are no proposals to leave out";
@@ -132,6 +136,7 @@ pub fn lay_out(
     network: Network,
     (stages, replicas): (usize, usize),
     devices: Option<&Devices>,
+    samples: usize,
 ) -> Result<(Network, Pipeline), Failure> {
     let blocks = network.cuts().len() + 1;
     if stages > blocks {
@@ -162,7 +167,7 @@ pub fn lay_out(
                 PipelineSchedule::OneForwardOneBackward => ScheduleKind::OneForwardOneBackward,
                 PipelineSchedule::ZeroBubbleH1 => ScheduleKind::ZeroBubbleH1,
             },
-            micro_batches: micro_batches(config, origins, stages, replicas)?,
+            micro_batches: micro_batches(config, origins, stages, replicas, samples)?,
         },
     };
     let pipeline = Pipeline { cuts, learn, window: config.window.get(), exits };
@@ -303,7 +308,12 @@ fn exits(config: &Config, origins: &Origins, network: &Network, stages: usize) -
     }
     if thresholds.len() != 1 && thresholds.len() + 1 != stages {
         let what = format!("{} exit thresholds for {}", thresholds.len(), plural(stages, "stage"));
-        return Err(refuse(origins, "exitThreshold", what, format!("write one, or {}", stages.max(2) - 1)));
+        return Err(refuse(
+            origins,
+            "exitThreshold",
+            what,
+            format!("write one, or {}: the last stage needs none", stages.max(2) - 1),
+        ));
     }
     let sureness = match config.exit_rule {
         crate::config::ExitRule::Confidence => Sureness::Confidence,
@@ -313,10 +323,17 @@ fn exits(config: &Config, origins: &Origins, network: &Network, stages: usize) -
 }
 
 /// How many micro-batches a chain's part of a step is cut into.
-fn micro_batches(config: &Config, origins: &Origins, stages: usize, replicas: usize) -> Result<usize, Failure> {
+fn micro_batches(
+    config: &Config,
+    origins: &Origins,
+    stages: usize,
+    replicas: usize,
+    samples: usize,
+) -> Result<usize, Failure> {
     let batch = match config.global_batch {
         crate::config::GlobalBatch::Fixed(batch) => batch / replicas,
-        crate::config::GlobalBatch::PerRank | crate::config::GlobalBatch::Full => config.batch_size.get(),
+        crate::config::GlobalBatch::Full => samples / replicas,
+        crate::config::GlobalBatch::PerRank => config.batch_size.get(),
     };
     let Some(given) = config.micro_batches else {
         // As many as keep the stages busy and divide the batch.
@@ -324,7 +341,7 @@ fn micro_batches(config: &Config, origins: &Origins, stages: usize, replicas: us
         return Ok((1..=most).rev().find(|m| batch.is_multiple_of(*m)).unwrap_or(1));
     };
     if !batch.is_multiple_of(given.get()) {
-        let what = format!("microBatches = {given} do not divide a chain's batch of {batch}");
+        let what = format!("microBatches = {given} does not divide a chain's batch of {batch}");
         let near = (1..=given.get().min(batch)).rev().find(|m| batch.is_multiple_of(*m)).unwrap_or(1);
         return Err(refuse(origins, "microBatches", what, format!("write {near}, or another batch")));
     }

@@ -104,6 +104,10 @@ fn unknown_flag(flag: &str) -> String {
     };
     let nearest = suggest(flag, flags.iter().map(String::as_str)).map(str::to_owned);
     let nearest = nearest.or_else(by_name);
+    // A flag of another command.
+    if nearest.as_deref() == Some(flag) {
+        return format!("{flag} is no flag of this command; see its --help");
+    }
     unknown("unknown flag", flag, nearest.as_deref())
 }
 

@@ -142,6 +142,13 @@ pub trait Communicator {
     /// As [`Communicator::recv`].
     fn wait(&self, pending: Pending) -> Result<Buffer, CommError>;
 
+    /// Takes a message into account that was received while this rank's emulated machine was held, to know when it
+    /// arrives: the machine waits for it now. Of no meaning to any other communicator.
+    ///
+    /// # Collective
+    /// Not collective.
+    fn account(&self, _from: usize, _message: &Buffer) {}
+
     /// Memory for the portable collectives.
     fn scratch(&self) -> RefMut<'_, Buffer>;
 

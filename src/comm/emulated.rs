@@ -132,6 +132,10 @@ impl Communicator for Emulated<'_> {
         Ok(buffer)
     }
 
+    fn account(&self, from: usize, message: &Buffer) {
+        self.arrived(from, message);
+    }
+
     fn scratch(&self) -> RefMut<'_, Buffer> {
         self.inner.scratch()
     }

@@ -205,6 +205,10 @@ impl Communicator for Group<'_> {
         Ok(reduced.expect("a pending operation belongs to the communicator that began it"))
     }
 
+    fn account(&self, from: usize, message: &Buffer) {
+        self.inner.account(self.ranks[from], message);
+    }
+
     fn scratch(&self) -> RefMut<'_, Buffer> {
         self.scratch.borrow_mut()
     }

@@ -138,6 +138,10 @@ impl Communicator for Metered<'_> {
         Ok(buffer)
     }
 
+    fn account(&self, from: usize, message: &Buffer) {
+        self.inner.account(from, message);
+    }
+
     fn scratch(&self) -> RefMut<'_, Buffer> {
         self.inner.scratch()
     }

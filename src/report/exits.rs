@@ -13,7 +13,8 @@ pub fn exit_lines(part: &str, samples: u64, heads: &[HeadRecord], sweep: &[Sweep
     lines.push(format!("exit heads, measured on {} of the {part} part", count(samples as usize, "sample")));
     let modelled = heads.iter().any(|head| head.latency_s.is_some() || head.energy_j.is_some());
     if modelled {
-        lines.push("(latency and energy are modelled, for a sample that is alone in the chain):".into());
+        lines
+            .push("(latency and energy are modelled for a lone sample, idling left out):".into());
     }
     // That all samples leave at the end goes without saying.
     let early = heads[..heads.len() - 1].iter().any(|head| head.exit_share > 0.0);
@@ -99,7 +100,7 @@ mod tests {
         let sweep = [row(0.5, vec![0.25, 0.75], Some(0.0045)), row(1.0, vec![0.0, 1.0], Some(0.007))];
         let expected = "\
 exit heads, measured on 1000 samples of the test part
-(latency and energy are modelled, for a sample that is alone in the chain):
+(latency and energy are modelled for a lone sample, idling left out):
 stage    loss  accuracy  left here  latency   energy
 0      1.2500     0.500     25.0 %  1.00 ms  2.00 mJ
 1      1.2500     0.500     25.0 %  7.00 ms  14.0 mJ

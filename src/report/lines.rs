@@ -169,7 +169,7 @@ fn result_lines(figures: &Final, run: &RunJson, unit: &str) -> Vec<String> {
     fit.extend(figures.val_acc.map(|share| format!("validation accuracy {share:.3}")));
     lines.push(fit.join(", "));
     lines.extend(figures.test_acc.map(|share| {
-        let few = if figures.test_size < 100 { " (few: --folds 10 --repeats 5 says more)" } else { "" };
+        let few = if figures.test_size < 100 { " (few: --single --folds 10 --repeats 5 says more)" } else { "" };
         format!("test accuracy {share:.3} on {} test, {} {unit}{few}", run.dataset, figures.test_size)
     }));
     let mut cost = Vec::new();
@@ -271,7 +271,7 @@ model  iris_mlp, 833 parameters, 3.3 kB a rank and step to exchange
         let lines = end_lines(&run, Path::new("runs/a b"), "rows");
         let expected = "\
 train loss 0.0423, validation accuracy 0.933
-test accuracy 1.000 on iris test, 15 rows (few: --folds 10 --repeats 5 says more)
+test accuracy 1.000 on iris test, 15 rows (few: --single --folds 10 --repeats 5 says more)
 0.25 s, 123.5 k samples/s, 34 % of the time in communication and waiting
 weights 00000000000000ab
 results in 'runs/a b'

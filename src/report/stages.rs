@@ -28,7 +28,7 @@ pub fn stage_lines(epoch: u64, epoch_s: Option<f64>, stages: &[StageRecord]) -> 
     // That all samples leave at the end goes without saying.
     let last = stages.iter().map(|stage| stage.stage).max();
     let early = stages.iter().any(|stage| Some(stage.stage) < last && stage.exit_share > Some(0.0));
-    lines.push("what they learned:".into());
+    lines.push("what they learned (validation: of the samples that came to the stage):".into());
     lines.extend(table(stages, &["stage", "batches", "loss", "acc", "val loss", "val acc", "left here"], |stage| {
         vec![
             named(stage, &stage.device, stages),
@@ -198,7 +198,7 @@ stages in epoch 20, measured; bytes to the next stage and back:
 stage             busy  bubble  waited     down   up  credits
 0 conv1..pool1  81.2 %  18.8 %     0 s  24.1 MB  0 B      0 B
 1 conv2..head2  75.0 %  25.0 %  500 ms      0 B  0 B   6.0 kB
-what they learned:
+what they learned (validation: of the samples that came to the stage):
 stage  batches    loss    acc  val acc  left here
 0          376                             75.0 %
 1 j4       376  1.5000  0.457    0.500     25.0 %

@@ -37,13 +37,13 @@ impl<'a> Learner<'a> {
     /// A learner for batches of up to `batch` samples.
     pub fn new(task: &'a Task, program: &'a Program, clock: &'a dyn Clock, batch: usize) -> Self {
         let rows = batch.clamp(1, MOST_ROWS);
-        let cost = program.network().cost();
+        let flops = program.flops();
         Self {
             task,
             program,
             clock,
             team: team(),
-            sample_cost: [(Pass::Forward, cost.forward), (Pass::Backward, cost.grad_input + cost.grad_params)],
+            sample_cost: [(Pass::Forward, flops.forward), (Pass::Backward, flops.backward())],
             blocks: program.network().cuts().len() + 1,
             workspace: program.workspace(rows),
             labels: Vec::with_capacity(rows),

@@ -253,14 +253,14 @@ impl<O> Shared<'_, '_, O> {
     fn everywhere(&mut self, mean: f64) -> f64 {
         let Some(combine) = &mut self.combine else { return mean };
         // The first word says how many ranks have a loss that is no number, or one far beyond any.
-        let scaled = mean * self.rows as f64 * FRACTION;
+        let scaled = mean * (self.rows as f64 / self.samples.max(1) as f64) * FRACTION;
         let fits = scaled.abs() < 9e15; // a thousand of them fit into the sum
         let mut words = [i64::from(!fits), if fits { scaled.round() as i64 } else { 0 }];
         if let Err(error) = combine(Values::I64(&mut words)) {
             self.failed.get_or_insert(error);
             return f64::NAN;
         }
-        if words[0] > 0 { f64::NAN } else { words[1] as f64 / FRACTION / self.samples.max(1) as f64 }
+        if words[0] > 0 { f64::NAN } else { words[1] as f64 / FRACTION }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::cases::iris::{Iris, hyper};
 use crate::cases::training::{Recorder, train};
 use goai::comm::{Communicator, Emulated, ThreadOptions, run_threads};
 use goai::device::{Clock, Devices, EmulatedClock, Ledger, Machine, Pace};
+use goai::nn::{Flavor, Program};
 use goai::optim::Rule;
 use goai::strategy::{Strategy, Task, fit};
 use std::time::Duration;
@@ -34,8 +35,8 @@ fn virtual_times_and_weights_are_the_program_s_alone() {
         }
         let plain = run_threads(5, BUFFERED, |comm| train(strategy, &task, comm).unwrap().theta);
         assert!(expected.iter().map(|(theta, _)| theta).eq(&plain), "{}: other weights", strategy.name());
-        let cost = iris.network.cost();
-        let backward = (cost.grad_input + cost.grad_params).0 as f64;
+        let cost = Program::compile(&iris.network, Flavor::Fused).flops();
+        let backward = cost.backward().0 as f64;
         let devices = Devices::load("greenai").unwrap();
         // All ranks together go once through all samples in an epoch, each at its own speed.
         let rows = |(rank, (_, ledger)): (usize, &(Vec<f32>, Ledger))| {

@@ -66,6 +66,17 @@ impl Plan {
             Some((conv, relu)) => Some(Trunk::of(network, conv, relu, parameters[0])?),
             None => None,
         };
+        // What is handed on has to be what the head reads.
+        let flat = nodes.len() + 1..=network.nodes().len();
+        let read = |value: &ValueId| match &trunk {
+            Some(trunk) => {
+                *value == trunk.value || kinds.get(*value - 1).is_some_and(|kind| matches!(kind, LayerKind::Flatten(_)))
+            }
+            None => kinds.get(value.wrapping_sub(1)).is_some_and(|kind| matches!(kind, LayerKind::Flatten(_))),
+        };
+        if !network.exports().iter().all(|value| read(value) || flat.contains(value)) {
+            return None;
+        }
         let block = trunk.as_ref().map_or(BLOCK.min(inputs), |trunk| trunk.shape.y[0] * trunk.shape.y[1]);
         Some(Self { input_len: network.shapes()[0].elements(), trunk, head, inputs, block, loss: output.loss })
     }

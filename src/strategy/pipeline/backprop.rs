@@ -83,7 +83,8 @@ impl<'a> Backprop<'a> {
             outlet: place.after().map(|rank| Outlet::scheduled(comm, rank, stage.share.handed_on())),
             up: place.before().map(|rank| Gradients::new(comm, rank)),
             down: place.after().map(|rank| Gradients::new(comm, rank)),
-            schedule: Schedule::new(kind, place.stages, micro_batches as u32),
+            // Of the first step's micro-batches as soon as these are known.
+            schedule: Schedule::new(kind, place.stages, 1),
             stage,
             comm,
             kind,

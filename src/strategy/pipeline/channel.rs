@@ -5,6 +5,7 @@
 //! 16 bytes with the number of the batch and its time, for each message that it takes up.
 
 use crate::comm::{Buffer, CommError, Communicator, Kind, Note, Pending, Tag};
+use crate::device::Machine;
 use bytemuck::{cast_slice, cast_slice_mut};
 use std::collections::VecDeque;
 
@@ -108,6 +109,7 @@ pub(super) struct Outlet<'a> {
     dims: usize,
     window: usize,
     unanswered: usize,
+    expected: Option<Pending>,
     pub carried: Carried,
     /// The strongest wish that came up with credits.
     pub wish: u32,
@@ -122,12 +124,33 @@ impl<'a> Outlet<'a> {
     /// An outlet for rows of `dims` elements; at most `window` messages wait untaken.
     pub fn new(comm: &'a dyn Communicator, to: usize, dims: usize, window: usize) -> Self {
         let sender = Sender::new(comm, to, Tag::Activations);
-        Self { sender, dims, window, unanswered: 0, carried: Carried::default(), wish: 0 }
+        Self { sender, dims, window, unanswered: 0, expected: None, carried: Carried::default(), wish: 0 }
     }
 
-    /// Messages that were sent and, as far as this end knows, not taken up.
-    pub fn waiting(&self) -> usize {
-        self.unanswered
+    /// Messages that were sent and, as far as this end knows, not taken up. Where no machine is emulated, credits that have
+    /// come are counted at once; a machine takes them only where it waits for them, so that its time is the program's alone.
+    ///
+    /// # Errors
+    /// When the transport fails.
+    pub fn waiting(&mut self, emulated: bool) -> Result<usize, CommError> {
+        while !emulated && self.window < usize::MAX && self.unanswered > 0 {
+            let credit = self.credit()?;
+            if !self.sender.comm.test(&credit)? {
+                self.expected = Some(credit);
+                break;
+            }
+            self.expected = Some(credit);
+            self.take_credit()?;
+        }
+        Ok(self.unanswered)
+    }
+
+    /// The receive that waits for the next credit.
+    fn credit(&mut self) -> Result<Pending, CommError> {
+        match self.expected.take() {
+            Some(pending) => Ok(pending),
+            None => self.sender.comm.start_recv(self.sender.to, Tag::Credit, Buffer::new(Kind::I64, CREDIT)),
+        }
     }
 
     /// Sends labels and the rows that `write` gives; waits for a credit where the window is full.
@@ -155,8 +178,8 @@ impl<'a> Outlet<'a> {
     }
 
     fn take_credit(&mut self) -> Result<(), CommError> {
-        let mut credit = Buffer::new(Kind::I64, CREDIT);
-        self.sender.comm.recv(self.sender.to, Tag::Credit, &mut credit)?;
+        let pending = self.credit()?;
+        let credit = self.sender.comm.wait(pending)?;
         self.wish = self.wish.max(credit.note.edge);
         self.unanswered -= 1;
         Ok(())
@@ -203,7 +226,10 @@ impl<'a> Inlet<'a> {
     /// Takes up the next message at this time, and gives the sender its credit.
     pub fn take(&mut self, now: impl FnOnce() -> f64) -> Result<Parcel, CommError> {
         let buffer = match self.ahead.take() {
-            Some(buffer) => buffer,
+            Some(buffer) => {
+                self.comm.account(self.from, &buffer);
+                buffer
+            }
             None => self.receive()?,
         };
         let parcel = Parcel::checked(buffer, self.dims, self.from)?;
@@ -217,11 +243,17 @@ impl<'a> Inlet<'a> {
         Ok(parcel)
     }
 
-    /// When the next message arrives, by virtual time. Waits for it: its sender needs no credit for it any more.
-    pub fn next_arrival(&mut self) -> Result<f64, CommError> {
+    /// When the next message arrives, by virtual time. Waits for it in real time only: its sender needs no credit for it
+    /// any more, and the machine takes it into account when it is taken up.
+    pub fn next_arrival(&mut self, machine: &Machine) -> Result<f64, CommError> {
         let buffer = match self.ahead.take() {
             Some(buffer) => buffer,
-            None => self.receive()?,
+            None => {
+                machine.hold(true);
+                let received = self.receive();
+                machine.hold(false);
+                received?
+            }
         };
         let time = buffer.note.time;
         self.ahead = Some(buffer);

@@ -74,7 +74,8 @@ impl Local<'_> {
             cursor.samples += samples.len() as u64;
             sums.tally += tally;
             sums.batches += 1;
-            let waiting = self.outlet.as_ref().map_or(0, Outlet::waiting);
+            let emulated = self.stage.clock.machine().is_some();
+            let waiting = self.outlet.as_mut().map_or(Ok(0), |outlet| outlet.waiting(emulated))?;
             watch.look(&sums, waiting, self.sampler.as_ref(), job);
             if flags & LAST != 0 {
                 sums.turn = Turn::Stop;
@@ -256,7 +257,7 @@ impl Local<'_> {
 fn preempt_now(preempt: bool, inlet: &mut Option<Inlet>, clock: &dyn Clock) -> Result<bool, TrainError> {
     let (true, Some(inlet)) = (preempt, inlet) else { return Ok(false) };
     match clock.machine() {
-        Some(machine) => Ok(inlet.next_arrival()? <= machine.now().0),
+        Some(machine) => Ok(inlet.next_arrival(machine)? <= machine.now().0),
         None => Ok(inlet.is_there()?),
     }
 }

@@ -33,19 +33,18 @@ struct Report {
     hash: u64,
     finite: bool,
     seconds: f64,
-    train: [f64; 3],
-    seen: [f64; 3],
-    left: [f64; 3],
+    train: [u64; 3],
+    seen: [u64; 3],
+    left: [u64; 3],
 }
 
-fn triple(tally: Tally) -> [f64; 3] {
-    // A number that JSON cannot hold; `finite` tells of it.
-    let loss = if tally.loss.is_finite() { tally.loss } else { 0.0 };
-    [loss, tally.correct as f64, tally.samples as f64]
+fn triple(tally: Tally) -> [u64; 3] {
+    // As bits: JSON holds no infinity.
+    [tally.loss.to_bits(), tally.correct, tally.samples]
 }
 
-fn tally([loss, correct, samples]: [f64; 3]) -> Tally {
-    Tally { loss, correct: correct as u64, samples: samples as u64 }
+fn tally([loss, correct, samples]: [u64; 3]) -> Tally {
+    Tally { loss: f64::from_bits(loss), correct, samples }
 }
 
 impl<'a> Books<'a> {
@@ -171,9 +170,9 @@ impl<'a> Books<'a> {
     }
 
     fn tell(&self, reports: &[Report], cursor: Cursor, job: &mut dyn Job) {
-        let measured: f64 = reports.iter().map(|report| report.left[2]).sum();
+        let measured = reports.iter().map(|report| report.left[2]).sum::<u64>() as f64;
         let stage = |report: &Report| {
-            let share = (measured > 0.0).then(|| report.left[2] / measured);
+            let share = (measured > 0.0).then(|| report.left[2] as f64 / measured);
             StageRecord { exit_share: share, ..report.stage.clone() }
         };
         job.emit(Event::Stages { epoch: cursor.epoch, stages: reports.iter().map(stage).collect() });
@@ -192,7 +191,7 @@ impl<'a> Books<'a> {
         let mut train = super::total(at_the_end.map(|report| tally(report.train)));
         if backward {
             // The stages' losses are parts of one sum, as on one rank.
-            train.loss = reports.iter().map(|report| report.train[0]).sum();
+            train.loss = reports.iter().map(|report| tally(report.train).loss).sum();
         }
         let validation = super::total(reports.iter().map(|report| tally(report.left)));
         let epoch_s = reports.iter().map(|report| report.seconds).fold(0.0, f64::max);

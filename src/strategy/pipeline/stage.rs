@@ -4,7 +4,7 @@ use super::channel::Parcel;
 use super::layout::{Place, Share};
 use crate::data::{Samples, Visit};
 use crate::device::{Clock, Pass, Work};
-use crate::nn::{Context, Cost, Phase, Program, Tally, Workspace};
+use crate::nn::{Context, PassFlops, Phase, Program, Tally, Workspace};
 use crate::optim::{Optimizer, Step};
 use crate::strategy::fit::MOMENTS_SHARE;
 use crate::strategy::team;
@@ -22,7 +22,8 @@ pub(super) struct Stage<'a> {
     pub theta: Vec<f32>,
     pub sigma: Vec<f32>,
     pub optimizer: Box<dyn Optimizer>,
-    cost: Cost,
+    /// What one sample costs in each pass.
+    flops: PassFlops,
 }
 
 /// Where a pass stands: what layers draw from, and where the samples are.
@@ -46,7 +47,7 @@ impl<'a> Stage<'a> {
         let theta = whole_theta[share.theta.range()].to_vec();
         let sigma = task.network.initial_sigma()[share.sigma.range()].to_vec();
         let optimizer = rule.build(theta.len(), weight_decay);
-        Self { task, clock, place, share, program, theta, sigma, optimizer, cost: share.part.network.cost() }
+        Self { task, clock, place, share, program, theta, sigma, optimizer, flops: program.flops() }
     }
 
     /// Whether gradients flow back to it: then all stages' losses are parts of one.
@@ -86,12 +87,11 @@ impl<'a> Stage<'a> {
 
     /// What this stage's arithmetic costs on so many rows.
     pub fn work(&self, rows: usize, pass: Pass) -> Work {
-        let cost = &self.cost;
         let each = match pass {
-            Pass::Forward => cost.forward.0,
-            Pass::Backward => cost.grad_input.0 + cost.grad_params.0,
-            Pass::BackwardInput => cost.grad_input.0,
-            Pass::BackwardParams => cost.grad_params.0,
+            Pass::Forward => self.flops.forward.0,
+            Pass::Backward => self.flops.backward().0,
+            Pass::BackwardInput => self.flops.backward_input.0,
+            Pass::BackwardParams => self.flops.backward_params.0,
         };
         Work { flops: Flops(each * rows as u64), blocks: self.share.blocks.clone(), rows, pass }
     }

@@ -22,6 +22,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
+    #[inline(always)]
     fn last(&self, rows: usize, cols: usize) -> usize {
         self.origin + (rows - 1) * self.row + (cols - 1) * self.pixel
     }
@@ -40,6 +41,8 @@ pub(super) struct Reach {
 
 impl Reach {
     /// Those of `taps` tap rows that meet the picture for any of `window` sums from `sum` on.
+    // Always: a call between the tile's sums would send every register to memory and back.
+    #[inline(always)]
     fn tap_rows(&self, sum: usize, window: usize, taps: usize) -> Range<usize> {
         let met = |sum: usize| self.first + (sum * self.step) as isize;
         let above = usize::try_from(-met(sum + window - 1)).unwrap_or(0);
@@ -233,8 +236,13 @@ unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const R: usize, con
     for tap_row in 0..tap_rows {
         for tap_col in 0..sums.taps[1] {
             let from = x.wrapping_add(tap_row * sums.steps[0] + tap_col * sums.steps[1]);
-            let group = |r, g| from.wrapping_add(r * sums.input.row + g * GROUP * step);
-            let mut groups: [[_; GROUPS]; R] = std::array::from_fn(|r| std::array::from_fn(|g| group(r, g)));
+            // Plain loops here and below: a call that is not inlined, `map`'s for one, sends all sums to memory and back.
+            let mut groups = [[from; GROUPS]; R];
+            for (r, row) in groups.iter_mut().enumerate() {
+                for (g, group) in row.iter_mut().enumerate() {
+                    *group = from.wrapping_add(r * sums.input.row + g * GROUP * step);
+                }
+            }
             for _ in 0..sums.run {
                 let mut w = [s.zero(); V];
                 for (v, w) in w.iter_mut().enumerate() {
@@ -251,7 +259,11 @@ unsafe fn tile_sums<S: Simd, const V: usize, const P: usize, const R: usize, con
                     }
                 }
                 weights = weights.wrapping_add(V * S::LANES);
-                groups = groups.map(|row| row.map(|group| group.wrapping_add(1)));
+                for row in &mut groups {
+                    for group in row {
+                        *group = group.wrapping_add(1);
+                    }
+                }
             }
         }
     }
