@@ -72,7 +72,8 @@ impl Heads {
         for (b, &label) in labels.iter().enumerate() {
             let mut head = last;
             if self.exits.is_some() || self.swept {
-                let answers: Vec<Answer> = (0..=last).map(|head| answer(&row(head, b), label)).collect();
+                let answers: Vec<Answer> =
+                    (0..=last).map(|head| answer(self.outputs[head].loss, &row(head, b), label)).collect();
                 if let Some(exits) = &self.exits {
                     head = exits.head(&answers);
                     let own = outputs[head].slice(s![b..=b, ..]);

@@ -10,7 +10,7 @@ use crate::config::ImageSize;
 use crate::data::pictures::PixelScale;
 use crate::data::standardize::Standardizer;
 use crate::data::{Layout, Samples, Visit};
-use crate::nn::{Context, Flavor, Loss, Network, Output, Program, Spec, Tally, argmax};
+use crate::nn::{Context, Flavor, Network, Output, Program, Spec, Tally, argmax};
 use crate::run::RunError;
 use crate::run::error::{one_line, show};
 use crate::run::model_file::{self, Model, ModelMeta, PicturesMeta};
@@ -149,14 +149,8 @@ impl LoadedModel {
     /// If there is no such head.
     pub fn probabilities_at(&self, head: usize, outputs: &[f32]) -> (usize, Vec<f32>) {
         let best = argmax(outputs);
-        let weight = |&output: &f32| match self.network.outputs()[head].loss {
-            Loss::CrossEntropy => (f64::from(output) - f64::from(outputs[best])).exp(),
-            Loss::L2 => f64::from(output).max(0.0),
-        };
-        let weights: Vec<f64> = outputs.iter().map(weight).collect();
-        let sum: f64 = weights.iter().sum();
-        let share = |weight: &f64| if sum > 0.0 { weight / sum } else { 1.0 / outputs.len() as f64 };
-        (best, weights.iter().map(|weight| share(weight) as f32).collect())
+        let loss = self.network.outputs()[head].loss;
+        (best, loss.probabilities(outputs).into_iter().map(|p| p as f32).collect())
     }
 }
 

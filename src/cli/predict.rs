@@ -94,7 +94,9 @@ impl Asked<'_> {
             Some(exits) => self.model.forward_heads(samples, None, |_, outputs, _| {
                 for b in 0..outputs[last].nrows() {
                     // Nobody asks whether it is right.
-                    let answers: Vec<Answer> = outputs.iter().map(|head| answer(&head.row(b).to_vec(), 0)).collect();
+                    let heads = outputs.iter().zip(self.model.network.outputs());
+                    let answers: Vec<Answer> =
+                        heads.map(|(head, output)| answer(output.loss, &head.row(b).to_vec(), 0)).collect();
                     let exit = exits.head(&answers);
                     push(exit, outputs[exit].row(b));
                 }

@@ -2,7 +2,7 @@
 
 use super::failure::{DATA, Failure};
 use super::task;
-use crate::config::{Config, ConfigError, Learn, Origin, Origins, PipelineSchedule};
+use crate::config::{Config, ConfigError, ExitRule, Learn, Origin, Origins, PipelineSchedule};
 use crate::device::{Devices, Pass, Work};
 use crate::nn::{Network, with_exits};
 use crate::plan::pipeline::{ScheduleKind, balance};
@@ -39,6 +39,16 @@ pub fn only_in_pipelines(config: &Config, origins: &Origins, mode: &str) -> Resu
             Err(refuse(origins, key, format!("{key} is for pipelines, and the mode is {mode}"), "add --mode pipeline"))
         }
     }
+}
+
+/// What `eval` has to be given to let samples leave as the run did.
+pub fn eval_options(config: &Config) -> String {
+    let rule = match config.exit_rule {
+        ExitRule::Confidence => String::new(),
+        rule => format!(" --exit-rule {rule}"),
+    };
+    let given = config.exit_threshold.clone();
+    given.map_or(String::new(), |thresholds| format!(" --exit-threshold {}{rule}", String::from(thresholds)))
 }
 
 /// Stages and replicas of so many ranks.

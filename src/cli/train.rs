@@ -11,6 +11,7 @@ use super::observer::{Observer, stopped};
 use super::output::Output;
 use super::prepare::{Prepared, configure, prepare};
 use super::ranks::{self, Ended, World, agreed};
+use super::stages;
 use super::task::{self, Parts, Scale};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, gather_texts};
@@ -197,6 +198,7 @@ impl Scene<'_> {
             placement: host::placement(places, threads),
             seed: config.seed,
             started: timestamp(now),
+            eval_options: stages::eval_options(config),
             ..RunJson::default()
         };
         let head = Head {

@@ -74,6 +74,25 @@ impl Loss {
     }
 }
 
+impl Loss {
+    /// What outputs trained with this loss say of the classes, summing up to 1.
+    ///
+    /// # Math
+    /// Cross-entropy: softmax. L2: pₖ = max(oₖ, 0) / Σ max(oⱼ, 0), an order of the classes rather than a calibrated
+    /// probability; where all are 0, each of the K classes has 1 / K.
+    pub fn probabilities(self, outputs: &[f32]) -> Vec<f64> {
+        let best = f64::from(outputs[argmax(outputs)]);
+        let weight = |&output: &f32| match self {
+            Loss::CrossEntropy => (f64::from(output) - best).exp(),
+            Loss::L2 => f64::from(output).max(0.0),
+        };
+        let weights: Vec<f64> = outputs.iter().map(weight).collect();
+        let sum: f64 = weights.iter().sum();
+        let share = |weight: &f64| if sum > 0.0 { weight / sum } else { 1.0 / outputs.len() as f64 };
+        weights.iter().map(share).collect()
+    }
+}
+
 /// The index of the largest value, the first on ties.
 pub fn argmax(row: &[f32]) -> usize {
     let mut best = 0;

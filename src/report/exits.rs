@@ -13,8 +13,7 @@ pub fn exit_lines(part: &str, samples: u64, heads: &[HeadRecord], sweep: &[Sweep
     lines.push(format!("exit heads, measured on {} of the {part} part", count(samples as usize, "sample")));
     let modelled = heads.iter().any(|head| head.latency_s.is_some() || head.energy_j.is_some());
     if modelled {
-        lines
-            .push("(latency and energy are modelled for a lone sample, idling left out):".into());
+        lines.push("(latency and energy are modelled for a lone sample, idling left out):".into());
     }
     // That all samples leave at the end goes without saying.
     let early = heads[..heads.len() - 1].iter().any(|head| head.exit_share > 0.0);

@@ -152,7 +152,7 @@ pub(super) fn end_lines(run: &RunJson, dir: &Path, unit: &str) -> Vec<String> {
         (State::Complete, _) if run.cv.is_some() => {
             "next: the same command without --folds trains a model to keep".into()
         }
-        (State::Complete, Some(_)) => format!("next: ./goai-rs eval {place}"),
+        (State::Complete, Some(_)) => format!("next: ./goai-rs eval {place}{}", run.eval_options),
         (State::Checkpointed, _) => {
             format!("next: the same command with --run-dir {place} --resume auto")
         }

@@ -115,6 +115,9 @@ pub struct Cv {
 /// All of run.json.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunJson {
+    /// What `eval` has to be given to measure what the run measured; said at the end, not written down.
+    #[serde(skip)]
+    pub eval_options: String,
     /// How far it has come.
     pub state: State,
     /// The exit code, once there is one.

@@ -5,6 +5,7 @@
 //! (entropy); Huang et al., *Multi-scale dense networks for resource efficient image classification*, ICLR 2018 (confidence).
 
 use crate::event::SweepRow;
+use crate::nn::{Loss, argmax};
 
 /// What a threshold is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,17 +82,15 @@ pub struct Answer {
     pub right: u32,
 }
 
-/// The answer that these logits give.
-pub fn answer(logits: &[f32], label: u32) -> Answer {
-    let best = crate::nn::argmax(logits);
-    let most = f64::from(logits[best]);
-    let weights: Vec<f64> = logits.iter().map(|o| (f64::from(*o) - most).exp()).collect();
-    let sum: f64 = weights.iter().sum();
-    let entropy: f64 = weights.iter().map(|w| w / sum).filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();
-    let most_entropy = (logits.len() as f64).ln().max(f64::MIN_POSITIVE);
+/// The answer that these outputs of a head give, which was trained with this loss.
+pub fn answer(loss: Loss, outputs: &[f32], label: u32) -> Answer {
+    let best = argmax(outputs);
+    let probabilities = loss.probabilities(outputs);
+    let entropy: f64 = probabilities.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
+    let most = (outputs.len() as f64).ln().max(f64::MIN_POSITIVE);
     Answer {
-        confidence: (1.0 / sum) as f32,
-        entropy: (entropy / most_entropy) as f32,
+        confidence: probabilities[best] as f32,
+        entropy: (entropy / most) as f32,
         right: u32::from(best == label as usize),
     }
 }
@@ -141,10 +140,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_sure_of_what_is_likely() {
-        let even = answer(&[1.0, 1.0, 1.0, 1.0], 0);
+        let even = answer(Loss::CrossEntropy, &[1.0, 1.0, 1.0, 1.0], 0);
         assert!((even.confidence - 0.25).abs() < 1e-7 && (even.entropy - 1.0).abs() < 1e-7 && even.right == 1);
-        let sure = answer(&[-1e4, 1e4, 0.0], 0);
+        let sure = answer(Loss::CrossEntropy, &[-1e4, 1e4, 0.0], 0);
         assert_eq!(sure, Answer { confidence: 1.0, entropy: 0.0, right: 0 });
+        let one_hot = answer(Loss::L2, &[0.0, 1.0, -0.2], 1);
+        assert_eq!(one_hot, Answer { confidence: 1.0, entropy: 0.0, right: 1 });
     }
 
     /// Three stages, four samples. At 0.8 the first sample leaves at stage 0, the second at 1, the others at the end:

@@ -124,7 +124,11 @@ pub(super) fn train<'a>(
         train_samples: task.train.len(),
         global_batch: global,
         steps_per_epoch: plan.steps() as u64,
-        bytes_per_exchange: bytes_per_exchange(task.network, task.hyper.micro_chunk),
+        bytes_per_exchange: match &task.hyper.sampler {
+            // Two integers for each proposal and for the loss before, and four numbers at the end.
+            Some(sampler) => 16 * (sampler.iterations + 2) + 32,
+            None => bytes_per_exchange(task.network, task.hyper.micro_chunk),
+        },
     });
     let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
     let (mut loop_s, mut talk_s) = (0.0, 0.0);

@@ -34,7 +34,8 @@ impl<'a> Sampled<'a> {
     ) -> Result<Option<Self>, TrainError> {
         let Some(settings) = &task.hyper.sampler else { return Ok(None) };
         let proposals = Proposals::new(settings, task.network, task.hyper.seed)?;
-        let workspace = program.forward_workspace(batch.max(1));
+        let rows = if proposals.is_incremental() { 1 } else { batch.max(1) };
+        let workspace = program.forward_workspace(rows);
         Ok(Some(Self { task, program, clock, proposals, workspace, labels: Vec::with_capacity(batch.min(MOST_ROWS)) }))
     }
 

@@ -61,6 +61,11 @@ impl Proposals {
         Ok(Self { chain, iterations, incremental, rows: Vec::new(), input, dims: shape.elements(), decided: 0 })
     }
 
+    /// Whether it needs no program.
+    pub fn is_incremental(&self) -> bool {
+        self.incremental.is_some()
+    }
+
     /// Takes a batch: `write` gets each row's number, how its elements lie, and the memory.
     pub fn fill(
         &mut self,

@@ -59,7 +59,7 @@ fn more_replicas_equal_one_rank() {
 
 /// The networks at the sizes of their papers, in batches that fill the pipeline.
 #[test]
-#[ignore = "minutes (make test-long)"]
+#[ignore = "two minutes: pictures of full size on 2 to 4 ranks (make test-long)"]
 fn full_sizes_equal_one_rank() {
     let options = ThreadOptions { deadline: Some(Duration::from_secs(1200)), ..BUFFERED };
     for (name, shape) in [("img_cnn", [3, 150, 150]), ("vgg5_plain", [3, 32, 32])] {

@@ -428,6 +428,7 @@ fn preemption_is_decided_on_virtual_time() {
         let patient = figures(&emulate(&task, &pipeline(false), &devices, BUFFERED, 0));
         assert_eq!(patient.1, [200; 6], "10 batches, 20 proposals each");
         assert_eq!((expected.1[0], expected.1[3]), (200, 200), "nothing newer comes to the first stage");
-        assert!(expected.1[1] < 100 && expected.1[1] >= 20, "the second stage is left behind: {:?}", expected.1);
+        // The last batch of each epoch has no newer one: 20 proposals come of it alone.
+        assert!(expected.1[1] < 100 && expected.1[1] > 25, "the second stage is left behind: {:?}", expected.1);
     }
 }

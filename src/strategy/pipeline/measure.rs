@@ -94,7 +94,7 @@ impl Measure<'_, '_> {
         let mut staying = Vec::with_capacity(labels.len());
         for (b, label) in labels.iter().enumerate() {
             let row = logits.row(b);
-            let answer = answer(row.to_slice().expect("a row is contiguous"), *label);
+            let answer = answer(output.loss, row.to_slice().expect("a row is contiguous"), *label);
             seen.answers.push(answer);
             let leaves =
                 stage.place.is_last() || self.exits.is_some_and(|exits| exits.lets_go(stage.place.stage, &answer));

@@ -193,7 +193,14 @@ fn trainer<'a>(stage: Stage<'a>, pipeline: &Pipeline, comm: &'a Metered<'a>) -> 
             Trainer::Local(Box::new(Local {
                 inlet: place.before().map(|rank| Inlet::new(comm, rank, dims)),
                 outlet: place.after().map(|rank| Outlet::new(comm, rank, stage.share.handed_on(), pipeline.window)),
-                workspace: stage.program.workspace(global.max(1)),
+                workspace: match &sampler {
+                    // Proposals look at no gradient, and where they are incremental not at the program either.
+                    Some(Ok(sampler)) if sampler.is_incremental() => {
+                        stage.program.forward_workspace(global.clamp(1, MOST_ROWS))
+                    }
+                    Some(_) => stage.program.forward_workspace(global.max(1)),
+                    None => stage.program.workspace(global.max(1)),
+                },
                 grad: vec![0.0; if sampler.is_some() { 0 } else { stage.theta.len() }],
                 moments: vec![0.0; stage.sigma.len()],
                 sampler: sampler.transpose()?,
@@ -339,14 +346,20 @@ impl Run<'_> {
         }
     }
 
-    /// Payload and header of what the first stage hands on of a step.
+    /// Payload that the busiest rank sends in a step: what it hands on, what it sends back, and its share of the sum over
+    /// replicas.
     fn bytes_per_batch(&self) -> u64 {
-        let share = Share::of(self.task.network, &self.pipeline.cuts, 0);
-        let rows = self.task.hyper.global_batch.min(self.task.train.len()) as u64;
-        match share.export {
-            Some(_) => rows * 4 * (share.handed_on() as u64 + 1),
-            None => 0,
-        }
+        let replicas = self.trainer.stage().place.replicas;
+        let rows = (self.task.hyper.global_batch.min(self.task.train.len()).div_ceil(replicas)) as u64;
+        let back = matches!(self.pipeline.learn, Learn::Backprop { .. });
+        let of_stage = |(stage, share): (usize, &Share)| {
+            let network = &share.part.network;
+            let down = share.export.map_or(0, |_| rows * (share.handed_on() as u64 + 1));
+            let up = if back && stage > 0 { rows * network.shapes()[0].elements() as u64 } else { 0 };
+            let vector = (network.theta_len() + network.sigma_len()) as u64;
+            4 * (down + up) + 4 * vector * 2 * (replicas as u64 - 1) / replicas as u64
+        };
+        self.shares.iter().enumerate().map(of_stage).max().unwrap_or(0)
     }
 
     fn save(&self, job: &mut dyn Job) -> Result<(), TrainError> {

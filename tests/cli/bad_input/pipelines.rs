@@ -53,8 +53,8 @@ fn stages() -> Vec<Case> {
 #[rustfmt::skip]
 fn learning() -> Vec<Case> {
     vec![
-        chain("--learn backprop --global-batch 12 --micro-batches 5", 2, 2, &["--micro-batches", "microBatches = 5 do not divide a chain's batch of 12", "write 4"]),
-        chain("--learn backprop --stages 2 --global-batch 12 --micro-batches 4", 4, 2, &["4 do not divide a chain's batch of 6", "write 3"]),
+        chain("--learn backprop --global-batch 12 --micro-batches 5", 2, 2, &["--micro-batches", "microBatches = 5 does not divide a chain's batch of 12", "write 4"]),
+        chain("--learn backprop --stages 2 --global-batch 12 --micro-batches 4", 4, 2, &["4 does not divide a chain's batch of 6", "write 3"]),
         chain("--learn backprop --micro-batches 0", 2, 2, &["--micro-batches", "zero"]),
         chain("--learn backprop --deterministic --micro-batches 4", 2, 2, &["--micro-batches", "micro-chunks", "--micro-chunk"]),
         chain("--learn backwards", 2, 2, &["--learn", "local", "backprop"]),
