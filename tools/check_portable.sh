@@ -14,7 +14,7 @@ echo "check_portable.sh: no target $target here; checking the source without its
 copy="$CARGO_TARGET_DIR/portable-source"
 rm -rf "$copy"
 mkdir -p "$copy"
-cp -r Cargo.toml Cargo.lock src datasets docs .irisenv .imgenv "$copy"
+cp -r Cargo.toml Cargo.lock src datasets devices docs .irisenv .imgenv "$copy"
 grep -rl 'target_arch = "x86_64"' "$copy/src" | xargs sed -i 's/target_arch = "x86_64"/target_arch = "sparc"/g'
 # Tests and benchmarks stay behind: the library and the program are what a board runs.
 sed -i '/^\[\[test\]\]$/,/^$/d; /^\[\[bench\]\]$/,/^$/d; s/^name = "goai-rs"$/name = "goai-rs-portable"/' "$copy/Cargo.toml"

@@ -1,4 +1,4 @@
-//! live/stage<N>.json: how a stage does right now, for whoever watches the run directory.
+//! `live/stage<N>.json`: how a stage does right now, for whoever watches the run directory.
 //!
 //! Every rank of a pipeline writes its own file, about once a second, so no rank waits for another to be looked at. A
 //! reader sees one whole object or the one before it. The run goes on without them.
