@@ -79,6 +79,12 @@ impl Run {
         Self { args, env: Vec::new(), each_rank: None, around: None, deadline: Duration::from_secs(60), work }
     }
 
+    /// Gives it longer than the usual minute.
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
     /// Adds one argument as it is.
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
