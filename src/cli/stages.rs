@@ -2,10 +2,11 @@
 
 use super::failure::{DATA, Failure};
 use super::task;
-use crate::config::{Config, ConfigError, ExitRule, Learn, Origin, Origins, PipelineSchedule};
+use crate::config::{Config, ConfigError, ExitRule, Learn, Origin, Origins};
 use crate::device::{Devices, Pass, Work};
 use crate::nn::{Network, with_exits};
 use crate::plan::pipeline::{ScheduleKind, balance};
+use crate::report::text::count;
 use crate::strategy::{self, Exits, Pipeline, Sureness};
 use crate::units::{Bytes, Flops, Seconds};
 
@@ -67,7 +68,7 @@ pub fn grid(config: &Config, origins: &Origins, ranks: usize) -> Result<(usize, 
     let key = if given.is_some() { "stages" } else { "cuts" };
     let stages = given.or(of_cuts).unwrap_or(ranks);
     if ranks < stages {
-        let what = format!("{stages} stages, but only {}", plural(ranks, "rank"));
+        let what = format!("{stages} stages, but only {}", count(ranks, "rank"));
         return Err(refuse(origins, key, what, format!("start {stages} ranks, or ask for fewer stages")));
     }
     match config.learn {
@@ -131,11 +132,6 @@ fn check_rules(config: &Config, origins: &Origins) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A number of things.
-fn plural(count: usize, of: &str) -> String {
-    if count == 1 { format!("1 {of}") } else { format!("{count} {of}s") }
-}
-
 /// Cuts a network for so many stages; with exit heads where each stage learns for itself.
 ///
 /// # Errors
@@ -150,7 +146,7 @@ pub fn lay_out(
 ) -> Result<(Network, Pipeline), Failure> {
     let blocks = network.cuts().len() + 1;
     if stages > blocks {
-        let what = format!("{stages} stages, but {} has {}", config.model, plural(blocks, "trunk block"));
+        let what = format!("{stages} stages, but {} has {}", config.model, count(blocks, "trunk block"));
         let key = if config.cuts.is_some() { "cuts" } else { "stages" };
         if config.cuts.is_none() && config.stages.is_none() {
             let text = format!("{stages} ranks make {what}; start {blocks} ranks or fewer, or cut a deeper network");
@@ -172,11 +168,7 @@ pub fn lay_out(
     let learn = match config.learn {
         Learn::Local => strategy::Learn::Local { preempt: config.preempt, replay: config.replay },
         Learn::Backprop => strategy::Learn::Backprop {
-            schedule: match config.pipeline_schedule {
-                PipelineSchedule::Gpipe => ScheduleKind::Gpipe,
-                PipelineSchedule::OneForwardOneBackward => ScheduleKind::OneForwardOneBackward,
-                PipelineSchedule::ZeroBubbleH1 => ScheduleKind::ZeroBubbleH1,
-            },
+            schedule: ScheduleKind::from_name(config.pipeline_schedule.word()).expect("the plans have these words"),
             micro_batches: micro_batches(config, origins, stages, replicas, samples)?,
         },
     };
@@ -317,7 +309,7 @@ fn exits(config: &Config, origins: &Origins, network: &Network, stages: usize) -
         return Err(refuse(origins, "exitThreshold", what, "leave --learn backprop out, which makes them"));
     }
     if thresholds.len() != 1 && thresholds.len() + 1 != stages {
-        let what = format!("{} exit thresholds for {}", thresholds.len(), plural(stages, "stage"));
+        let what = format!("{} exit thresholds for {}", thresholds.len(), count(stages, "stage"));
         return Err(refuse(
             origins,
             "exitThreshold",

@@ -27,6 +27,7 @@ use crate::run::run_name;
 use crate::run::signals::{StopRequest, die_with_parent};
 use crate::run::state::{Final, RunJson, State, hex_hash, timestamp};
 use crate::strategy::{self, Ending, Fit, Task};
+use crate::units::Bytes;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
@@ -214,7 +215,10 @@ impl Scene<'_> {
             shape: data.shape(),
             classes: data.num_classes(),
             augment: prepared.augment.map_or(String::new(), in_words),
-            memory: strategy::predicted_memory(&prepared.network, &hyper, prepared.trainers),
+            memory: match &prepared.pipeline {
+                Some(pipeline) => Bytes(pipeline.most_memory(&prepared.network, &hyper, prepared.trainers)),
+                None => strategy::predicted_memory(&prepared.network, &hyper, prepared.trainers),
+            },
             model: config.model.to_string(),
             epochs: config.epochs.get(),
             ..Head::default()

@@ -28,8 +28,11 @@ pub fn stage_lines(epoch: u64, epoch_s: Option<f64>, stages: &[StageRecord]) -> 
     // That all samples leave at the end goes without saying.
     let last = stages.iter().map(|stage| stage.stage).max();
     let early = stages.iter().any(|stage| Some(stage.stage) < last && stage.exit_share > Some(0.0));
+    // A stage without an exit head, whose gradients come from the next one, has no answers of its own.
+    let has_head = |stage: &&StageRecord| stage.train_loss.is_some() || stage.val_loss.is_some();
+    let heads: Vec<StageRecord> = stages.iter().filter(has_head).cloned().collect();
     lines.push("what they learned (validation: of the samples that came to the stage):".into());
-    lines.extend(table(stages, &["stage", "batches", "loss", "acc", "val loss", "val acc", "left here"], |stage| {
+    lines.extend(table(&heads, &["stage", "batches", "loss", "acc", "val loss", "val acc", "left here"], |stage| {
         vec![
             named(stage, &stage.device, stages),
             stage.batches.to_string(),
@@ -200,7 +203,6 @@ stage             busy  bubble  waited     down   up  credits
 1 conv2..head2  75.0 %  25.0 %  500 ms      0 B  0 B   6.0 kB
 what they learned (validation: of the samples that came to the stage):
 stage  batches    loss    acc  val acc  left here
-0          376                             75.0 %
 1 j4       376  1.5000  0.457    0.500     25.0 %
 what they proposed:
 stage  proposals  a second  accepted (conv)

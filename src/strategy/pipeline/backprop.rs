@@ -180,6 +180,7 @@ impl<'a> Backprop<'a> {
             if !ranges.is_empty() {
                 if self.schedule.micro_batches as usize != ranges.len() {
                     self.schedule = Schedule::new(self.kind, self.stage.place.stages, ranges.len() as u32);
+                    self.schedule.check().expect("a schedule that is complete and cannot get stuck");
                 }
                 self.interpret(pieces, &mut tally, sums)?;
             }

@@ -52,8 +52,6 @@ pub(super) struct Carried {
     pub data: u64,
     /// Bytes of credits, headers included.
     pub control: u64,
-    /// Messages of data.
-    pub messages: u64,
 }
 
 /// Sends without waiting, and takes the memory of what has left for what comes next.
@@ -164,7 +162,6 @@ impl<'a> Outlet<'a> {
         cast_slice_mut::<f32, u32>(tail).copy_from_slice(labels);
         buffer.note = Note { rows: labels.len() as u32, ..note };
         self.carried.data += self.sender.send(buffer)?;
-        self.carried.messages += 1;
         self.unanswered += usize::from(self.window < usize::MAX);
         Ok(())
     }
@@ -305,7 +302,6 @@ impl<'a> Gradients<'a> {
         write(buffer.f32s_mut());
         buffer.note = note;
         self.carried.data += self.sender.send(buffer)?;
-        self.carried.messages += 1;
         Ok(())
     }
 

@@ -103,6 +103,11 @@ impl Pipeline {
         (0..self.stages()).map(|stage| Share::of(network, &self.cuts, stage).named()).collect()
     }
 
+    /// What the stage takes that takes most: see [`Pipeline::memory`].
+    pub fn most_memory(&self, network: &Network, hyper: &super::Hyper, replicas: usize) -> u64 {
+        (0..self.stages()).map(|stage| self.memory(network, hyper, replicas, stage)).max().unwrap_or(0)
+    }
+
     /// Bytes that a stage's weights, gradients, optimizer and workspaces take, predicted, for a global batch on so many
     /// replicas of each stage.
     pub fn memory(&self, network: &Network, hyper: &super::Hyper, replicas: usize, stage: usize) -> u64 {

@@ -106,7 +106,7 @@ fn windows_are_drawn_evenly() {
 
 /// `cargo test --release --lib a_load_takes -- --ignored --nocapture`
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "prints microseconds a picture and asserts nothing: for whoever changes the loader"]
 fn a_load_takes_so_many_microseconds() {
     let augment = Some(Augment { crop: 8, flip: true });
     for (name, augment) in [("as recorded", None), ("augmented", augment)] {
