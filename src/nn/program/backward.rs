@@ -252,3 +252,45 @@ impl Program {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::nn::{Context, Flavor, Init, Network, Phase, Program, Shape, zoo};
+    use ndarray::Array2;
+
+    /// A network with a dense layer whose kernel adds, and others that write: the sum over two batches, in one half and in two.
+    #[test]
+    fn what_is_added_is_the_sum_of_what_is_written() {
+        let network = Network::build(zoo::vgg5(&Shape::image(3, 16, 16), 10).unwrap()).unwrap();
+        let program = Program::compile(&network, Flavor::Fused).with_kept_gradients();
+        assert!(program.steps.iter().any(super::Step::adds) && !program.steps.iter().all(super::Step::adds));
+        let (theta, sigma) = (Init::He.draw(&network, 5), network.initial_sigma());
+        let (samples, labels) = ([0, 1, 2], [3, 1, 4]);
+        let context = Context { phase: Phase::Train, ..Context::eval(&samples, &sigma) };
+        let mut ws = program.workspace(3);
+        let len = theta.len();
+        let (mut written, mut added, mut halves) = (vec![0.0f32; len], vec![0.0f32; len], vec![0.0f32; len]);
+        for batch in 0..2 {
+            let rows = Array2::from_shape_fn((3, 768), |(b, i)| ((i * 7 + b * 31 + batch * 3) as f32 * 0.1).sin());
+            let forward = |ws: &mut _| {
+                crate::nn::Workspace::assign(ws, 0, rows.view());
+                program.forward(&context, &theta, ws);
+                program.losses(ws, &labels);
+            };
+            let mut spare = vec![f32::NAN; len];
+            forward(&mut ws);
+            program.backward(&context, &theta, &mut ws, &mut spare, &mut |_, _| {});
+            written.iter_mut().zip(&spare).for_each(|(sum, part)| *sum += part);
+            forward(&mut ws);
+            program.backward_adding(&context, &theta, &mut ws, &mut added, &mut spare);
+            forward(&mut ws);
+            program.backward_input(&context, &theta, &mut ws);
+            program.backward_params_adding(&context, &theta, &mut ws, &mut halves, &mut spare);
+        }
+        let norm = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        for (name, other) in [("in one", &added), ("in two halves", &halves)] {
+            let away: Vec<f32> = other.iter().zip(&written).map(|(a, b)| a - b).collect();
+            assert!(norm(&away) <= 1e-6 * norm(&written), "{name}: {:e}", norm(&away) / norm(&written));
+        }
+    }
+}
