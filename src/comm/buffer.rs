@@ -21,6 +21,10 @@ pub enum Tag {
     Gradient = 6,
     /// What a receiver of activations sends up: that it took a batch.
     Credit = 7,
+    /// What the server of a grid wants a worker to do, with the weights if the worker lacks them.
+    Task = 8,
+    /// What a worker of a grid tells the server: a result, or that it leaves.
+    Report = 9,
 }
 
 /// The element type of a payload.

@@ -2,6 +2,7 @@
 
 use super::{Buffer, CommError, Kind, Reduce, Tag, Values};
 use std::cell::RefMut;
+use std::time::Duration;
 
 /// A non-blocking operation under way. The communicator owns its buffer until [`Communicator::wait`].
 #[derive(Debug)]
@@ -26,6 +27,18 @@ impl Pending {
     pub(super) fn reduction(ticket: u64) -> Self {
         Self { ticket, peer: 0, tag: Tag::Reduction, what: Doing::Reduce }
     }
+}
+
+/// What is known of another rank's process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Life {
+    /// It lives, as far as anybody knows.
+    #[default]
+    Alive,
+    /// It has not been heard of for longer than it should; it may come back.
+    Silent,
+    /// It has ended.
+    Lost,
 }
 
 /// A vector that all ranks sum again and again, in memory that each of them reaches.
@@ -80,6 +93,27 @@ pub trait Communicator {
     /// # Errors
     /// When the peer has ended without one, or a deadline passes.
     fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError>;
+
+    /// Waits for a message as [`Communicator::await_message`] does, but not longer than `patience`; with none at all it
+    /// only looks. That a rank has ended is an error only for whoever waits for that one: messages of any rank may
+    /// still come from the others.
+    ///
+    /// Long waits cost little processor time.
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// When the one rank that is waited for has ended without a message, or the transport fails.
+    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError>;
+
+    /// What is known of a rank, without asking it.
+    ///
+    /// # Collective
+    /// Not collective.
+    fn life(&self, _rank: usize) -> Life {
+        Life::Alive
+    }
 
     /// Receives a message of the buffer's kind and length (any length, when the buffer is open).
     ///
@@ -141,6 +175,20 @@ pub trait Communicator {
     /// # Errors
     /// As [`Communicator::recv`].
     fn wait(&self, pending: Pending) -> Result<Buffer, CommError>;
+
+    /// Gives up an operation under way whose peer has ended or is not waited for any longer. A message that it sends may
+    /// still arrive; its memory is not used again before that.
+    ///
+    /// # Collective
+    /// Not collective.
+    fn abandon(&self, pending: Pending);
+
+    /// Takes the last message that this rank sent out of the books of its emulated transmitter: it was sent by work
+    /// that, in virtual time, was called off before. Of no meaning to any other communicator.
+    ///
+    /// # Collective
+    /// Not collective.
+    fn retract(&self) {}
 
     /// Takes a message into account that was received while this rank's emulated machine was held, to know when it
     /// arrives: the machine waits for it now. Of no meaning to any other communicator.

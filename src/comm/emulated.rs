@@ -5,11 +5,12 @@
 //! the real messages come.
 
 use super::communicator::Doing;
-use super::{Buffer, CommError, Communicator, Kind, Pending, Reduce, Tag};
+use super::{Buffer, CommError, Communicator, Kind, Life, Pending, Reduce, Tag};
 use crate::device::{Devices, Machine};
 use crate::units::{Bytes, Seconds};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// A communicator whose messages take virtual time.
 ///
@@ -89,6 +90,21 @@ impl Communicator for Emulated<'_> {
         self.inner.await_message(from, tag)
     }
 
+    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
+        self.inner.message_within(from, tag, patience)
+    }
+
+    fn life(&self, rank: usize) -> Life {
+        self.inner.life(rank)
+    }
+
+    fn abandon(&self, pending: Pending) {
+        match pending.what {
+            Doing::Reduce => drop(self.reduced.borrow_mut().remove(&pending.ticket)),
+            _ => self.inner.abandon(pending),
+        }
+    }
+
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
         self.inner.recv(from, tag, into)?;
         self.arrived(from, into);
@@ -147,7 +163,6 @@ mod tests {
     use super::*;
     use crate::device::{Energy, Ledger, Link, Power, Profile, Trace};
     use crate::units::{Joules, Watts};
-    use std::time::Duration;
 
     const INSTANT: f64 = f64::INFINITY;
 

@@ -1,10 +1,11 @@
 //! Some of the ranks as a world of their own: the replicas of a stage, the stages of a replica.
 
 use super::communicator::{Doing, Pending, all_reduce_at_zero};
-use super::{Buffer, CommError, Communicator, Kind, Reduce, Tag, Values};
+use super::{Buffer, CommError, Communicator, Kind, Life, Reduce, Tag, Values};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::ops::Range;
+use std::time::Duration;
 
 /// A vector of at least this many bytes is reduced in slices, one a rank; a shorter one costs more in messages.
 const SLICED: usize = 16 * 1024;
@@ -127,6 +128,13 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
+    /// The number in this group of a rank that sent a message.
+    fn member(&self, from: usize, tag: Tag) -> Result<usize, CommError> {
+        let member = self.ranks.iter().position(|rank| *rank == from);
+        let world = |rank| self.inner.world_rank(rank);
+        member.ok_or_else(|| CommError::Stranger { rank: world(self.inner.rank()), from: world(from), tag })
+    }
+
     /// Receives a message of these values' kind and length, and does something with both.
     fn receive_like(
         &self,
@@ -172,10 +180,30 @@ impl Communicator for Group<'_> {
             None if size == 1 => return Err(CommError::NoSuchRank { rank, size, peer: 0, tag }),
             None => None,
         };
-        let from = self.inner.await_message(from, tag)?;
-        let member = self.ranks.iter().position(|rank| *rank == from);
-        let world = |rank| self.inner.world_rank(rank);
-        member.ok_or_else(|| CommError::Stranger { rank: world(self.inner.rank()), from: world(from), tag })
+        self.member(self.inner.await_message(from, tag)?, tag)
+    }
+
+    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
+        let inner = from.map(|from| self.inner_rank(from, tag)).transpose()?;
+        match self.inner.message_within(inner, tag, patience)? {
+            None => Ok(None),
+            Some(from) => self.member(from, tag).map(Some),
+        }
+    }
+
+    fn life(&self, rank: usize) -> Life {
+        self.inner.life(self.ranks[rank])
+    }
+
+    fn abandon(&self, pending: Pending) {
+        match pending.what {
+            Doing::Reduce => drop(self.reduced.borrow_mut().remove(&pending.ticket)),
+            _ => self.inner.abandon(pending),
+        }
+    }
+
+    fn retract(&self) {
+        self.inner.retract();
     }
 
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {

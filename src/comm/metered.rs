@@ -1,10 +1,11 @@
 //! Counts what communication costs, around any communicator.
 
 use super::communicator::Doing;
-use super::{Buffer, CommError, Communicator, Pending, Reduce, SharedVector, Tag, Values};
+use super::{Buffer, CommError, Communicator, Life, Pending, Reduce, SharedVector, Tag, Values};
 use crate::device::Clock;
 use crate::units::{Bytes, Seconds};
 use std::cell::{Cell, RefMut};
+use std::time::Duration;
 
 /// What one rank's communication has cost so far, in the time of the clock it was metered by.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -95,6 +96,25 @@ impl Communicator for Metered<'_> {
         let from = self.inner.await_message(from, tag)?;
         self.count(|traffic| traffic.waited += self.clock.now() - start);
         Ok(from)
+    }
+
+    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
+        let start = self.clock.now();
+        let from = self.inner.message_within(from, tag, patience)?;
+        self.count(|traffic| traffic.waited += self.clock.now() - start);
+        Ok(from)
+    }
+
+    fn life(&self, rank: usize) -> Life {
+        self.inner.life(rank)
+    }
+
+    fn abandon(&self, pending: Pending) {
+        self.inner.abandon(pending);
+    }
+
+    fn retract(&self) {
+        self.inner.retract();
     }
 
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {

@@ -25,7 +25,7 @@ pub mod mpi;
 
 pub use agree::{Verdict, agree, gather_texts};
 pub use buffer::{Buffer, Kind, Note, Tag};
-pub use communicator::{Communicator, Pending, SharedVector};
+pub use communicator::{Communicator, Life, Pending, SharedVector};
 pub use emulated::Emulated;
 pub use error::CommError;
 pub use group::Group;

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::time::{Duration, Instant};
 
 /// The MPI library this program was compiled against, as its compiler wrapper named it.
 pub const BUILT_FOR: &str = env!("BUILT_FOR_MPI");
@@ -238,6 +239,16 @@ fn operation(op: Reduce) -> ffi::MPI_Op {
     }
 }
 
+/// Between two looks for a message: at first only a chance for other processes, so that what comes soon is found at
+/// once; after that a sleep that grows with what was waited already, which costs at most a fortieth more.
+fn rest(waited: Duration, left: Duration) {
+    const SOON: Duration = Duration::from_millis(2);
+    match waited < SOON {
+        true => std::thread::yield_now(),
+        false => std::thread::sleep((waited / 40).min(Duration::from_millis(1)).min(left)),
+    }
+}
+
 fn blank_status() -> ffi::MPI_Status {
     // SAFETY: a status is a C structure of integers; zeros are a valid one.
     unsafe { std::mem::zeroed() }
@@ -275,6 +286,37 @@ impl Communicator for MpiComm {
         let mut status = blank_status();
         checked!(MPI_Probe(source, tag as c_int, self.comm, &mut status))?;
         Ok(status.MPI_SOURCE as usize)
+    }
+
+    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
+        let source = match from {
+            Some(from) => self.check_peer(from, tag)?,
+            // SAFETY: a constant of the C library.
+            None => unsafe { ffi::RSMPI_ANY_SOURCE },
+        };
+        let (start, mut status, mut there) = (Instant::now(), blank_status(), 0);
+        loop {
+            checked!(MPI_Iprobe(source, tag as c_int, self.comm, &mut there, &mut status))?;
+            if there != 0 {
+                return Ok(Some(status.MPI_SOURCE as usize));
+            }
+            let waited = start.elapsed();
+            if waited >= patience {
+                return Ok(None);
+            }
+            rest(waited, patience - waited);
+        }
+    }
+
+    fn abandon(&self, pending: Pending) {
+        if let Some(mut transfer) = self.under_way.borrow_mut().remove(&pending.ticket) {
+            if pending.what == Doing::Receive && transfer.bytes.is_none() {
+                // So that it takes no message that comes later. Best effort: whoever gives up has no use for an error.
+                let _ = checked!(MPI_Cancel(&mut transfer.request));
+            }
+            // MPI may still read or write the buffer: it stays allocated.
+            std::mem::forget(transfer);
+        }
     }
 
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {

@@ -4,6 +4,7 @@ use super::communicator::Doing;
 use super::{Buffer, CommError, Communicator, Kind, Pending, Reduce, Tag, Values};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// The communicator of a program with one rank: collectives do nothing, there is nobody to send to.
 #[derive(Debug)]
@@ -45,6 +46,14 @@ impl Communicator for Solo {
 
     fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError> {
         Err(self.nobody(from.unwrap_or(0), tag))
+    }
+
+    fn message_within(&self, from: Option<usize>, tag: Tag, _: Duration) -> Result<Option<usize>, CommError> {
+        Err(self.nobody(from.unwrap_or(0), tag))
+    }
+
+    fn abandon(&self, pending: Pending) {
+        self.reduced.borrow_mut().remove(&pending.ticket);
     }
 
     fn recv(&self, from: usize, tag: Tag, _: &mut Buffer) -> Result<(), CommError> {

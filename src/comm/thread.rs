@@ -5,7 +5,7 @@
 
 use super::communicator::Doing;
 use super::reductions::{Carrier, Reductions};
-use super::{Buffer, CommError, Communicator, Kind, Pending, Reduce, Tag};
+use super::{Buffer, CommError, Communicator, Kind, Life, Pending, Reduce, Tag};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +103,11 @@ impl ThreadComm {
         self.tickets.get()
     }
 
+    /// Whether a rank has ended.
+    fn is_gone(&self, rank: usize) -> bool {
+        self.world.gone[rank].load(Ordering::SeqCst)
+    }
+
     /// Waits at a mailbox until `ready` gives something, the rank `on` (or every other rank) is gone, or the deadline passes.
     fn wait_at<T>(
         &self,
@@ -136,11 +141,10 @@ impl ThreadComm {
 
     /// The rank whose end makes a wait hopeless.
     fn lost(&self, on: Option<usize>) -> Option<usize> {
-        let gone = |rank: usize| self.world.gone[rank].load(Ordering::SeqCst);
         match on {
-            Some(rank) => gone(rank).then_some(rank),
+            Some(rank) => self.is_gone(rank).then_some(rank),
             // One dead peer ends an any-source wait too: the message may be the one it owed.
-            None => (0..self.size()).find(|rank| *rank != self.rank && gone(*rank)),
+            None => (0..self.size()).find(|rank| *rank != self.rank && self.is_gone(*rank)),
         }
     }
 
@@ -266,6 +270,38 @@ impl Communicator for ThreadComm {
         self.wait_at(self.rank, from, tag, |queue| {
             self.find(queue, from, tag, u64::MAX).map(|at| queue.messages[at].from)
         })
+    }
+
+    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
+        if let Some(from) = from {
+            self.check(from, tag)?;
+        }
+        let (start, mailbox) = (Instant::now(), &self.world.boxes[self.rank]);
+        let mut queue = mailbox.lock();
+        loop {
+            if let Some(at) = self.find(&queue, from, tag, u64::MAX) {
+                return Ok(Some(queue.messages[at].from));
+            }
+            if let Some(rank) = from.filter(|from| self.is_gone(*from)) {
+                return Err(CommError::PeerLost { rank, tag });
+            }
+            let Some(left) = patience.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
+                return Ok(None);
+            };
+            let waited = mailbox.changed.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+
+    fn life(&self, rank: usize) -> Life {
+        if self.is_gone(rank) { Life::Lost } else { Life::Alive }
+    }
+
+    fn abandon(&self, pending: Pending) {
+        match pending.what {
+            Doing::Reduce => {} // its messages are nobody's: a reduction without all of its ranks does not end
+            _ => drop(self.under_way.borrow_mut().remove(&pending.ticket)),
+        }
     }
 
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {

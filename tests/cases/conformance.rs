@@ -1,6 +1,6 @@
 //! The table: what [`goai::comm::Communicator`] promises, on every backend.
 
-use super::{Case, collectives, messages};
+use super::{Case, bounded, collectives, messages};
 
 pub const CASES: &[Case] = &[
     ("messages of one sender on one channel keep their order", messages::order),
@@ -8,6 +8,8 @@ pub const CASES: &[Case] = &[
     ("a posted receive is matched before a later one", messages::posted_receives),
     ("any rank's message is received, each with its sender", messages::from_any),
     ("a message waits unread until it is received", messages::probe),
+    ("waits for a message end", bounded::bounded_waits),
+    ("what is given up takes nothing away", bounded::abandoned),
     ("empty and long messages of every kind arrive unchanged", messages::sizes_and_kinds),
     ("an open buffer takes any length", messages::open_buffers),
     ("a note travels with its message", messages::notes),

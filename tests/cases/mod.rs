@@ -5,6 +5,7 @@
 
 use goai::comm::Communicator;
 
+pub mod bounded;
 pub mod collectives;
 pub mod conformance;
 pub mod conv;

@@ -2,6 +2,7 @@
 
 use goai::comm::{Buffer, CommError, Communicator, Pending, Reduce, Tag, Values};
 use std::cell::RefMut;
+use std::time::Duration;
 
 /// All of a communicator but its shared vectors.
 pub struct Scattered<'a>(pub &'a dyn Communicator);
@@ -21,6 +22,14 @@ impl Communicator for Scattered<'_> {
 
     fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError> {
         self.0.await_message(from, tag)
+    }
+
+    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
+        self.0.message_within(from, tag, patience)
+    }
+
+    fn abandon(&self, pending: Pending) {
+        self.0.abandon(pending);
     }
 
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {

@@ -44,6 +44,14 @@ impl Communicator for Delayed<'_> {
         self.inner.await_message(from, tag)
     }
 
+    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
+        self.inner.message_within(from, tag, patience)
+    }
+
+    fn abandon(&self, pending: Pending) {
+        self.inner.abandon(pending);
+    }
+
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
         self.dawdle();
         self.inner.recv(from, tag, into)
