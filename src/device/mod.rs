@@ -20,7 +20,7 @@ pub use delay::{Delay, Draw, Law};
 pub use devices::Devices;
 pub use error::DeviceError;
 pub use link::Link;
-pub use machine::{Energy, Ledger, Machine};
+pub use machine::{Energy, Ledger, Machine, Mark};
 pub use profile::{Power, Profile, Table};
 pub use trace::Trace;
 pub use work::{Pass, Work};
