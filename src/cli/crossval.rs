@@ -40,7 +40,7 @@ pub fn cross_validate(
             train_samples: samples,
             global_batch: hyper.global_batch,
             steps_per_epoch: samples.div_ceil(hyper.global_batch) as u64,
-            bytes_per_exchange: strategy::bytes_per_exchange(network, hyper.micro_chunk),
+            bytes_per_exchange: strategy::bytes_per_exchange(network, &hyper),
         });
     }
     let fit = |comm: &dyn Communicator, held_out: &[usize], job: &mut dyn Job| -> Result<Fit, Ended> {

@@ -54,6 +54,7 @@ impl From<TrainError> for Ended {
             TrainError::Diverged { .. } => Self::all(6, message),
             TrainError::Replicas { .. } => Self::all(5, message),
             TrainError::Resume(_) => Self::all(4, message),
+            TrainError::Local(_) => Self::all(3, message),
             TrainError::OutOfStep { .. } => Self::Own(Failure::new(5, message)),
             _ => Self::Own(Failure::new(4, message)),
         }

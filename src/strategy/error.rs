@@ -50,6 +50,9 @@ pub enum TrainError {
     /// A snapshot that does not fit. All ranks find it before the first step.
     #[error("cannot go on from this snapshot: {0}; it is of another network, optimizer or --deterministic")]
     Resume(String),
+    /// Local steps together with what they cannot give. All ranks find it before the first step.
+    #[error("local steps: {0}")]
+    Local(String),
     /// A sampler that does not fit its network.
     #[error(transparent)]
     Sampler(#[from] MetropolisError),
@@ -61,6 +64,7 @@ pub enum TrainError {
 impl TrainError {
     /// Whether every rank has this error at the same point, so that all can end in order.
     pub fn is_agreed(&self) -> bool {
-        matches!(self, TrainError::Diverged { .. } | TrainError::Replicas { .. } | TrainError::Resume(_))
+        use TrainError::*;
+        matches!(self, Diverged { .. } | Replicas { .. } | Resume(_) | Local(_))
     }
 }

@@ -94,7 +94,8 @@ pub trait Job {
     fn emit(&mut self, event: Event);
 
     /// This rank's wish at the beginning of a step. It rides in the step's own reduction, so that all
-    /// ranks stop at one step. Called on every rank; must not allocate where training must not.
+    /// ranks stop at one step; where ranks take steps by themselves, in their next averaging, and until then the state is
+    /// this rank's own. Called on every rank; must not allocate where training must not.
     ///
     /// # Errors
     /// Ends the job.

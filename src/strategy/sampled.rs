@@ -88,6 +88,12 @@ impl<'a> Sampled<'a> {
             (true, _) => Turn::Save,
             _ => Turn::GoOn,
         };
-        Ok(StepSum { loss: sums[0] as f32, correct: sums[1] as f32, turn, own: samples.len() })
+        Ok(StepSum {
+            loss: sums[0] as f32,
+            correct: sums[1] as f32,
+            turn,
+            own: samples.len(),
+            samples: run.len() as u64,
+        })
     }
 }

@@ -47,6 +47,7 @@ pub fn hyper(rule: Rule, rate: f64, global_batch: usize, epochs: u64) -> Hyper {
         seed: 7,
         init: Init::Glorot,
         micro_chunk: None,
+        local: None,
     }
 }
 

@@ -218,6 +218,7 @@ mod tests {
             seed: 1,
             init: Init::Glorot,
             micro_chunk: None,
+            local: None,
         };
         let task = Task {
             network,
