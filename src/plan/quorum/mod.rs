@@ -57,6 +57,12 @@ mod rules;
 mod terms;
 mod worker;
 
+#[cfg(test)]
+mod law_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
 
 pub use machine::Quorum;
 pub use message::{Action, Event, Why};
