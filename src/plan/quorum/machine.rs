@@ -79,6 +79,8 @@ impl Quorum {
     pub fn begin_pass(&mut self, applied: &[bool], now: Seconds) {
         self.call_off_all();
         self.workers.iter_mut().for_each(|worker| worker.former = None);
+        // Chunks are numbered alike in all passes: what is late from one broken off must not pass for this one's.
+        self.attempt += u32::from(self.phase != Phase::Over);
         self.ledger.begin(applied);
         self.collected.clear();
         self.closed = 0;

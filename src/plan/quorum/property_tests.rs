@@ -26,6 +26,8 @@ struct World {
     applied: Vec<u32>,
     version: u64,
     attempt: u32,
+    /// The version at which the pass began.
+    pass_from: u64,
     /// The chunks that the step must have.
     set: Option<Vec<usize>>,
     over: bool,
@@ -47,6 +49,7 @@ impl World {
             applied: vec![0; terms.chunks],
             version: 0,
             attempt: 0,
+            pass_from: 0,
             set: None,
             over: false,
         };
@@ -153,6 +156,7 @@ impl World {
                     assert_eq!((worker, chunk), (from, what));
                     assert!(owed.take().is_some() && self.asked.contains(&result.unwrap()) && self.live[worker]);
                     assert!(self.wanted(chunk), "{action:?} twice");
+                    assert!(version >= self.pass_from, "{action:?} of the pass before");
                     let open = self.set.is_none();
                     let distinct = self.taken[self.closed.unwrap_or(0)..].iter().all(|(other, _)| *other != worker);
                     assert!(!self.terms().rule.one_each() || !open || distinct, "{action:?}: it has contributed");
@@ -327,6 +331,7 @@ proptest! {
             world.applied.fill(0);
             world.told.fill(None);
             world.over = false;
+            world.pass_from = world.version;
             world.begin_step();
             world.quorum.begin_pass(&[], Seconds(world.now));
             world.check(None, None);

@@ -249,6 +249,23 @@ fn a_fixed_step_is_the_next_k_chunks_whatever_comes_when() {
 }
 
 #[test]
+fn copies_are_spread_over_what_is_out() {
+    let fixed = Terms { fixed: true, ..terms(Rule::KBatch, 2, 4) };
+    play(fixed, 5, "0<0@0 1<1@0 2<0@0 3<1@0 4<0@0", &[]);
+}
+
+#[test]
+fn a_pass_broken_off_leaves_nothing_to_the_next() {
+    let mut quorum = play(terms(Rule::KBatchAsync, 2, 4), 2, "0<0@0 1<1@0", &[(1.0, Event::Silent { worker: 1 }, "")]);
+    quorum.begin_pass(&[], Seconds(2.0));
+    assert_eq!(drain(&mut quorum), "0<0@0'1");
+    quorum.on(result(0, 0, 0), Seconds(3.0));
+    assert_eq!(drain(&mut quorum), "-0:0 Cancelled");
+    quorum.on(result(1, 1, 0), Seconds(3.0));
+    assert_eq!(drain(&mut quorum), "-1:1 Cancelled 1<1@0'1");
+}
+
+#[test]
 fn again_computes_the_same_chunks_at_the_same_version() {
     let second = |worker, chunk| Event::Arrived { worker, chunk, version: 0, attempt: 1 };
     play(
@@ -297,5 +314,5 @@ fn a_pass_goes_on_where_a_checkpoint_left_it() {
     quorum.begin_pass(&[true; 4], Seconds(0.0));
     assert_eq!(drain(&mut quorum), "over");
     quorum.begin_pass(&[], Seconds(0.0));
-    assert_eq!(drain(&mut quorum), "0<0@7 1<1@7");
+    assert_eq!(drain(&mut quorum), "0<0@7'1 1<1@7'1");
 }
