@@ -20,12 +20,15 @@ fn rows<'a>(of: &'a Value, key: &str) -> &'a Vec<Value> {
     of[key].as_array().filter(|rows| !rows.is_empty()).unwrap_or_else(|| panic!("{key} in the oracle"))
 }
 
+/// Draws how long a chunk takes.
+type Law = fn(&mut ChaCha8Rng) -> f64;
+
 fn exponential(rng: &mut ChaCha8Rng) -> f64 {
     -unit(rng).ln()
 }
 
 /// The mean time of a step: workers take what `law` says for each chunk, and drop at once what they are called off.
-fn mean_step(rule: Rule, k: usize, workers: usize, law: fn(&mut ChaCha8Rng) -> f64) -> f64 {
+fn mean_step(rule: Rule, k: usize, workers: usize, law: Law) -> f64 {
     let mut rng = stream(11, Purpose::Order, k as u64, workers as u64);
     // More chunks than are needed: the tail of a pass follows another law.
     let mut quorum = Quorum::new(terms(rule, k, (STEPS + 2) * k + workers), workers).unwrap();
@@ -83,7 +86,7 @@ fn k_batch_async_takes_k_mean_times_over_p_under_any_law() {
     // Law, its mean, its variance: of many renewals a step has K Var(X) / P² of them.
     let uniform = |rng: &mut ChaCha8Rng| 0.5 + unit(rng);
     let shifted = |rng: &mut ChaCha8Rng| 1.0 + 0.5 * exponential(rng);
-    let laws: [(fn(&mut ChaCha8Rng) -> f64, f64, f64); 2] = [(uniform, 1.0, 1.0 / 12.0), (shifted, 1.5, 0.25)];
+    let laws: [(Law, f64, f64); 2] = [(uniform, 1.0, 1.0 / 12.0), (shifted, 1.5, 0.25)];
     for (law, mean, variance) in laws {
         for (k, p) in [(4, 8), (12, 16)] {
             let mean_time = mean_step(Rule::KBatchAsync, k, p, law);

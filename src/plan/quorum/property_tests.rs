@@ -122,10 +122,8 @@ impl World {
             let owes = self.told.get(worker).is_some_and(|told| *told == result)
                 && (self.closed.is_none() || !self.terms().rule.synchronous());
             owed = Some(owes);
-            if self.asked.contains(&(worker, chunk, version, attempt)) {
-                if self.told[worker] == result {
-                    self.told[worker] = None;
-                }
+            if let Some(told) = self.told.get_mut(worker) {
+                told.take_if(|told| *told == (worker, chunk, version, attempt));
             }
             if self.silent.get(worker) == Some(&true) {
                 (self.live[worker], self.silent[worker]) = (true, false);
