@@ -58,6 +58,8 @@ pub enum Event {
         /// One row a threshold; empty where not every stage has a head.
         sweep: Vec<SweepRow>,
     },
+    /// A step of a grid was applied: a few rows of `ledger.csv`.
+    Applied(Applied),
     /// How this rank's stage does, about once a second; heard on every rank.
     Live(StageLive),
     /// Something the reader should know that is no error.
@@ -136,6 +138,39 @@ pub struct RankRecord {
     pub bytes_recv: u64,
     /// Resident memory, in MiB.
     pub rss_mb: f64,
+    /// What became of its results, where it is a worker of a grid.
+    #[serde(default)]
+    pub grid: Option<GridRecord>,
+}
+
+/// What became of a worker's results in one epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct GridRecord {
+    /// Results that became part of a step.
+    pub taken: u64,
+    /// Results that came when their step was over.
+    pub stale: u64,
+    /// Results of chunks that another worker had delivered first.
+    pub duplicate: u64,
+    /// Tasks that were called off.
+    pub cancelled: u64,
+    /// Tasks that had been given out before.
+    pub repeated: u64,
+    /// How many steps old the weights of the taken results were, in the mean.
+    pub staleness: f64,
+    /// The most so far.
+    pub staleness_max: u32,
+}
+
+/// Which results made a step of a grid.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Applied {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The step, from 1.
+    pub step: u64,
+    /// Chunk of the epoch, rank, and staleness of each, in the order of the chunks.
+    pub contributions: Vec<(usize, usize, u32)>,
 }
 
 /// What one rank's stage did in one epoch: one row of `stages.csv`. Times without another word are measured.

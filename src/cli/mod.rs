@@ -30,6 +30,7 @@ pub mod report;
 pub mod show;
 mod stages;
 pub mod state;
+mod sync;
 mod task;
 mod train;
 mod usage;

@@ -101,6 +101,11 @@ impl Output {
         if matches!(event, Event::Live(_)) {
             return;
         }
+        if matches!(event, Event::Applied(_)) {
+            // One a step: it has a file of its own.
+            let trouble = self.stages.hear(event);
+            return self.warn(vec![trouble]);
+        }
         let now = self.now();
         let mut troubles = vec![self.events.event(now, event), self.stages.hear(event)];
         self.chain.hear(event);
@@ -122,7 +127,7 @@ impl Output {
                 self.terminal.epoch(record, &tables, now);
             }
             // `stages` and `chain` have them.
-            Event::Stages { .. } | Event::Energy { .. } | Event::Exits { .. } | Event::Live(_) => {}
+            Event::Stages { .. } | Event::Energy { .. } | Event::Exits { .. } | Event::Live(_) | Event::Applied(_) => {}
             Event::Repeat { repeat, repeats, accuracies } => self.terminal.repeat(*repeat, *repeats, accuracies),
             Event::Note { text } => match &mut self.early_notes {
                 Some(waiting) => waiting.push(text.clone()),

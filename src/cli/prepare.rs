@@ -6,16 +6,16 @@ use super::failure::{DATA, Failure};
 use super::host::Place;
 use super::load::{self, Loaded, Request};
 use super::ranks::{Ended, agreed};
-use super::{stages, task};
+use super::{stages, sync, task};
 use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
-use crate::config::{Config, Model, Origins};
+use crate::config::{Config, Model, Origins, Sync};
 use crate::data::AnyData;
 use crate::data::pictures::Augment;
 use crate::device::{DeviceError, Devices};
 use crate::nn::Network;
 use crate::nn::kernels::Isa;
 use crate::run::error::show;
-use crate::strategy::{Pipeline, Strategy};
+use crate::strategy::{Grid, Pipeline, Strategy};
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -32,7 +32,7 @@ pub struct Configured {
     /// How many ranks compute gradients of different samples.
     pub trainers: usize,
     /// Stages and replicas of a pipeline; 1 and 1 elsewhere.
-    pub grid: (usize, usize),
+    pub chains: (usize, usize),
 }
 
 /// Everything that the ranks agreed on.
@@ -45,6 +45,8 @@ pub struct Prepared {
     pub trainers: usize,
     /// How the network is cut into stages, in a pipeline.
     pub pipeline: Option<Pipeline>,
+    /// How server and workers get together, where they are not in lock-step.
+    pub grid: Option<Grid>,
     /// The machines that the ranks emulate.
     pub devices: Option<Devices>,
     /// The whole data set, as read.
@@ -70,10 +72,10 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
     let strategy = task::strategy(config.mode, comm.size());
     let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
     config.mode = Some(task::mode(strategy));
-    let (grid, trainers) = match strategy {
+    let (chains, trainers) = match strategy {
         Strategy::Pipeline => {
-            let grid = agreed(comm, stages::grid(&config, &origins, comm.size()))?;
-            (grid, grid.1)
+            let chains = agreed(comm, stages::grid(&config, &origins, comm.size()))?;
+            (chains, chains.1)
         }
         _ => {
             agreed(comm, stages::only_in_pipelines(&config, &origins, strategy.name()))?;
@@ -81,7 +83,12 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
             ((1, 1), trainers)
         }
     };
-    Ok(Configured { config, origins, model_text, strategy, trainers, grid })
+    agreed(comm, sync::check(&config, &origins, strategy))?;
+    let trainers = match (strategy, config.sync) {
+        (Strategy::SendRecv, sync) if sync != Sync::Full => sync::contributions(&config, comm.size() - 1),
+        _ => trainers,
+    };
+    Ok(Configured { config, origins, model_text, strategy, trainers, chains })
 }
 
 /// Loads the data, and agrees on them and on the network.
@@ -94,13 +101,13 @@ pub fn prepare(
     places: &[Place],
     decoding: &Decoding,
 ) -> Result<Prepared, Ended> {
-    let Configured { config, origins, model_text, strategy, trainers, grid } = configured;
+    let Configured { config, origins, model_text, strategy, trainers, chains } = configured;
     let devices = agreed(comm, devices(&config, comm.size()))?;
     let Loaded { data, notes } = load::load(comm, &Request::from(&config), places, decoding)?;
     agreed(comm, check(&config, &origins, &data))?;
     let identity = Identity::default().with("the data set", format!("{:016x}", data.fingerprint()));
     // Stages without replicas share no weights: each may compute as well as it can.
-    let alike = strategy != Strategy::Pipeline || grid.1 > 1;
+    let alike = strategy != Strategy::Pipeline || chains.1 > 1;
     let (isa, mixed) = common_instruction_set(comm, alike)?;
     let identity = match config.deterministic {
         true => identity.with("the instruction set", isa),
@@ -117,11 +124,11 @@ pub fn prepare(
     let (network, pipeline) = match strategy {
         Strategy::Pipeline => {
             let samples = task::split(&data, config.data_split, config.seed).train.len();
-            let laid_out = stages::lay_out(&config, &origins, network, grid, devices.as_ref(), samples);
+            let laid_out = stages::lay_out(&config, &origins, network, chains, devices.as_ref(), samples);
             let (network, pipeline) = agreed(comm, laid_out)?;
             if let Some(devices) = &devices {
                 let hyper = task::hyper(&config, samples, trainers);
-                agreed(comm, stages::check_memory(&network, &pipeline, &hyper, grid.1, devices))?;
+                agreed(comm, stages::check_memory(&network, &pipeline, &hyper, chains.1, devices))?;
             }
             (network, Some(pipeline))
         }
@@ -130,13 +137,24 @@ pub fn prepare(
             (network, None)
         }
     };
+    let grid = match strategy {
+        Strategy::SendRecv => agreed(comm, sync::grid(&config, comm.size() - 1))?,
+        _ => None,
+    };
+    if let Some(grid) = &grid {
+        let samples = task::split(&data, config.data_split, config.seed).train.len();
+        let hyper = task::hyper(&config, samples, trainers);
+        agreed(comm, sync::fits(grid, &config, samples, &hyper, comm.size() - 1))?;
+    }
+    let delayed = grid.as_ref().is_some_and(|grid| grid.delay.is_some());
+    let devices = devices.or_else(|| delayed.then(|| sync::instant_machines(comm.size())));
     let augment = task::augment(&config, data.shape());
     let mixed = mixed.then(|| match alike {
         true => format!("the ranks have different instruction sets: all use the {} kernels", Isa::detect().name()),
         false => "the ranks have different instruction sets: each stage uses its own kernels".to_owned(),
     });
     let notes = notes.into_iter().chain(mixed).chain(many_classes(&data)).chain(own_test(&config, &data)).collect();
-    Ok(Prepared { config, strategy, trainers, pipeline, devices, data, augment, network, notes })
+    Ok(Prepared { config, strategy, trainers, pipeline, grid, devices, data, augment, network, notes })
 }
 
 /// The machines that the ranks emulate, one each.

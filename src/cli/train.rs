@@ -156,6 +156,7 @@ impl Scene<'_> {
             test: &*parts.test,
             hyper,
             pipeline: prepared.pipeline.as_ref(),
+            grid: prepared.grid.as_ref(),
             resume: None,
         };
         let live = match &prepared.pipeline {

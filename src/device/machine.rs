@@ -232,6 +232,11 @@ impl Machine {
         self.lock().awake = awake;
     }
 
+    /// Whether its program must not run faster than it.
+    pub fn is_paced(&self) -> bool {
+        self.paced.is_some()
+    }
+
     /// How long the real time needs to catch up with the machine's; nothing where it need not.
     pub fn lag(&self) -> Duration {
         // A time past all representable ones is never caught up with.

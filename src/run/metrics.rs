@@ -13,7 +13,7 @@ use std::path::Path;
 /// The header of metrics.csv.
 pub const METRICS_HEADER: &str = "epoch,step,samples,train_loss,train_acc,val_loss,val_acc,test_acc,lr,epoch_s,samples_per_s,compute_s,comm_s,wait_s,bytes_sent,energy_j,modelled_epoch_s,modelled_energy_j";
 /// The header of ranks.csv.
-pub const RANKS_HEADER: &str = "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb";
+pub const RANKS_HEADER: &str = "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb,taken,stale,duplicate,cancelled,repeated,staleness_mean,staleness_max";
 
 /// metrics.csv: one row an epoch.
 #[derive(Debug)]
@@ -64,7 +64,8 @@ impl RanksLog {
     /// [`RunError::Log`], once: warn and go on.
     pub fn epoch(&mut self, record: &EpochRecord) -> Result<(), RunError> {
         let rows = record.ranks.iter().map(|rank| {
-            vec![
+            let grid = rank.grid.as_ref();
+            let mut row = vec![
                 record.epoch.to_string(),
                 rank.rank.to_string(),
                 self.hosts.get(rank.rank).cloned().unwrap_or_default(),
@@ -75,7 +76,20 @@ impl RanksLog {
                 rank.bytes_sent.to_string(),
                 rank.bytes_recv.to_string(),
                 tenths(rank.rss_mb),
-            ]
+            ];
+            row.extend(match grid {
+                None => vec![String::new(); 7],
+                Some(grid) => vec![
+                    grid.taken.to_string(),
+                    grid.stale.to_string(),
+                    grid.duplicate.to_string(),
+                    grid.cancelled.to_string(),
+                    grid.repeated.to_string(),
+                    grid.staleness.to_string(),
+                    grid.staleness_max.to_string(),
+                ],
+            });
+            row
         });
         self.writer.append(&csv_lines(rows))
     }

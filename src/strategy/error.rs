@@ -3,6 +3,7 @@
 use super::JobError;
 use crate::comm::CommError;
 use crate::optim::metropolis::MetropolisError;
+use crate::plan::quorum::TermsError;
 
 /// Training that did not end.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,17 @@ pub enum TrainError {
     /// A sampler that does not fit its network.
     #[error(transparent)]
     Sampler(#[from] MetropolisError),
+    /// A grid that cannot work.
+    #[error(transparent)]
+    Terms(#[from] TermsError),
+    /// All workers of a grid are gone.
+    #[error("after step {step} (epoch {epoch}) no worker is left: all have ended or left")]
+    Deserted {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The last step that was applied.
+        step: u64,
+    },
     /// The outside could not do what was asked of it.
     #[error(transparent)]
     Job(#[from] JobError),

@@ -52,6 +52,9 @@ pub struct Fit {
     pub loop_s: f64,
     /// Share of those seconds spent in communication and waiting, mean over the ranks, measured.
     pub comm_share: f64,
+    /// Ranks that ended or fell silent on the way: nothing can be done together with all ranks any more. At a worker
+    /// of a grid, only their number is right.
+    pub lost: Vec<usize>,
 }
 
 impl Fit {
@@ -66,6 +69,7 @@ impl Fit {
             test: Tally::default(),
             loop_s: 0.0,
             comm_share: 0.0,
+            lost: Vec::new(),
         }
     }
 }
@@ -181,6 +185,7 @@ pub(super) fn train<'a>(
         comm_share: if loop_s > 0.0 { talk_s / loop_s } else { 0.0 },
         theta: training.theta,
         sigma: training.sigma,
+        lost: Vec::new(),
     })
 }
 
@@ -197,7 +202,7 @@ pub(super) fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Ve
 impl Training<'_> {
     fn state<'a>(&'a self, stepper: &'a Stepper) -> State<'a> {
         let (theta, optimizer) = (&self.theta, self.optimizer.as_ref());
-        State { cursor: self.cursor, theta, sigma: &self.sigma, scales: stepper.scales(), optimizer }
+        State { cursor: self.cursor, theta, sigma: &self.sigma, scales: stepper.scales(), applied: &[], optimizer }
     }
 
     fn restore(&mut self, snapshot: &Snapshot, stepper: &mut Stepper) -> Result<(), String> {
@@ -422,5 +427,6 @@ fn rank_record(rank: usize, row: &[f64]) -> RankRecord {
         bytes_sent: row[9] as u64,
         bytes_recv: row[10] as u64,
         rss_mb: row[11],
+        grid: None,
     }
 }

@@ -26,6 +26,8 @@ pub struct State<'a> {
     pub sigma: &'a [f32],
     /// Scales of the order-free sum; empty without `--deterministic`.
     pub scales: &'a [f32],
+    /// 1 for each chunk of the running epoch that is applied, 0 for the others; empty where steps come in order.
+    pub applied: &'a [f32],
     /// The optimizer, whose vectors are aligned with θ.
     pub optimizer: &'a dyn Optimizer,
 }
@@ -33,7 +35,8 @@ pub struct State<'a> {
 impl State<'_> {
     /// All slices by name.
     pub fn slices(&self) -> Vec<(&'static str, &[f32])> {
-        let mut slices = vec![("theta", self.theta), ("sigma", self.sigma), ("scales", self.scales)];
+        let mut slices =
+            vec![("theta", self.theta), ("sigma", self.sigma), ("scales", self.scales), ("applied", self.applied)];
         slices.extend(self.optimizer.state());
         slices
     }
@@ -79,6 +82,8 @@ pub enum Turn {
     GoOn,
     /// Save the state.
     Save,
+    /// This rank leaves and the others go on, where a rank can; else as `Stop`.
+    Leave,
     /// Save the state and stop.
     Stop,
 }

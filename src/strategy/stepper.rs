@@ -51,6 +51,14 @@ pub fn bytes_per_exchange(network: &Network, hyper: &Hyper) -> u64 {
     bytes as u64
 }
 
+/// The spans of a packed vector that have a scale of their own in an order-free sum.
+pub(super) fn spans(network: &Network) -> Vec<Span> {
+    let (theta_len, len) = (network.theta_len(), network.theta_len() + network.sigma_len());
+    let moments = network.statistics().map(|t| Span { start: theta_len + t.span.start, ..t.span });
+    let tail = (0..TAIL).map(|i| Span { start: len + i, len: 1 });
+    network.tensors().map(|tensor| tensor.span).chain(moments).chain(tail).collect()
+}
+
 impl<'a> Stepper<'a> {
     /// A stepper for a network and batches of up to `global_batch`; with a micro-chunk the sum is order-free.
     ///
@@ -63,9 +71,6 @@ impl<'a> Stepper<'a> {
         exchange: &dyn Exchange<'a>,
     ) -> Result<Self, TrainError> {
         let (theta_len, len) = (network.theta_len(), network.theta_len() + network.sigma_len());
-        let moments = network.statistics().map(|t| Span { start: theta_len + t.span.start, ..t.span });
-        let tail = (0..TAIL).map(|i| Span { start: len + i, len: 1 });
-        let spans = network.tensors().map(|tensor| tensor.span).chain(moments).chain(tail).collect();
         Ok(Self {
             summing: match micro_chunk {
                 None => exchange.summing(network, len - theta_len + TAIL)?,
@@ -77,7 +82,7 @@ impl<'a> Stepper<'a> {
                 chunk: vec![0.0; len + TAIL],
                 // The chunks decide the scales, and must not depend on the ranks: a rank's wishes are a vector too, but
                 // one of zeros and ones.
-                sum: OrderFreeSum::new(spans, global_batch.div_ceil(micro_chunk)),
+                sum: OrderFreeSum::new(spans(network), global_batch.div_ceil(micro_chunk)),
             }),
         })
     }
@@ -144,7 +149,7 @@ impl<'a> Stepper<'a> {
 }
 
 /// Writes `[∇ | moments | loss, correct, 0, 0]` of some samples; `ready` is told what is final of the gradient.
-fn compute(
+pub(super) fn compute(
     learner: &mut Learner,
     weights: Weights,
     epoch: u64,

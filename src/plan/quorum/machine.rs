@@ -79,6 +79,8 @@ impl Quorum {
     pub fn begin_pass(&mut self, applied: &[bool], now: Seconds) {
         self.call_off_all();
         self.workers.iter_mut().for_each(|worker| worker.former = None);
+        // Chunks are numbered alike in all passes: what is late from one broken off must not pass for this one's.
+        self.attempt += u32::from(self.phase != Phase::Over);
         self.ledger.begin(applied);
         self.collected.clear();
         self.closed = 0;
@@ -172,7 +174,8 @@ impl Quorum {
         let asked = chunk < self.ledger.len()
             && self.workers.get(worker).is_some_and(|worker| worker.was_given(chunk, version, attempt));
         if !asked {
-            return self.push(Action::Drop { worker, chunk, why: Why::Unknown });
+            self.push(Action::Drop { worker, chunk, why: Why::Unknown });
+            return self.back(worker, now);
         }
         let record = &mut self.workers[worker];
         let former = record.former.take_if(|job| job.is(chunk, version, attempt));
@@ -321,19 +324,17 @@ impl Quorum {
 
     /// Closes the step if its quorum is there, else gives out work.
     fn settle(&mut self, now: Seconds) {
-        let live = self.live();
-        if live == 0 && self.phase != Phase::Over && !self.deserted {
+        let deserted = self.phase != Phase::Over && self.live() == 0;
+        if deserted && !self.deserted {
             self.push(Action::NobodyLeft);
         }
-        self.deserted = live == 0 && self.phase != Phase::Over;
-        if self.phase == Phase::Collecting && live > 0 {
-            if self.complete(live) {
-                self.phase = Phase::Closed;
-                self.closed = self.collected.len();
-                self.push(Action::Close { version: self.version, contributions: self.closed });
-            } else {
-                self.give_out(now);
-            }
+        self.deserted = deserted;
+        if self.phase == Phase::Collecting && self.complete() {
+            self.phase = Phase::Closed;
+            self.closed = self.collected.len();
+            self.push(Action::Close { version: self.version, contributions: self.closed });
+        } else if self.phase == Phase::Collecting {
+            self.give_out(now);
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum Event {
         /// Who.
         worker: usize,
     },
-    /// Nothing is heard of a worker. It is not counted on until it is [`Event::Back`] or a result of it arrives.
+    /// Nothing is heard of a worker. It is not counted on until [`Event::Back`], or any result from it.
     Silent {
         /// Who.
         worker: usize,

@@ -34,7 +34,7 @@
 //!   barrier for every rule.
 //! - **Fewer live workers than K**: k-sync and k-async close with as many contributions as there are live workers;
 //!   k-batch, k-batch-async and shards still wait for K, from fewer hands, and just take longer. With nobody live
-//!   nothing closes ([`Action::NobodyLeft`]) until somebody is back.
+//!   ([`Action::NobodyLeft`]) the pass waits until somebody is back.
 //! - [`Terms::fixed`]: a step is exactly the next K chunks not applied, in order, so what each step applies depends on
 //!   nothing but K and the checkpoint. A worker may then contribute several times in any rule (k-sync and k-batch are
 //!   the same), for otherwise K could not be reached below K live workers.
@@ -57,6 +57,12 @@ mod rules;
 mod terms;
 mod worker;
 
+#[cfg(test)]
+mod law_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
 
 pub use machine::Quorum;
 pub use message::{Action, Event, Why};

@@ -11,7 +11,7 @@ impl Quorum {
             return self.step.len();
         }
         let quorum = self.terms.k.min(self.ledger.left());
-        if self.terms.rule.one_each() { quorum.min(self.live()) } else { quorum }
+        if self.terms.rule.one_each() { quorum.min(self.live().max(1)) } else { quorum }
     }
 
     /// When a chunk becomes overdue while there is a worker to copy it: [`Event::Tick`](super::Event::Tick) is of use
@@ -35,8 +35,7 @@ impl Quorum {
         }
     }
 
-    pub(super) fn complete(&self, live: usize) -> bool {
-        debug_assert!(live > 0);
+    pub(super) fn complete(&self) -> bool {
         if self.step.is_empty() {
             self.collected.len() >= self.quorum()
         } else {

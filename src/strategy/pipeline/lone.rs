@@ -227,6 +227,7 @@ mod tests {
             test: &Rows,
             hyper,
             pipeline: Some(&pipeline),
+            grid: None,
             resume: None,
         };
         let all = run_threads(cuts.len() + 1, ThreadOptions::default(), |comm| {

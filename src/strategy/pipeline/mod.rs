@@ -437,7 +437,7 @@ impl Stage<'_> {
     /// This stage's part of the state.
     fn state(&self, cursor: Cursor) -> State<'_> {
         let optimizer: &dyn Optimizer = self.optimizer.as_ref();
-        State { cursor, theta: &self.theta, sigma: &self.sigma, scales: &[], optimizer }
+        State { cursor, theta: &self.theta, sigma: &self.sigma, scales: &[], applied: &[], optimizer }
     }
 }
 

@@ -66,7 +66,8 @@ pub(super) fn save(
         to.copy_from_slice(&gathered(stage, shares, |share| share.theta, mine, comm)?);
     }
     let scales = whole_scales(stage, shares, scales, comm)?;
-    let state = State { cursor, theta: &theta, sigma: &sigma, scales: &scales, optimizer: optimizer.as_ref() };
+    let state =
+        State { cursor, theta: &theta, sigma: &sigma, scales: &scales, applied: &[], optimizer: optimizer.as_ref() };
     Ok(job.save(&state)?)
 }
 
