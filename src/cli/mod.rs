@@ -18,6 +18,7 @@ mod host;
 mod leaving;
 mod live;
 mod load;
+mod local;
 pub mod model;
 mod observer;
 mod output;

@@ -6,7 +6,7 @@ use super::failure::{DATA, Failure};
 use super::host::Place;
 use super::load::{self, Loaded, Request};
 use super::ranks::{Ended, agreed};
-use super::{stages, sync, task};
+use super::{local, stages, sync, task};
 use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
 use crate::config::{Config, Model, Origins, Sync};
 use crate::data::AnyData;
@@ -72,6 +72,7 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
     let strategy = task::strategy(config.mode, comm.size());
     let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
     config.mode = Some(task::mode(strategy));
+    agreed(comm, local::check(&config, &origins, strategy))?;
     let (chains, trainers) = match strategy {
         Strategy::Pipeline => {
             let chains = agreed(comm, stages::grid(&config, &origins, comm.size()))?;

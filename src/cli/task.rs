@@ -229,7 +229,7 @@ pub fn hyper(config: &Config, samples: usize, trainers: usize) -> Hyper {
             crate::config::Init::Uniform => Init::Uniform,
         },
         micro_chunk: config.deterministic.then_some(config.micro_chunk.get()),
-        local: None,
+        local: super::local::local(config),
     }
 }
 

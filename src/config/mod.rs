@@ -34,6 +34,7 @@ pub use choices::{
     Activation, AugmentKind, BadImage, ClockKind, EvalPart, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
     PipelineSchedule, PredictFormat, Progress, RateScaling, Schedule, Sync,
 };
+pub(crate) use env_file::read_bytes as read_env_bytes;
 pub use error::ConfigError;
 pub use kind::{Kind, Problem};
 pub use lists::{Cuts, Every, Neighbourhood, Numbers};

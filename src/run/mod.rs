@@ -16,6 +16,7 @@ pub mod power;
 pub mod signals;
 pub mod stages;
 pub mod state;
+pub(crate) mod untrusted;
 
 pub use directory::{RunDir, run_name};
 pub use error::RunError;

@@ -33,6 +33,7 @@ const STOREYS: &[(&str, &[&str])] = &[
             "report",
         ],
     ),
+    ("fuzz", &["data", "comm", "config", "run", "cli"]),
 ];
 
 const BELOW: &[&str] = &["units", "rng", "event", "nn", "optim", "data", "device", "comm", "plan", "strategy"];
