@@ -1,7 +1,7 @@
 //! What a run leaves behind: its directory, its state, its logs, its model file.
 //!
-//! Everything here but `live`, `signals` and `fault` may be called at rank 0 only, and nothing here knows that other
-//! ranks exist.
+//! Everything here but `live`, `signals`, `watchdog` and `fault` may be called at rank 0 only, and nothing here but
+//! `watchdog` knows that other ranks exist.
 
 pub mod directory;
 pub mod error;
@@ -16,6 +16,7 @@ pub mod power;
 pub mod signals;
 pub mod stages;
 pub mod state;
+pub mod watchdog;
 
 pub use directory::{RunDir, run_name};
 pub use error::RunError;
