@@ -264,6 +264,7 @@ impl KeyFlags {
             Kind::Numbers { .. } => "X[,X...]",
             Kind::Cuts => "N,N,...",
             Kind::Neighbourhood => "N,N",
+            Kind::Every => "N|Ns",
         };
         let mut help = key.doc.to_owned();
         if let Kind::Choice(words) = key.kind {

@@ -6,10 +6,10 @@
 
 use super::choices::{
     Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
-    PipelineSchedule, RateScaling, Schedule,
+    PipelineSchedule, RateScaling, Schedule, Sync,
 };
 use super::keys::Fallback;
-use super::lists::{Cuts, Neighbourhood, Numbers};
+use super::lists::{Cuts, Every, Neighbourhood, Numbers};
 use super::values::{Dataset, GlobalBatch, ImageSize, Model};
 use crate::data::split::Fractions;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,32 @@ pub struct Config {
     pub rate_scaling: RateScaling,
     /// `rateBatch`: the global batch at which `learning_rate` holds as written.
     pub rate_batch: NonZeroUsize,
+    /// `sync`: whose results make a step in mode sendrecv.
+    pub sync: Sync,
+    /// `k` results make a step; none: what suits the rule.
+    pub k: Option<NonZeroUsize>,
+    /// `shards` of the training part, for the rule of this name.
+    pub shards: NonZeroUsize,
+    /// `localSteps` between two averagings of the weights.
+    pub local_steps: NonZeroUsize,
+    /// `localEpochs` between two averagings of the weights.
+    pub local_epochs: Option<NonZeroUsize>,
+    /// `stragglerFactor`; 0: shards are not given out twice for being slow.
+    pub straggler_factor: f64,
+    /// `maxContributors` to a step; none: all workers.
+    pub max_contributors: Option<NonZeroUsize>,
+    /// `delay` of emulated workers, as text.
+    pub delay: Option<String>,
+    /// `checkpointEvery`; none: only when a signal stops the run.
+    pub checkpoint_every: Option<Every>,
+    /// `requireCheckpoint`.
+    pub require_checkpoint: bool,
+    /// `heartbeat`: seconds; 0: nobody listens.
+    pub heartbeat: f64,
+    /// `stallWarn`: seconds; 0: never.
+    pub stall_warn: f64,
+    /// `stallAbort`: seconds; 0: never.
+    pub stall_abort: f64,
     /// `learn`, of a pipeline.
     pub learn: Learn,
     /// `stages` of a pipeline; none: one a rank.
@@ -219,6 +245,19 @@ mod tests {
         "warmupEpochs=1",
         "rateScaling=linear",
         "rateBatch=8",
+        "sync=k-batch",
+        "k=3",
+        "shards=7",
+        "localSteps=2",
+        "localEpochs=3",
+        "stragglerFactor=2.5",
+        "maxContributors=4",
+        "delay=exp:1",
+        "checkpointEvery=30s",
+        "requireCheckpoint=true",
+        "heartbeat=5",
+        "stallWarn=7",
+        "stallAbort=8",
         "learn=backprop",
         "stages=3",
         "cuts=1,3",

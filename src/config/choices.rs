@@ -51,6 +51,27 @@ choices! {
     }
 }
 choices! {
+    /// Whose results make a step of mode sendrecv.
+    Sync {
+        /// Everybody's, in lock-step.
+        Full = "full",
+        /// The first K workers'; the others start anew.
+        KSync = "k-sync",
+        /// The first K mini-batches, from whoever is fast.
+        KBatch = "k-batch",
+        /// The first K workers'; the others go on with old weights.
+        KAsync = "k-async",
+        /// The first K mini-batches; nobody is called off.
+        KBatchAsync = "k-batch-async",
+        /// Every mini-batch is a step.
+        Async = "async",
+        /// All workers' but the slowest.
+        Backup = "backup",
+        /// K shards, each trained for itself.
+        Shards = "shards",
+    }
+}
+choices! {
     /// How the stages of a pipeline learn.
     Learn {
         /// Each on the loss of its own exit head.

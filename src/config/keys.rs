@@ -5,7 +5,7 @@
 
 use super::choices::{
     Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
-    PipelineSchedule, RateScaling, Schedule,
+    PipelineSchedule, RateScaling, Schedule, Sync,
 };
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
@@ -353,6 +353,33 @@ pub const KEYS: &[Key] = &[
     row("rateBatch", "", ONE_UP, by(&[(Cifar10, "64"), (Mnist, "64"), (Folder, "32"), (Rest, "4")]),
         "The global batch at which learningRate holds as written"),
 
+    row("sync", "--sync", Kind::Choice(Sync::WORDS), all("full"),
+        "Whose results make a step in mode sendrecv"),
+    row("k", "--k", ONE_UP, Fallback::Unset,
+        "Results that make a step; unset: one from each worker, with sync backup from all but one, with async 1"),
+    row("shards", "--shards", ONE_UP, all("15"),
+        "Pieces of the training part for sync shards; each is one task"),
+    row("localSteps", "--local-steps", ONE_UP, all("1"),
+        "Steps that each rank takes by itself between two averagings of the weights, in mode allreduce"),
+    row("localEpochs", "--local-epochs", ONE_UP, Fallback::Unset,
+        "Passes over its samples between two averagings, with sync shards (unset: 1) or in mode allreduce"),
+    row("stragglerFactor", "--straggler-factor", interval(0.0, true, 1e6, true), all("1.5"),
+        "Times the fastest shard's seconds after which a shard is given to another worker too; 0: never"),
+    row("maxContributors", "--max-contributors", ONE_UP, Fallback::Unset,
+        "Most workers on one step with sync shards; unset: all"),
+    row("delay", "--delay", Kind::Text, Fallback::Unset,
+        "Seconds that emulated workers lose on each task: exp:1.0, shifted-exp:0.5,1, pareto:1,2.5, const:1, trace:FILE.csv, or by rank 2=x10;*=exp:1"),
+    row("checkpointEvery", "--checkpoint-every", Kind::Every, Fallback::Unset,
+        "Steps, or with an s behind it seconds, between two checkpoints; unset: only when a signal stops the run"),
+    row("requireCheckpoint", "--require-checkpoint", Kind::Switch, all("false"),
+        "A checkpoint that cannot be written ends the run"),
+    row("heartbeat", "--heartbeat", interval(0.0, true, 3600.0, true), all("2"),
+        "Seconds without a sign of life after which a rank counts as frozen; 0: nobody listens"),
+    row("stallWarn", "--stall-warn", interval(0.0, true, 1e6, true), all("60"),
+        "Seconds without a step after which the missing ranks are named; 0: never"),
+    row("stallAbort", "--stall-abort", interval(0.0, true, 1e6, true), all("0"),
+        "Seconds without a step after which the run ends; 0: never"),
+
     row("learn", "--learn", Kind::Choice(Learn::WORDS), all("local"),
         "How the stages of a pipeline learn: each by its own exit head, or with gradients flowing back"),
     row("stages", "--stages", ONE_UP, Fallback::Unset,
@@ -403,77 +430,4 @@ pub const KEYS: &[Key] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    fn presets() -> impl Iterator<Item = Preset> {
-        let data = [Data::Iris, Data::Img, Data::Cifar10, Data::Mnist, Data::Table, Data::Folder];
-        data.into_iter()
-            .flat_map(|data| [Net::Mlp, Net::Cnn].map(|net| Preset { data, net, chain: false, sampled: false }))
-    }
-
-    #[test]
-    fn names_flags_and_variables_are_unique_and_every_default_is_a_value() {
-        let mut seen = HashSet::new();
-        for key in KEYS {
-            assert!(seen.insert(key.name.to_owned()), "{}", key.name);
-            assert!(seen.insert(key.variable()), "{}", key.name);
-            assert!(key.flag.is_empty() || seen.insert(key.flag.to_owned()));
-            assert!(!key.doc.contains('\n') && !key.doc.is_empty());
-            for preset in presets() {
-                if let Some(text) = key.default_for(preset) {
-                    assert!(key.kind.parse(text).is_ok(), "{} = {text}", key.name);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn variables_are_the_names_in_capitals() {
-        for (name, variable) in
-            [("learningRate", "GOAI_LEARNING_RATE"), ("inputdataDims", "GOAI_INPUTDATA_DIMS"), ("seed", "GOAI_SEED")]
-        {
-            assert_eq!(key(name).unwrap().variable(), variable);
-        }
-    }
-
-    #[test]
-    fn defaults_go_with_the_data_and_the_network() {
-        let default =
-            |name, data, net| key(name).unwrap().default_for(Preset { data, net, chain: false, sampled: false });
-        for (name, data, net, expected) in [
-            ("inputdataDims", Data::Table, Net::Mlp, None),
-            ("inputLayerNeurons", Data::Table, Net::Mlp, Some("30")),
-            ("learningRate", Data::Img, Net::Cnn, Some("0.004")),
-            ("optimizer", Data::Img, Net::Cnn, Some("sgd")),
-            ("augment", Data::Img, Net::Cnn, Some("crop-flip")),
-            ("augment", Data::Img, Net::Mlp, Some("none")),
-            ("augment", Data::Mnist, Net::Cnn, Some("none")),
-            ("imageSize", Data::Img, Net::Mlp, Some("150x150")),
-            ("imageSize", Data::Folder, Net::Cnn, None),
-        ] {
-            assert_eq!(default(name, data, net), expected, "{name} {data:?}");
-        }
-        for preset in presets() {
-            assert_eq!(default("model", preset.data, preset.net), Some(preset.data.model(preset.chain)));
-            let chained = Preset { chain: true, ..preset };
-            assert_eq!(key("model").unwrap().default_for(chained), Some(chained.data.model(true)));
-        }
-        assert_eq!(key("init").unwrap().defaults(), "glorot (a CNN: he)");
-        assert_eq!(key("imageSize").unwrap().defaults(), "unset (img: 150x150)");
-    }
-
-    #[test]
-    fn mistyped_keys_find_their_name_also_by_flag() {
-        for (typed, name) in [
-            ("learingRate", Some("learningRate")),
-            ("lr", Some("learningRate")),
-            ("epochs", Some("numEpochs")),
-            ("batch_size", Some("batchSize")),
-            ("colour", None),
-        ] {
-            assert_eq!(nearest(typed), name, "{typed}");
-        }
-    }
-}
+mod tests;

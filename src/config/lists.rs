@@ -42,6 +42,44 @@ impl From<Numbers> for String {
     }
 }
 
+/// How often something is done: every so many steps, or seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Every {
+    /// Steps, 1 or more.
+    Steps(u64),
+    /// Seconds, above 0.
+    Seconds(f64),
+}
+
+impl TryFrom<String> for Every {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let bad = || Err("is neither a number of steps like 100 nor of seconds like 30s".to_owned());
+        match text.strip_suffix('s') {
+            None => match text.parse() {
+                Ok(steps) if steps > 0 => Ok(Self::Steps(steps)),
+                Ok(_) => Err("is zero".to_owned()),
+                Err(_) => bad(),
+            },
+            Some(number) => match number.parse::<f64>() {
+                Ok(seconds) if seconds > 0.0 && seconds.is_finite() => Ok(Self::Seconds(seconds)),
+                _ => bad(),
+            },
+        }
+    }
+}
+
+impl From<Every> for String {
+    fn from(every: Every) -> String {
+        match every {
+            Every::Steps(steps) => steps.to_string(),
+            Every::Seconds(seconds) => format!("{seconds}s"),
+        }
+    }
+}
+
 /// How many trunk blocks stand before each cut: ascending, the first above 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

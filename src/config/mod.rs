@@ -32,11 +32,11 @@ mod bad_input;
 pub use checked::Config;
 pub use choices::{
     Activation, AugmentKind, BadImage, ClockKind, EvalPart, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
-    PipelineSchedule, PredictFormat, Progress, RateScaling, Schedule,
+    PipelineSchedule, PredictFormat, Progress, RateScaling, Schedule, Sync,
 };
 pub use error::ConfigError;
 pub use kind::{Kind, Problem};
-pub use lists::{Cuts, Neighbourhood, Numbers};
+pub use lists::{Cuts, Every, Neighbourhood, Numbers};
 pub use origin::{Origin, Origins};
 pub use raw::{Entry, Raw};
 pub use resolve::resolve;

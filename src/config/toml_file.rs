@@ -62,7 +62,13 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
         (DeValue::Boolean(switch), Kind::Switch) => Ok(switch.to_string()),
         (
             DeValue::Integer(number),
-            Kind::Count { .. } | Kind::Number { .. } | Kind::Batch | Kind::Size | Kind::Numbers { .. } | Kind::Cuts,
+            Kind::Count { .. }
+            | Kind::Number { .. }
+            | Kind::Batch
+            | Kind::Size
+            | Kind::Numbers { .. }
+            | Kind::Cuts
+            | Kind::Every,
         ) => {
             match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Ok(number.to_string()),
@@ -84,6 +90,7 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
             | Kind::Batch
             | Kind::Numbers { .. }
             | Kind::Cuts
+            | Kind::Every
             | Kind::Neighbourhood,
         ) => Ok(text.to_string()),
         (DeValue::String(text), _) => Err(wrong(
