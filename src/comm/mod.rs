@@ -3,7 +3,7 @@
 //! A [`Communicator`] is small and object-safe. Three backends carry it: [`Solo`] (one rank),
 //! [`ThreadComm`] (ranks as threads, stricter than MPI) and `MpiComm` (the only file that names the
 //! mpi crate). [`Metered`] counts bytes and seconds around any of them, [`Emulated`] lets messages take virtual time; a
-//! [`Group`] is some of its ranks.
+//! [`Group`] is some of its ranks. A [`Heartbeat`] knows which ranks live, [`Watched`] says so.
 
 mod agree;
 mod buffer;
@@ -13,12 +13,15 @@ mod error;
 pub mod fixed_point;
 mod group;
 mod handshake;
+mod heartbeat;
 pub mod launcher;
 mod metered;
 mod reductions;
 mod solo;
 mod thread;
 mod values;
+mod vitals;
+mod watched;
 
 #[cfg(feature = "mpi")]
 pub mod mpi;
@@ -30,7 +33,10 @@ pub use emulated::Emulated;
 pub use error::CommError;
 pub use group::Group;
 pub use handshake::{Identity, PROTOCOL, compare};
+pub use heartbeat::Heartbeat;
 pub use metered::{Metered, Traffic};
 pub use solo::Solo;
 pub use thread::{ThreadComm, ThreadOptions, run_threads};
 pub use values::{Reduce, Values};
+pub use vitals::{Pulse, Vitals};
+pub use watched::Watched;

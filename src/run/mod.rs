@@ -1,7 +1,7 @@
 //! What a run leaves behind: its directory, its state, its logs, its checkpoints, its model file.
 //!
-//! Everything here but `live`, `signals` and `fault` may be called at rank 0 only, and nothing here knows that other
-//! ranks exist.
+//! Everything here but `live`, `signals`, `watchdog` and `fault` may be called at rank 0 only, and nothing here but
+//! `watchdog` knows that other ranks exist.
 
 pub mod checkpoint;
 pub mod directory;
@@ -19,6 +19,7 @@ pub mod signals;
 pub mod stages;
 pub mod state;
 pub(crate) mod untrusted;
+pub mod watchdog;
 
 pub use directory::{RunDir, run_name};
 pub use error::RunError;
