@@ -1,8 +1,9 @@
 //! The run directory: made and tried out before training, so that nothing trained is lost for
 //! want of a place to put it.
 
+use super::disk::beside;
 use super::error::RunError;
-use super::file::{beside, write_atomic};
+use super::file::write_atomic;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -1,9 +1,11 @@
-//! What a run leaves behind: its directory, its state, its logs, its model file.
+//! What a run leaves behind: its directory, its state, its logs, its checkpoints, its model file.
 //!
 //! Everything here but `live`, `signals` and `fault` may be called at rank 0 only, and nothing here knows that other
 //! ranks exist.
 
+pub mod checkpoint;
 pub mod directory;
+pub mod disk;
 pub mod error;
 pub mod fault;
 pub mod file;
