@@ -155,7 +155,7 @@ fn compute(
 fn write_wishes(packed: &mut [f32], wish: Turn) {
     let at = packed.len() - 2;
     packed[at] = f32::from(u8::from(wish == Turn::Save));
-    packed[at + 1] = f32::from(u8::from(wish == Turn::Stop));
+    packed[at + 1] = f32::from(u8::from(wish.in_lock_step() == Turn::Stop));
 }
 
 impl OrderFree {
