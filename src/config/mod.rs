@@ -11,6 +11,7 @@
 
 mod checked;
 pub mod choices;
+mod differences;
 mod env_file;
 mod error;
 pub mod keys;
@@ -34,6 +35,7 @@ pub use choices::{
     Activation, AugmentKind, BadImage, ClockKind, EvalPart, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
     PipelineSchedule, PredictFormat, Progress, RateScaling, Schedule, Sync,
 };
+pub use differences::{Difference, differences, table};
 pub use error::ConfigError;
 pub use kind::{Kind, Problem};
 pub use lists::{Cuts, Every, Neighbourhood, Numbers};
