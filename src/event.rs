@@ -62,6 +62,26 @@ pub enum Event {
     Applied(Applied),
     /// How this rank's stage does, about once a second; heard on every rank.
     Live(StageLive),
+    /// Training goes on from a checkpoint; what stands before this line happened before.
+    Resumed {
+        /// The checkpoint's file.
+        from: String,
+        /// Its epoch, from 0.
+        epoch: u64,
+        /// Its step.
+        step: u64,
+    },
+    /// A checkpoint is on the disk.
+    Checkpoint {
+        /// Its file.
+        path: String,
+        /// Its step.
+        step: u64,
+        /// Its length.
+        bytes: u64,
+        /// How long it took to write. Measured.
+        seconds: f64,
+    },
     /// Something the reader should know that is no error.
     Note {
         /// The sentence.

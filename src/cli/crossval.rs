@@ -65,7 +65,7 @@ pub fn cross_validate(
             }
         };
         if let Some(fit) = done.iter().find(|fit| fit.ending == Ending::Stopped) {
-            return Err(stopped(comm, fit, &stop)?);
+            return Err(stopped(comm, fit, &stop, None)?);
         }
         if let Some(output) = output {
             let accuracies = done.iter().filter_map(|fit| fit.test.accuracy()).collect();

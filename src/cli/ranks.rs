@@ -67,6 +67,21 @@ impl Ended {
         Self::Agreed(vec![(0, Failure::new(code, message.into()))])
     }
 
+    /// The same, with the way on from the checkpoint of a step where there is one: after a divergence with a smaller rate.
+    pub fn with_way_on(mut self, step: u64, command: &str, rate: f64) -> Self {
+        let failure = match &mut self {
+            Self::Agreed(failures) => &mut failures[0].1,
+            Self::Own(failure) | Self::PeerLost(failure) => failure,
+        };
+        let way = match failure.code {
+            6 => format!("{command} --lr {}", rate / 2.0),
+            7 => command.to_owned(),
+            _ => return self,
+        };
+        failure.message.push_str(&format!("; the checkpoint of step {step} is kept: go on with: {way}"));
+        self
+    }
+
     /// The exit code and the one line of the failure.
     pub fn summary(&self) -> (u8, String) {
         match self {

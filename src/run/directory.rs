@@ -47,6 +47,21 @@ impl RunDir {
         }
     }
 
+    /// Goes on in a directory that may hold a run already, and tries to write into it.
+    ///
+    /// # Errors
+    /// [`RunError::EmptyPath`] (exit code 3), [`RunError::Io`] (exit code 4).
+    pub fn go_on(path: &Path) -> Result<Self, RunError> {
+        if path.as_os_str().is_empty() {
+            return Err(RunError::EmptyPath);
+        }
+        let made: Vec<PathBuf> = missing(path);
+        let dir = Self { path: path.to_owned() };
+        let tried = fs::create_dir_all(path).map_err(RunError::io(path, "make the run directory"));
+        tried.and_then(|()| dir.try_out()).inspect_err(|_| take_back(&made))?;
+        Ok(dir)
+    }
+
     fn at(path: &Path) -> Result<Self, RunError> {
         if path.as_os_str().is_empty() {
             return Err(RunError::EmptyPath);

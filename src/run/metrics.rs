@@ -3,6 +3,7 @@
 //! Columns may be appended in later versions, never moved or renamed. An empty cell is a figure
 //! that was not measured; `NaN` is one that was, and was not a number.
 
+use super::cut;
 use super::error::{RunError, one_line};
 use super::log::Writer;
 use crate::event::{EpochRecord, Event};
@@ -26,6 +27,14 @@ impl MetricsLog {
     /// [`RunError::Io`] or [`RunError::Log`].
     pub fn create(path: &Path) -> Result<Self, RunError> {
         with_header(path, METRICS_HEADER).map(Self)
+    }
+
+    /// Goes on in the file behind the rows of `epochs` epochs; makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] or [`RunError::Log`].
+    pub fn reopen(path: &Path, epochs: u64) -> Result<Self, RunError> {
+        go_on(path, METRICS_HEADER, epochs).map(Self)
     }
 
     /// Adds the row of one epoch.
@@ -56,6 +65,14 @@ impl RanksLog {
     /// [`RunError::Io`] or [`RunError::Log`].
     pub fn create(path: &Path, hosts: Vec<String>) -> Result<Self, RunError> {
         Ok(Self { writer: with_header(path, RANKS_HEADER)?, hosts })
+    }
+
+    /// Goes on in the file behind the rows of `epochs` epochs; makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] or [`RunError::Log`].
+    pub fn reopen(path: &Path, hosts: Vec<String>, epochs: u64) -> Result<Self, RunError> {
+        Ok(Self { writer: go_on(path, RANKS_HEADER, epochs)?, hosts })
     }
 
     /// Adds the rows of one epoch. A rank without a known host gets an empty cell.
@@ -113,6 +130,17 @@ impl EventsLog {
         Writer::create(path).map(Self)
     }
 
+    /// Goes on in the file, behind its last whole line; makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn reopen(path: &Path) -> Result<Self, RunError> {
+        match cut::to_whole_lines(path)? {
+            true => Writer::reopen(path).map(Self),
+            false => Self::create(path),
+        }
+    }
+
     /// Adds one event that happened `t` after the start.
     ///
     /// # Errors
@@ -133,6 +161,13 @@ impl EventsLog {
     /// Whether writing has failed; nothing is written since.
     pub fn failed(&self) -> bool {
         self.0.failed()
+    }
+}
+
+fn go_on(path: &Path, header: &str, epochs: u64) -> Result<Writer, RunError> {
+    match cut::to_epochs(path, header, epochs)? {
+        true => Writer::reopen(path),
+        false => with_header(path, header),
     }
 }
 

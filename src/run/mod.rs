@@ -4,12 +4,14 @@
 //! `watchdog` knows that other ranks exist.
 
 pub mod checkpoint;
+mod cut;
 pub mod directory;
 pub mod disk;
 pub mod error;
 pub mod fault;
 pub mod file;
 pub mod live;
+pub mod lock;
 pub mod log;
 pub mod metrics;
 mod model_bytes;

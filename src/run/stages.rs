@@ -5,6 +5,7 @@
 //! never share a column. Measured seconds end at the microsecond; modelled figures keep every digit, since they are
 //! the same on every machine and may be compared bit for bit.
 
+use super::cut;
 use super::error::RunError;
 use super::log::Writer;
 use super::metrics::{csv_lines, micros, with_header};
@@ -39,6 +40,26 @@ impl StageLogs {
             energy: late("energy.csv"),
             exits: late("exits.csv"),
             ledger: late("ledger.csv"),
+        }
+    }
+
+    /// Logs that go on in this directory behind `epochs` epochs. What exit thresholds did is measured behind the last
+    /// epoch, so it is measured again.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] when a log of before cannot be cut back.
+    pub fn reopen(dir: &Path, epochs: u64) -> Result<Self, RunError> {
+        let mut logs = Self::new(dir);
+        for (log, header) in [(&mut logs.stages, STAGES_HEADER), (&mut logs.energy, ENERGY_HEADER)] {
+            if cut::to_epochs(&log.path, header, epochs)? {
+                log.writer = Some(Writer::reopen(&log.path)?);
+            }
+        }
+        match std::fs::remove_file(&logs.exits.path) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                Err(RunError::io(&logs.exits.path, "remove the table of the run before")(why))
+            }
+            _ => Ok(logs),
         }
     }
 

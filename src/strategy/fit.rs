@@ -171,10 +171,15 @@ pub(super) fn train<'a>(
         clock.machine().inspect(|machine| machine.hold(false));
         job.emit(Event::Epoch(record.clone()));
         last = Some(record);
+        training.keep(&stepper, sums.turn, job)?;
         if stopped {
             ending = Ending::Stopped;
             break;
         }
+    }
+    if last.is_none() && ending == Ending::Finished {
+        // Resumed behind its last epoch.
+        test = training.measure_everywhere(task.test)?;
     }
     Ok(Fit {
         cursor: training.cursor,
@@ -268,7 +273,8 @@ impl Training<'_> {
             sums.tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: sum.samples };
             sums.own += sum.own as u64;
             sums.turn = sum.turn;
-            if sums.turn != Turn::GoOn {
+            // Behind an epoch's last step its record comes first: see `keep`.
+            if sums.turn != Turn::GoOn && self.cursor.step_in_epoch < plan.steps() as u64 {
                 job.save(&self.state(stepper))?;
             }
             if sums.turn == Turn::Stop {
@@ -320,6 +326,17 @@ impl Training<'_> {
         for (running, sum) in self.sigma.iter_mut().zip(stepper.moments()) {
             *running += MOMENTS_SHARE * (sum / samples as f32 - *running);
         }
+    }
+
+    /// Shows the state behind an epoch to the outside, as far as it wants it.
+    fn keep(&self, stepper: &Stepper, turn: Turn, job: &mut dyn Job) -> Result<(), TrainError> {
+        if turn != Turn::GoOn {
+            job.save(&self.state(stepper))?;
+        }
+        if job.keeps_epochs() {
+            job.epoch_ended(&self.state(stepper))?;
+        }
+        Ok(())
     }
 
     /// This rank's share of a part of the data.

@@ -82,10 +82,17 @@ pub enum Turn {
     GoOn,
     /// Save the state.
     Save,
-    /// This rank leaves and the others go on, where a rank can; else as `Stop`.
+    /// Have this rank go, and the others train on. In lock-step nobody can go alone: there it counts as [`Turn::Stop`].
     Leave,
     /// Save the state and stop.
     Stop,
+}
+
+impl Turn {
+    /// What a wish comes to where all ranks do the same.
+    pub fn in_lock_step(self) -> Self {
+        if self == Self::Leave { Self::Stop } else { self }
+    }
 }
 
 /// Something the outside could not do.
@@ -111,6 +118,19 @@ pub trait Job {
     /// # Errors
     /// Ends the job.
     fn save(&mut self, _state: &State) -> Result<(), JobError> {
+        Ok(())
+    }
+
+    /// Whether [`Job::epoch_ended`] wants the state behind every epoch. The same on all ranks.
+    fn keeps_epochs(&self) -> bool {
+        false
+    }
+
+    /// Sees the state behind an epoch whose record it has heard; every rank calls it where [`Job::keeps_epochs`].
+    ///
+    /// # Errors
+    /// Ends the job.
+    fn epoch_ended(&mut self, _state: &State) -> Result<(), JobError> {
         Ok(())
     }
 

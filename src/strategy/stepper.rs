@@ -166,7 +166,7 @@ pub(super) fn compute(
 pub(super) fn write_wishes(packed: &mut [f32], wish: Turn) {
     let at = packed.len() - 2;
     packed[at] = f32::from(u8::from(wish == Turn::Save));
-    packed[at + 1] = f32::from(u8::from(wish == Turn::Stop));
+    packed[at + 1] = f32::from(u8::from(wish.in_lock_step() == Turn::Stop));
 }
 
 /// The strongest of the ranks' wishes, in the summed tail.
