@@ -107,7 +107,7 @@ fn every_state_comes_back_bit_for_bit_and_as_a_model() {
         let sigma: Vec<f32> = (0..network.sigma_len()).map(|i| value(i + 7).abs()).collect();
         let mut optimizer = rule.build(network.theta_len(), 0.01);
         let grad: Vec<f32> = (0..network.theta_len()).map(|i| value(i + 3)).collect();
-        optimizer.step(Step { number: 1, rate: 0.1, scale: 0.5 }, &mut grad.clone(), &mut theta, team());
+        optimizer.step(Step { number: 1, rate: 0.1, scale: 0.5 }, &grad, &mut theta, team());
         (theta[0], theta[1]) = (-0.0, f32::from_bits(1));
         let state = State { cursor: cursor(12), theta: &theta, sigma: &sigma, scales, optimizer: &*optimizer };
 

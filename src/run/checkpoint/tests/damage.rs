@@ -120,7 +120,7 @@ fn other_files_are_refused_with_their_reason() {
         (Vec::new(), "an empty file"),
         (vec![0; whole.len()], "not a whole safetensors file"),
         (with_text(r#"\"first_moment\""#, r#"\"first_memory\""#), "state should hold"),
-        (with_text(r#""state.scales""#, r#""state.skales""#), "not a whole safetensors file"),
+        (with_text(r#""state.scales""#, r#""state.skales""#), "state.skales"),
         (with_text(r#""seal""#, r#""sea1""#), "seal does not belong"),
     ] {
         let why = folder.refusal(&bytes);

@@ -21,7 +21,7 @@ fn child() {
     let sigma = vec![1.0; network.sigma_len()];
     let optimizer = Rule::Adam.build(theta.len(), 0.0);
     let mut out = std::io::stdout();
-    let mut beside = (step % 2 == 0).then(|| Writer::spawn(store.clone()));
+    let mut beside = step.is_multiple_of(2).then(|| Writer::spawn(store.clone()));
     loop {
         step += 1;
         let state = State { cursor: cursor(step), theta: &theta, sigma: &sigma, scales: &[], optimizer: &*optimizer };

@@ -74,7 +74,8 @@ struct Inner {
     files: Vec<Vec<u8>>,
     failing: Failing,
     count: usize,
-    syncs: bool,
+    syncs_files: bool,
+    syncs_names: bool,
     links: bool,
 }
 
@@ -90,13 +91,16 @@ impl SimDisk {
 
     fn holding(names: BTreeMap<String, Entry>, files: Vec<Vec<u8>>) -> Self {
         let (log, failing) = (Vec::new(), Failing::Never);
-        Self(Arc::new(Mutex::new(Inner { log, names, files, failing, count: 0, syncs: true, links: true })))
+        let (count, syncs_files, syncs_names, links) = (0, true, true, true);
+        Self(Arc::new(Mutex::new(Inner { log, names, files, failing, count, syncs_files, syncs_names, links })))
     }
 
-    /// One that says it synced and did not.
-    pub fn without_syncs() -> Self {
+    /// One that says it synced files, or names, and did not.
+    pub fn lying(files: bool, names: bool) -> Self {
         let disk = Self::new();
-        disk.0.lock().unwrap().syncs = false;
+        let mut inner = disk.0.lock().unwrap();
+        (inner.syncs_files, inner.syncs_names) = (!files, !names);
+        drop(inner);
         disk
     }
 
@@ -266,7 +270,7 @@ impl DiskFile for SimFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.disk.op(|inner| {
-            if inner.syncs {
+            if inner.syncs_files {
                 inner.log.push(Op::SyncFile(self.file));
             }
             Ok(())
@@ -297,7 +301,7 @@ impl Disk for SimDisk {
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.op(|inner| {
-            if inner.syncs && directory == Path::new(DIR) {
+            if inner.syncs_names && directory == Path::new(DIR) {
                 inner.log.push(Op::SyncNames);
             }
             Ok(())
