@@ -33,6 +33,7 @@ pub mod state;
 mod task;
 mod train;
 mod usage;
+mod vigil;
 
 #[cfg(test)]
 mod args_tests;

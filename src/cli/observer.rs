@@ -2,6 +2,7 @@
 
 use super::output::Output;
 use super::ranks::Ended;
+use super::vigil::Watcher;
 use crate::comm::{Communicator, Reduce, Values};
 use crate::event::{Event, StageLive};
 use crate::run::fault::Fault;
@@ -18,13 +19,14 @@ pub struct Observer<'a> {
     fault: Option<Fault>,
     live: Option<Live>,
     meter: Option<EnergyMeter>,
+    watcher: Option<Watcher<'a>>,
     steps_per_epoch: u64,
 }
 
 impl<'a> Observer<'a> {
     /// An observer; only rank 0 has an output.
     pub fn new(rank: usize, output: Option<&'a mut Output>, stop: StopRequest, fault: Option<Fault>) -> Self {
-        Self { rank, output, stop, fault, live: None, meter: None, steps_per_epoch: 0 }
+        Self { rank, output, stop, fault, live: None, meter: None, watcher: None, steps_per_epoch: 0 }
     }
 
     /// The same with a file for the live figures of this rank's stage, if it has one.
@@ -35,6 +37,21 @@ impl<'a> Observer<'a> {
     /// The same with what measures the energy of this rank's node, if it is this rank that does.
     pub fn with_meter(self, meter: Option<EnergyMeter>) -> Self {
         Self { meter, ..self }
+    }
+
+    /// The same with a hand on the watch over the ranks.
+    pub fn with_watcher(self, watcher: Watcher<'a>) -> Self {
+        Self { watcher: Some(watcher), ..self }
+    }
+
+    /// Tells the watch how far this rank is. Behind the epoch's last step samples are measured, which is no stall.
+    fn watch(&self, step: u64, last_of_epoch: bool) {
+        if let Some(watcher) = &self.watcher {
+            watcher.at(step);
+            if last_of_epoch {
+                watcher.steps_are_made(false);
+            }
+        }
     }
 
     /// A rank without an output keeps its trouble to itself: its file is missing, or grows old.
@@ -51,6 +68,9 @@ impl Job for Observer<'_> {
         if let Event::Started { steps_per_epoch, .. } = event {
             self.steps_per_epoch = steps_per_epoch;
         }
+        if let (Event::Started { .. } | Event::Epoch(_), Some(watcher)) = (&event, &self.watcher) {
+            watcher.steps_are_made(true);
+        }
         if let Event::Live(stage) = &event {
             return self.show(stage);
         }
@@ -60,6 +80,7 @@ impl Job for Observer<'_> {
     }
 
     fn turn(&mut self, state: &State) -> Result<Turn, JobError> {
+        self.watch(state.cursor.step + 1, state.cursor.step_in_epoch + 1 >= self.steps_per_epoch);
         if let Some(fault) = self.fault {
             fault.strike(self.rank, state.cursor.step + 1).map_err(JobError)?;
         }

@@ -13,6 +13,7 @@ use super::prepare::{Prepared, configure, prepare};
 use super::ranks::{self, Ended, World, agreed};
 use super::stages;
 use super::task::{self, Parts, Scale};
+use super::vigil::Vigil;
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, gather_texts};
 use crate::config::{BadImage, Config, Dataset};
@@ -45,8 +46,8 @@ pub fn train(args: Result<TrainArgs, Failure>, launcher: &Launcher) -> i32 {
     if launcher.name.is_some() {
         die_with_parent();
     }
-    world.run(launcher, |comm| {
-        let scene = Scene { args: &args, launcher, world, started, cause: &cause };
+    world.run(launcher, |comm, vigil| {
+        let scene = Scene { args: &args, launcher, world, started, cause: &cause, vigil };
         scene.rank(comm)
     })
 }
@@ -78,6 +79,7 @@ struct Scene<'a> {
     started: Instant,
     /// Why the first rank of this process failed that failed alone.
     cause: &'a OnceLock<Failure>,
+    vigil: &'a Vigil,
 }
 
 impl Scene<'_> {
@@ -94,6 +96,7 @@ impl Scene<'_> {
             0 => Decoding::shown(args.shown(self.launcher)),
             _ => Decoding::silent(),
         };
+        self.vigil.configure(&configured.config, comm.rank(), false, None);
         let prepared = prepare(comm, configured, &places, &decoding)?;
         // Not before: until steps are made nobody reads the request, and a signal has to end what waits for a file.
         let stop = StopRequest::listen();
@@ -107,6 +110,8 @@ impl Scene<'_> {
             // A bound that binds nothing is worth a line only to those who ask for more.
             let notes = if bounded || args.verbose > 0 { prepared.config.notes() } else { Vec::new() };
             let notes = notes.into_iter().chain(prepared.notes.clone()).chain(self.library_note());
+            let notes = notes.chain(self.vigil.notes().iter().cloned());
+            self.vigil.tell_in(&output.dir);
             notes.for_each(|text| output.hear(&Event::Note { text }));
         }
         let meter = agreed(comm, energy_meter(&prepared.config, &places, comm.rank()))?;
@@ -164,7 +169,9 @@ impl Scene<'_> {
         };
         let mut observer =
             Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault).with_live(live).with_meter(meter);
+        observer = observer.with_watcher(self.vigil.watcher(comm.rank()));
         let fit = emulate::fit(prepared, &task, comm, &mut observer)?;
+        drop(observer);
         if fit.ending == Ending::Stopped {
             return Err(stopped(comm, &fit, &stop)?);
         }
