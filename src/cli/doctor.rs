@@ -14,7 +14,7 @@ use std::time::Instant;
 /// Runs the examination on all ranks; rank 0 prints.
 pub fn doctor(args: &DoctorArgs, launcher: &Launcher) -> i32 {
     let world = if cfg!(feature = "mpi") { World::Mpi } else { World::Solo };
-    world.run(launcher, |comm| examine(comm, args, launcher))
+    world.run(launcher, |comm, _| examine(comm, args, launcher))
 }
 
 /// What was found.

@@ -38,6 +38,7 @@ mod sync;
 mod task;
 mod train;
 mod usage;
+mod vigil;
 
 #[cfg(test)]
 mod args_tests;

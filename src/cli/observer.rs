@@ -4,6 +4,7 @@ use super::failure::CHECKPOINTED;
 use super::keeper::Keeper;
 use super::output::Output;
 use super::ranks::Ended;
+use super::vigil::Watcher;
 use crate::comm::{Communicator, Reduce, Values};
 use crate::event::{Event, StageLive};
 use crate::run::fault::Fault;
@@ -21,6 +22,7 @@ pub struct Observer<'a> {
     fault: Option<Fault>,
     live: Option<Live>,
     meter: Option<EnergyMeter>,
+    watcher: Option<Watcher<'a>>,
     steps_per_epoch: u64,
     keeper: Option<Keeper<'a>>,
     keeps_epochs: bool,
@@ -36,6 +38,7 @@ impl<'a> Observer<'a> {
             fault,
             live: None,
             meter: None,
+            watcher: None,
             steps_per_epoch: 0,
             keeper: None,
             keeps_epochs: false,
@@ -67,6 +70,21 @@ impl<'a> Observer<'a> {
         Ok(keeper.newest().cloned())
     }
 
+    /// The same with a hand on the watch over the ranks.
+    pub fn with_watcher(self, watcher: Watcher<'a>) -> Self {
+        Self { watcher: Some(watcher), ..self }
+    }
+
+    /// Tells the watch how far this rank is. Behind the epoch's last step samples are measured, which is no stall.
+    fn watch(&self, step: u64, last_of_epoch: bool) {
+        if let Some(watcher) = &self.watcher {
+            watcher.at(step);
+            if last_of_epoch {
+                watcher.steps_are_made(false);
+            }
+        }
+    }
+
     /// A rank without an output keeps its trouble to itself: its file is missing, or grows old.
     fn show(&mut self, stage: &StageLive) {
         let trouble = self.live.as_mut().and_then(|live| live.write(stage).err());
@@ -81,6 +99,9 @@ impl Job for Observer<'_> {
         if let Event::Started { steps_per_epoch, .. } = event {
             self.steps_per_epoch = steps_per_epoch;
         }
+        if let (Event::Started { .. } | Event::Epoch(_), Some(watcher)) = (&event, &self.watcher) {
+            watcher.steps_are_made(true);
+        }
         if let Event::Live(stage) = &event {
             return self.show(stage);
         }
@@ -93,6 +114,7 @@ impl Job for Observer<'_> {
     }
 
     fn turn(&mut self, state: &State) -> Result<Turn, JobError> {
+        self.watch(state.cursor.step + 1, state.cursor.step_in_epoch + 1 >= self.steps_per_epoch);
         if let Some(fault) = self.fault {
             fault.strike(self.rank, state.cursor.step + 1).map_err(JobError)?;
         }

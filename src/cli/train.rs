@@ -16,6 +16,7 @@ use super::resume::{Begin, resume_command};
 use super::save;
 use super::stages;
 use super::task::{self, Parts};
+use super::vigil::Vigil;
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, gather_texts};
 use crate::config::{Config, Dataset};
@@ -47,8 +48,8 @@ pub fn train(args: Result<TrainArgs, Failure>, launcher: &Launcher) -> i32 {
     if launcher.name.is_some() {
         die_with_parent();
     }
-    world.run(launcher, |comm| {
-        let scene = Scene { args: &args, launcher, world, started, cause: &cause };
+    world.run(launcher, |comm, vigil| {
+        let scene = Scene { args: &args, launcher, world, started, cause: &cause, vigil };
         scene.rank(comm)
     })
 }
@@ -80,6 +81,7 @@ struct Scene<'a> {
     started: Instant,
     /// Why the first rank of this process failed that failed alone.
     cause: &'a OnceLock<Failure>,
+    vigil: &'a Vigil,
 }
 
 impl Scene<'_> {
@@ -100,6 +102,7 @@ impl Scene<'_> {
             0 => Decoding::shown(args.shown(self.launcher)),
             _ => Decoding::silent(),
         };
+        self.vigil.configure(&configured.config, comm.rank(), false, None);
         let (prepared, begin) = prepare(comm, configured, &places, &decoding)?;
         // Not before: until steps are made nobody reads the request, and a signal has to end what waits for a file.
         let stop = StopRequest::listen();
@@ -113,6 +116,8 @@ impl Scene<'_> {
             // A bound that binds nothing is worth a line only to those who ask for more.
             let notes = if bounded || args.verbose > 0 { prepared.config.notes() } else { Vec::new() };
             let notes = notes.into_iter().chain(prepared.notes.clone()).chain(self.library_note());
+            let notes = notes.chain(self.vigil.notes().iter().cloned());
+            self.vigil.tell_in(&output.dir);
             notes.for_each(|text| output.hear(&Event::Note { text }));
         }
         let meter = agreed(comm, energy_meter(&prepared.config, &places, comm.rank()))?;
@@ -176,7 +181,8 @@ impl Scene<'_> {
         let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault)
             .with_live(live)
             .with_meter(meter)
-            .with_checkpoints(keeper, config.checkpoint_every.is_some());
+            .with_checkpoints(keeper, config.checkpoint_every.is_some())
+            .with_watcher(self.vigil.watcher(comm.rank()));
         let fit = emulate::fit(prepared, &task, comm, &mut observer);
         let newest = match (observer.finish(), &fit) {
             (Ok(newest), _) => newest,
@@ -184,6 +190,7 @@ impl Scene<'_> {
             // Only rank 0 knows of it: the others wait, or are done.
             (Err(error), Ok(_)) => return Err(TrainError::from(error).into()),
         };
+        drop(observer);
         let fit = fit.map_err(|ended| match (&newest, &command) {
             (Some((_, step)), Some(command)) => ended.with_way_on(*step, command, config.learning_rate),
             _ => ended,

@@ -33,7 +33,7 @@ pub use emulated::Emulated;
 pub use error::CommError;
 pub use group::Group;
 pub use handshake::{Identity, PROTOCOL, compare};
-pub use heartbeat::Heartbeat;
+pub use heartbeat::{Caller, Heartbeat};
 pub use metered::{Metered, Traffic};
 pub use solo::Solo;
 pub use thread::{ThreadComm, ThreadOptions, run_threads};

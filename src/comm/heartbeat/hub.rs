@@ -23,6 +23,8 @@ pub struct Hub {
     vitals: Arc<Vitals>,
     guests: Vec<Guest>,
     peers: Vec<Option<Peer>>,
+    /// The last word is said: who closes now does as told.
+    parting: bool,
 }
 
 /// Somebody who connected and is not yet known to be a rank that chose this connection.
@@ -43,7 +45,7 @@ impl Hub {
     pub fn new(listener: TcpListener, token: u64, vitals: Arc<Vitals>) -> std::io::Result<Self> {
         listener.set_nonblocking(true)?;
         let peers = (0..vitals.size()).map(|_| None).collect();
-        Ok(Self { listener: Some(listener), token, vitals, guests: Vec::new(), peers })
+        Ok(Self { listener: Some(listener), token, vitals, guests: Vec::new(), peers, parting: false })
     }
 
     /// Watches until asked to end.
@@ -79,6 +81,7 @@ impl Hub {
     /// Says the last word, and leaves when it was heard.
     fn part(&mut self, word: Word) {
         self.tell(word);
+        self.parting = true;
         self.peers.iter().flatten().for_each(|peer| peer.wire.end());
         let until = Instant::now() + LAST_WORDS;
         while Instant::now() < until && self.peers.iter().any(Option::is_some) {
@@ -147,7 +150,7 @@ impl Hub {
                         *place = None;
                     }
                     Heard::Frame(_) | Heard::Closed => {
-                        self.vitals.set(rank, Condition::Lost);
+                        self.vitals.set(rank, if self.parting { Condition::Left } else { Condition::Lost });
                         *place = None;
                     }
                 }

@@ -109,7 +109,8 @@ fn every_state_comes_back_bit_for_bit_and_as_a_model() {
         let grad: Vec<f32> = (0..network.theta_len()).map(|i| value(i + 3)).collect();
         optimizer.step(Step { number: 1, rate: 0.1, scale: 0.5 }, &grad, &mut theta, team());
         (theta[0], theta[1]) = (-0.0, f32::from_bits(1));
-        let state = State { cursor: cursor(12), theta: &theta, sigma: &sigma, scales, applied: &[], optimizer: &*optimizer };
+        let state =
+            State { cursor: cursor(12), theta: &theta, sigma: &sigma, scales, applied: &[], optimizer: &*optimizer };
 
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir.path().join("ckpt"));

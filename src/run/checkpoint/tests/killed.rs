@@ -24,7 +24,14 @@ fn child() {
     let mut beside = step.is_multiple_of(2).then(|| Writer::spawn(store.clone()));
     loop {
         step += 1;
-        let state = State { cursor: cursor(step), theta: &theta, sigma: &sigma, scales: &[], applied: &[], optimizer: &*optimizer };
+        let state = State {
+            cursor: cursor(step),
+            theta: &theta,
+            sigma: &sigma,
+            scales: &[],
+            applied: &[],
+            optimizer: &*optimizer,
+        };
         let checkpoint = Checkpoint::of(&network, &state, meta(), about());
         let done = match &mut beside {
             None => store.save(&checkpoint).map(|_| vec![step]).unwrap(),
