@@ -218,20 +218,23 @@ fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator, &Vigil) -> Resu
         comm.finish();
         return tell_alone(launcher, Failure { code: 5, message });
     }
+    let mut complete = true;
     let result = match Vigil::over_processes(&comm, launcher) {
         // The watch ends with the work: what comes after is MPI's.
-        Ok(vigil) => body(&Watched::new(&comm, vigil.vitals()), &vigil).inspect_err(|ended| {
-            if !matches!(ended, Ended::Agreed(_)) {
-                let (code, message) = ended.summary();
-                let message = format!("rank {} on {}: {message}", comm.rank(), host());
-                tell(&[(comm.rank(), Failure { code, message })]);
-                Vigil::end_all(code);
-            }
-        }),
+        Ok(vigil) => body(&Watched::new(&comm, vigil.vitals()), &vigil)
+            .inspect(|()| complete = vigil.is_complete())
+            .inspect_err(|ended| {
+                if !matches!(ended, Ended::Agreed(_)) {
+                    let (code, message) = ended.summary();
+                    let message = format!("rank {} on {}: {message}", comm.rank(), host());
+                    tell(&[(comm.rank(), Failure { code, message })]);
+                    Vigil::end_all(code);
+                }
+            }),
         Err(error) => Err(error.into()),
     };
     // After a death MPI_Finalize may wait for ever, and whether there was one nobody knows for certain.
-    let part = match launcher.survival.lets_live() {
+    let part = match launcher.survival.lets_live() || !complete {
         true => mpi::MpiComm::leave,
         false => mpi::MpiComm::finish,
     };
