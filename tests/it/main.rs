@@ -10,6 +10,7 @@ mod emulated;
 mod faults_comm;
 mod fuzz;
 mod golden;
+mod grid;
 mod golden_img;
 mod pipeline;
 mod pipeline_local;
