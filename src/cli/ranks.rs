@@ -188,6 +188,12 @@ fn name_rank_on_panic(launcher: &Launcher) {
     }));
 }
 
+/// Whether MPI says that some process has failed.
+#[cfg(feature = "mpi")]
+fn is_death(message: &str) -> bool {
+    ["MPI_ERR_PROC_FAILED", "MPI_ERR_REVOKED"].iter().any(|class| message.contains(class))
+}
+
 #[cfg(feature = "mpi")]
 fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator, &Vigil) -> Result<(), Ended>) -> i32 {
     use crate::comm::mpi;
@@ -207,6 +213,10 @@ fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator, &Vigil) -> Resu
         Ok(vigil) => body(&Watched::new(&comm, vigil.vitals()), &vigil).inspect_err(|ended| {
             if !matches!(ended, Ended::Agreed(_)) {
                 let (code, message) = ended.summary();
+                if is_death(&message) {
+                    // ULFM tells every rank, but not of whom: the watchdog knows, and ends the job.
+                    std::thread::sleep(Duration::from_secs(2));
+                }
                 let message = format!("rank {} on {}: {message}", comm.rank(), host());
                 tell(&[(comm.rank(), Failure { code, message })]);
                 Vigil::end_all(code);
