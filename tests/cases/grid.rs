@@ -91,8 +91,11 @@ fn every_rule(comm: &dyn Communicator) {
             if comm.rank() > 0 {
                 continue;
             }
-            let records: Vec<&EpochRecord> =
-                job.events.iter().filter_map(|e| if let Event::Epoch(record) = e { Some(record) } else { None }).collect();
+            let records: Vec<&EpochRecord> = job
+                .events
+                .iter()
+                .filter_map(|e| if let Event::Epoch(record) = e { Some(record) } else { None })
+                .collect();
             assert_eq!(records.len(), 3);
             assert!(records[2].train_loss < records[0].train_loss, "{rule:?}");
             let taken: u64 = records.iter().flat_map(|r| &r.ranks).filter_map(|r| r.grid).map(|grid| grid.taken).sum();
