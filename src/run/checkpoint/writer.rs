@@ -108,6 +108,20 @@ impl Writer {
         self.results()
     }
 
+    /// Whether a copy waits for the thread.
+    #[cfg(test)]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.shared.lock().waiting.is_some()
+    }
+
+    /// The same with another idea of how much memory is left.
+    #[cfg(test)]
+    pub(super) fn with_memory(self, left: fn() -> Option<u64>) -> Self {
+        let mut writer = self;
+        writer.left = left;
+        writer
+    }
+
     fn close(&mut self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
@@ -204,4 +218,21 @@ fn group_left() -> Option<u64> {
         text.trim().parse::<u64>().ok()
     };
     Some(number("memory.max")?.saturating_sub(number("memory.current")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_leaves_as_much_memory_as_it_takes() {
+        for (bytes, left, fitting) in
+            [(10, None, true), (10, Some(20), true), (10, Some(19), false), (u64::MAX, Some(u64::MAX - 1), false)]
+        {
+            assert_eq!(fits(bytes, left), fitting, "{bytes} {left:?}");
+        }
+        if cfg!(target_os = "linux") {
+            assert!(memory_left().is_some());
+        }
+    }
 }
