@@ -13,5 +13,6 @@ mod golden_img;
 mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;
+mod saved;
 mod strategies;
 mod teams;
