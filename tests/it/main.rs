@@ -15,5 +15,6 @@ mod grid;
 mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;
+mod saved;
 mod strategies;
 mod teams;
