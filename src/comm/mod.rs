@@ -1,8 +1,8 @@
 //! Messages between ranks.
 //!
-//! A [`Communicator`] is small and object-safe. Three backends carry it: [`Solo`] (one rank),
-//! [`ThreadComm`] (ranks as threads, stricter than MPI) and `MpiComm` (the only file that names the
-//! mpi crate). [`Metered`] counts bytes and seconds around any of them, [`Emulated`] lets messages take virtual time; a
+//! A [`Communicator`] is small and object-safe. Four backends carry it: [`Solo`] (one rank),
+//! [`ThreadComm`] (ranks as threads, stricter than MPI), `MpiComm` (the only file that names the
+//! mpi crate) and [`SimComm`](simulated::SimComm) (ranks in virtual time, for tests of protocols). [`Metered`] counts bytes and seconds around any of them, [`Emulated`] lets messages take virtual time; a
 //! [`Group`] is some of its ranks.
 
 mod agree;
@@ -16,6 +16,7 @@ mod handshake;
 pub mod launcher;
 mod metered;
 mod reductions;
+pub mod simulated;
 mod solo;
 mod thread;
 mod values;

@@ -13,5 +13,6 @@ mod golden_img;
 mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;
+mod simulated;
 mod strategies;
 mod teams;
