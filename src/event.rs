@@ -58,8 +58,30 @@ pub enum Event {
         /// One row a threshold; empty where not every stage has a head.
         sweep: Vec<SweepRow>,
     },
+    /// A step of a grid was applied: a few rows of `ledger.csv`.
+    Applied(Applied),
     /// How this rank's stage does, about once a second; heard on every rank.
     Live(StageLive),
+    /// Training goes on from a checkpoint; what stands before this line happened before.
+    Resumed {
+        /// The checkpoint's file.
+        from: String,
+        /// Its epoch, from 0.
+        epoch: u64,
+        /// Its step.
+        step: u64,
+    },
+    /// A checkpoint is on the disk.
+    Checkpoint {
+        /// Its file.
+        path: String,
+        /// Its step.
+        step: u64,
+        /// Its length.
+        bytes: u64,
+        /// How long it took to write. Measured.
+        seconds: f64,
+    },
     /// Something the reader should know that is no error.
     Note {
         /// The sentence.
@@ -136,6 +158,39 @@ pub struct RankRecord {
     pub bytes_recv: u64,
     /// Resident memory, in MiB.
     pub rss_mb: f64,
+    /// What became of its results, where it is a worker of a grid.
+    #[serde(default)]
+    pub grid: Option<GridRecord>,
+}
+
+/// What became of a worker's results in one epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct GridRecord {
+    /// Results that became part of a step.
+    pub taken: u64,
+    /// Results that came when their step was over.
+    pub stale: u64,
+    /// Results of chunks that another worker had delivered first.
+    pub duplicate: u64,
+    /// Tasks that were called off.
+    pub cancelled: u64,
+    /// Tasks that had been given out before.
+    pub repeated: u64,
+    /// How many steps old the weights of the taken results were, in the mean.
+    pub staleness: f64,
+    /// The most so far.
+    pub staleness_max: u32,
+}
+
+/// Which results made a step of a grid.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Applied {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The step, from 1.
+    pub step: u64,
+    /// Chunk of the epoch, rank, and staleness of each, in the order of the chunks.
+    pub contributions: Vec<(usize, usize, u32)>,
 }
 
 /// What one rank's stage did in one epoch: one row of `stages.csv`. Times without another word are measured.

@@ -51,5 +51,6 @@ pub mod strategy;
 // 5 the outside
 pub mod cli;
 pub mod config;
+pub mod fuzz;
 pub mod report;
 pub mod run;

@@ -30,6 +30,11 @@ pub enum Purpose {
     Synthetic = 7,
     /// A sampler's proposal and the number that decides on it; the epoch is the step, the sample number the iteration.
     Proposal = 8,
+    /// What a task takes longer than its work on an emulated machine; the epoch is the step, the sample number the chunk,
+    /// the rank above bit 32: a straggler is slow by its rank, and a chunk computed twice takes two times.
+    Delay = 9,
+    /// The order in which a shard is passed over again; the sample number is that of the pass among all of the epoch.
+    Shard = 10,
 }
 
 /// The generator for one `(purpose, epoch, sample)` of a run with this seed.

@@ -14,10 +14,11 @@ use conv::{Conv, TRAIN};
 use goai::comm::{Communicator, Solo, ThreadOptions, run_threads};
 use goai::device::RealClock;
 use goai::event::Event;
-use goai::strategy::{Hyper, Job, JobError, State, Strategy, Task, Turn, fit};
+use goai::strategy::{Hyper, Job, JobError, Local, State, Strategy, Task, Turn, fit};
 use iris::{Iris, RULES, hyper};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Counting;
@@ -132,6 +133,20 @@ fn a_step_of_one_rank_allocates_nothing() {
                 assert_eq!(counts, (5 * steps, 0), "steps and allocations, {hyper:?}");
             }
         }
+    }
+}
+
+/// An averaging lists the optimizer's vectors, twice; the list of none takes no memory.
+#[test]
+fn a_step_of_a_ranks_own_allocates_nothing() {
+    let iris = Iris::load();
+    let local = Some(Local::Steps(NonZeroU64::new(4).unwrap()));
+    for (rule, rate) in RULES {
+        let hyper = Hyper { local, ..hyper(rule, rate, 12, 6) };
+        let lists = if rule.vectors() > 0 { 2 } else { 0 };
+        // Of an epoch's ten steps nine are counted; the ranks meet behind the fourth and the eighth of them.
+        let counts = counted(Strategy::Single, hyper.clone(), &Solo::new(), &iris);
+        assert_eq!(counts, (5 * 9, 5 * 2 * lists), "steps and allocations, {hyper:?}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! gets the same one-line message from every source. clap's own messages are turned into one line
 //! in `usage.rs`.
 
+use super::resume::AUTO;
 use super::usage::one_line;
 use crate::comm::launcher::Launcher;
 use crate::config::keys::{self, KEYS, Key};
@@ -13,7 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand}
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use super::args_tools::{BenchSub, ComputeArgs, DataSub, InspectArgs, SynthArgs};
 pub use super::leaving::ExitArgs;
@@ -150,6 +151,9 @@ pub struct TrainArgs {
     /// Directory for the results instead of a new one under runs/
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub run_dir: Option<PathBuf>,
+    /// Go on from a checkpoint: a run directory, a checkpoint, or auto for the newest in --run-dir, else from the start
+    #[arg(long, value_name = "DIR|auto", help_heading = "Output")]
+    pub resume: Option<PathBuf>,
     /// How progress is shown: auto|bar|lines|none
     #[arg(long, value_name = "HOW", value_parser = progress, help_heading = "Output")]
     progress: Option<Progress>,
@@ -213,6 +217,12 @@ impl TrainArgs {
 
     /// Refuses options that are fine alone and impossible together.
     fn consistent(self) -> Result<Self, UsageError> {
+        let auto = self.resume.as_ref().is_some_and(|word| word == Path::new(AUTO));
+        if auto && self.run_dir.is_none() {
+            return Err(UsageError::new(
+                "--resume auto needs to know where to look; add --run-dir DIR, or write --resume DIR".to_owned(),
+            ));
+        }
         let Some(dataset) = &self.single else {
             return Ok(self);
         };

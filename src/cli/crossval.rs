@@ -40,7 +40,7 @@ pub fn cross_validate(
             train_samples: samples,
             global_batch: hyper.global_batch,
             steps_per_epoch: samples.div_ceil(hyper.global_batch) as u64,
-            bytes_per_exchange: strategy::bytes_per_exchange(network, hyper.micro_chunk),
+            bytes_per_exchange: strategy::bytes_per_exchange(network, &hyper),
         });
     }
     let fit = |comm: &dyn Communicator, held_out: &[usize], job: &mut dyn Job| -> Result<Fit, Ended> {
@@ -48,7 +48,8 @@ pub fn cross_validate(
         let parts = Parts::cut(data, &split, prepared.augment);
         let hyper = task::hyper(config, parts.train.len(), prepared.trainers);
         let (train, validation, test) = (&*parts.train, &*parts.validation, &*parts.test);
-        let task = Task { network, train, validation, test, hyper: hyper.clone(), pipeline: None, resume: None };
+        let task =
+            Task { network, train, validation, test, hyper: hyper.clone(), pipeline: None, grid: None, resume: None };
         Ok(strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), job)?)
     };
     let mut fits: Vec<Fit> = Vec::new();
@@ -64,7 +65,7 @@ pub fn cross_validate(
             }
         };
         if let Some(fit) = done.iter().find(|fit| fit.ending == Ending::Stopped) {
-            return Err(stopped(comm, fit, &stop)?);
+            return Err(stopped(comm, fit, &stop, None)?);
         }
         if let Some(output) = output {
             let accuracies = done.iter().filter_map(|fit| fit.test.accuracy()).collect();

@@ -4,7 +4,7 @@ use super::args::DoctorArgs;
 use super::failure::Failure;
 use super::host::{self, Place};
 use super::ranks::{Ended, World};
-use crate::comm::launcher::Launcher;
+use crate::comm::launcher::{Launcher, Survival};
 use crate::comm::{Communicator, gather_texts};
 use crate::report::text::count;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use std::time::Instant;
 /// Runs the examination on all ranks; rank 0 prints.
 pub fn doctor(args: &DoctorArgs, launcher: &Launcher) -> i32 {
     let world = if cfg!(feature = "mpi") { World::Mpi } else { World::Solo };
-    world.run(launcher, |comm| examine(comm, args, launcher))
+    world.run(launcher, |comm, _| examine(comm, args, launcher))
 }
 
 /// What was found.
@@ -31,6 +31,7 @@ struct Findings {
     instruction_set: &'static str,
     oversubscribed: bool,
     all_reduce_us: f64,
+    a_rank_dies: Option<&'static str>,
     problems: Vec<String>,
 }
 
@@ -57,6 +58,7 @@ fn examine(comm: &dyn Communicator, args: &DoctorArgs, launcher: &Launcher) -> R
         instruction_set: crate::nn::kernels::Isa::detect().name(),
         oversubscribed: launcher.oversubscribed(),
         all_reduce_us,
+        a_rank_dies: (comm.size() > 1).then(|| a_rank_dies(launcher)),
         problems: problems(comm.size(), &places, launcher, all_reduce_us),
         places,
     };
@@ -123,6 +125,28 @@ fn problems(ranks: usize, places: &[Place], launcher: &Launcher, all_reduce_us: 
     problems
 }
 
+/// What the present line makes of a rank's death, and the line that gives more.
+fn a_rank_dies(launcher: &Launcher) -> &'static str {
+    let open_mpi_5 = libraries().1.contains(" v5");
+    match (launcher.survival, launcher.name) {
+        (Survival::Recovery, _) => {
+            "with --sync other than full training goes on without it (heartbeat); all other modes end, to be resumed; mpirun's exit code is 0 whatever happens, run.json tells"
+        }
+        (Survival::Ulfm, _) => {
+            "with --sync other than full training goes on without it (heartbeat, ULFM); all other modes end, to be resumed"
+        }
+        (Survival::Ends, Some("mpirun (Open MPI)")) if open_mpi_5 => {
+            "the job ends, to be resumed; to go on without it in the modes that can, start with `mpirun --with-ft ulfm`"
+        }
+        (Survival::Ends, Some("mpirun (Open MPI)")) => {
+            "the job ends, to be resumed; to go on without it in the modes that can, start with `mpirun --mca orte_enable_recovery 1`"
+        }
+        (Survival::Ends, _) => {
+            "the job ends, to be resumed; only Open MPI's mpirun can let the others go on (4: --mca orte_enable_recovery 1, 5: --with-ft ulfm)"
+        }
+    }
+}
+
 fn describe(findings: &Findings) -> String {
     let mut text = String::new();
     let f = findings;
@@ -147,6 +171,9 @@ fn describe(findings: &Findings) -> String {
     }
     if f.ranks > 1 {
         let _ = writeln!(text, "all-reduce of 3.3 kB: {:.1} µs (median of 21, measured)", f.all_reduce_us);
+    }
+    if let Some(what) = f.a_rank_dies {
+        let _ = writeln!(text, "if a rank dies: {what}");
     }
     if f.oversubscribed {
         let _ =

@@ -11,6 +11,9 @@ use std::io::Write;
 /// Files and data that cannot be read or written, or that hold something else than they should.
 pub const DATA: u8 = 4;
 
+/// A signal stopped the run and a checkpoint was written: start it again.
+pub const CHECKPOINTED: u8 = 75;
+
 /// The end of a command that failed.
 ///
 /// Every error of the lower storeys becomes one of these at the door of the program, so that the
@@ -39,7 +42,8 @@ impl Failure {
 
     /// Tells it on stderr, in a single write: mpirun and other ranks write there too, between the pieces of a line.
     pub fn tell(&self) {
-        let _ = std::io::stderr().write_all(format!("error: {self}\n").as_bytes());
+        let what = if self.code == CHECKPOINTED { "checkpointed" } else { "error" };
+        let _ = std::io::stderr().write_all(format!("{what}: {self}\n").as_bytes());
     }
 }
 

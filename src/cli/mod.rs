@@ -15,9 +15,11 @@ pub mod eval;
 pub mod failure;
 mod heads;
 mod host;
+mod keeper;
 mod leaving;
 mod live;
 mod load;
+mod local;
 pub mod model;
 mod observer;
 mod output;
@@ -27,12 +29,16 @@ mod prepare;
 mod printed;
 mod ranks;
 pub mod report;
+mod resume;
+mod save;
 pub mod show;
 mod stages;
 pub mod state;
+mod sync;
 mod task;
 mod train;
 mod usage;
+mod vigil;
 
 #[cfg(test)]
 mod args_tests;

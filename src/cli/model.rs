@@ -12,12 +12,15 @@ use crate::data::standardize::Standardizer;
 use crate::data::{Layout, Samples, Visit};
 use crate::nn::{Context, Flavor, Network, Output, Program, Spec, Tally, argmax};
 use crate::run::RunError;
+use crate::run::checkpoint::newest_valid;
+use crate::run::disk::RealDisk;
 use crate::run::error::{one_line, show};
 use crate::run::model_file::{self, Model, ModelMeta, PicturesMeta};
 use crate::run::state::{State, hex_hash, read_state};
 use crate::strategy::team;
 use ndarray::{Array2, ArrayView2};
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -46,14 +49,24 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// Reads the model of a run directory (or of a link to one), or a model file.
+    /// Reads the model of a run directory (or of a link to one), a model file, or a checkpoint. A run that has no model
+    /// yet gives the newest of its checkpoints that is whole, and says so.
     ///
     /// # Errors
     /// A run without a model, a file that is none, and a file that contradicts itself; exit code 4.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+        let mut file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
         if file != path && !file.exists() {
-            no_model_yet(path)?;
+            match newest_valid(&RealDisk, &path.join("ckpt"))?.loaded {
+                Some(checkpoint) => {
+                    let (name, step) = (show(&checkpoint.path), checkpoint.about.cursor.step);
+                    let text = format!("note: the run has no model yet; this is its checkpoint of step {step}, {name}\n");
+                    // Without a reader nobody is told.
+                    let _ = std::io::stderr().write_all(text.as_bytes());
+                    file = checkpoint.path;
+                }
+                None => no_model_yet(path)?,
+            }
         }
         let model = model_file::load(&file)?;
         let refuse = |why: String| RunError::Model { path: file.clone(), why: one_line(&why), cure: WHOLE };

@@ -5,11 +5,15 @@ use super::task::Scale;
 use crate::nn::zoo::{MlpOptions, mlp};
 use crate::nn::{Init, Loss, Network};
 use crate::run::RunDir;
+use crate::run::checkpoint::{Checkpoint, CheckpointMeta, Store};
+use crate::run::disk::RealDisk;
 use crate::run::model_file::{ModelMeta, save};
 use crate::run::state::{Cv, RunJson, hex_hash};
+use crate::strategy::{Cursor, Snapshot};
 use ndarray::{Array2, array};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A model as training would save it: network, weights and what it says of iris.
@@ -82,6 +86,27 @@ fn a_model_comes_back_from_its_directory_a_link_and_its_file() {
         let Scale::Columns(scale) = &loaded.scale else { panic!("a table's") };
         assert_eq!(scale.means, model.meta.means);
     }
+}
+
+#[test]
+fn a_checkpoint_is_a_model() {
+    let root = tempfile::tempdir().unwrap();
+    let model = Handmade::by_petal_width();
+    let slices = vec![("theta", model.theta.clone()), ("sigma", vec![]), ("first_moment", model.theta.clone())];
+    let slices = slices.into_iter().map(|(name, slice)| (name.to_owned(), slice)).collect();
+    let snapshot = Snapshot { cursor: Cursor { step: 7, ..Cursor::default() }, slices };
+    let checkpoint = Checkpoint::of_snapshot(&model.network, &snapshot, model.meta.clone(), CheckpointMeta::default());
+    let store = Store::open(&root.path().join("ckpt"), Arc::new(RealDisk)).unwrap();
+    let file = store.save(&checkpoint).unwrap().path;
+    let loaded = LoadedModel::load(&file).unwrap();
+    assert_eq!((&loaded.network, &loaded.theta), (&model.network, &model.theta));
+    let last = LoadedModel::load(&root.path().join("ckpt/last")).unwrap();
+    assert_eq!(last.theta, model.theta);
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let failure = LoadedModel::load(&file).unwrap_err();
+    assert!(failure.code == 4 && failure.message.contains("have the checksum"), "{}", failure.message);
 }
 
 #[test]

@@ -2,18 +2,21 @@
 
 use super::args::TrainArgs;
 use super::failure::Failure;
+use super::resume::{self, Begin};
 use crate::comm::launcher::Launcher;
 use crate::event::Event;
 use crate::report::chain::Chain;
 use crate::report::terminal::{Head, Terminal};
 use crate::report::{chart, svg};
-use crate::run::metrics::{EventsLog, MetricsLog, RanksLog, Row};
+use crate::run::lock::Lock;
+use crate::run::metrics::{EventsLog, MetricsLog, RanksLog, Row, read_metrics};
 use crate::run::stages::StageLogs;
-use crate::run::state::{RunJson, State};
+use crate::run::state::{Resumed, RunJson, State, read_state};
 use crate::run::{RunDir, RunError};
 use crate::strategy::Cursor;
 use crate::units::{Bytes, Seconds};
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The outputs of a run.
@@ -33,6 +36,10 @@ pub struct Output {
     events: EventsLog,
     stages: StageLogs,
     rows: Vec<Row>,
+    /// The checkpoint in this directory that training goes on from.
+    newest: Option<(PathBuf, u64)>,
+    /// Nobody else writes here as long as it is held.
+    _lock: Lock,
     chain: Chain,
     started: Instant,
     looked: Instant,
@@ -40,22 +47,44 @@ pub struct Output {
     stride: u32,
 }
 
+/// What a run directory begins with.
+pub struct Opening {
+    /// Its name, where the user gave none.
+    pub name: String,
+    /// Its run.json.
+    pub run: RunJson,
+    /// Its config.toml.
+    pub config: String,
+    /// What the terminal says first.
+    pub head: Head,
+    /// When the program began.
+    pub started: Instant,
+}
+
 impl Output {
-    /// Creates the run directory with `state: running`, the resolved configuration and the empty logs.
+    /// Opens the run directory: a new one, with `state: running`, the resolved configuration and empty logs; or that of
+    /// the run that is resumed, its logs cut back to the checkpoint.
     ///
     /// # Errors
-    /// When the directory holds a run already or cannot be written.
-    pub fn open(
-        args: &TrainArgs,
-        launcher: &Launcher,
-        name: &str,
-        run: RunJson,
-        config: &str,
-        head: Head,
-        started: Instant,
-    ) -> Result<Self, Failure> {
-        let dir = RunDir::create(args.run_dir.as_deref(), name)?;
+    /// When the directory holds a run already, another job is at work in it, or it cannot be written.
+    pub fn open(args: &TrainArgs, launcher: &Launcher, opening: Opening, begin: Begin) -> Result<Self, Failure> {
+        let Opening { name, mut run, config, head, started } = opening;
+        let Begin { from, dir, lock, .. } = begin;
+        let (goes_on, dir) = match &dir {
+            Some(dir) => (from.is_some(), RunDir::go_on(dir)?),
+            None => (false, RunDir::create(args.run_dir.as_deref(), &name)?),
+        };
+        let lock = match lock {
+            Some(lock) => lock,
+            None => Lock::take(dir.path(), &resume::who())?,
+        };
+        if let Some(from) = &from {
+            run.resumed = read_state(dir.path()).map_or(Vec::new(), |before| before.resumed);
+            let (step, time) = (from.about.cursor.step, run.started.clone());
+            run.resumed.push(Resumed { from: from.path.to_string_lossy().into_owned(), step, time });
+        }
         dir.write("config.toml", config.as_bytes())?;
+        let epochs = from.as_ref().map_or(0, |from| from.about.cursor.epoch);
         let hosts = run.placement.iter().map(|place| place.host.clone()).collect();
         let out: Box<dyn Write + Send> = match args.quiet || args.json {
             true => Box::new(std::io::sink()),
@@ -65,16 +94,29 @@ impl Output {
         if args.verbose > 0 {
             terminal.show_hashes();
         }
-        let metrics = MetricsLog::create(&dir.file("metrics.csv"))?;
-        let ranks = RanksLog::create(&dir.file("ranks.csv"), hosts)?;
-        let events = EventsLog::create(&dir.file("events.jsonl"))?;
+        let logs = ["metrics.csv", "ranks.csv", "events.jsonl"].map(|name| dir.file(name));
+        let (metrics, ranks, events, stages) = match goes_on {
+            true => (
+                MetricsLog::reopen(&logs[0], epochs)?,
+                RanksLog::reopen(&logs[1], hosts, epochs)?,
+                EventsLog::reopen(&logs[2])?,
+                StageLogs::reopen(dir.path(), epochs)?,
+            ),
+            false => (
+                MetricsLog::create(&logs[0])?,
+                RanksLog::create(&logs[1], hosts)?,
+                EventsLog::create(&logs[2])?,
+                StageLogs::new(dir.path()),
+            ),
+        };
+        let rows = if goes_on { read_metrics(&logs[0])? } else { Vec::new() };
         // Last: nobody would take back a `running` of a run that failed to open.
         run.write(&dir)?;
-        Ok(Self {
+        let mut output = Self {
             metrics,
             ranks,
             events,
-            stages: StageLogs::new(dir.path()),
+            stages,
             chain: Chain::default(),
             dir,
             run,
@@ -83,12 +125,36 @@ impl Output {
             terminal,
             head,
             early_notes: Some(Vec::new()),
-            rows: Vec::new(),
+            rows,
+            newest: from.as_ref().filter(|_| goes_on).map(|from| (from.path.clone(), from.about.cursor.step)),
+            _lock: lock,
             started,
             looked: started,
             calls: 0,
             stride: 1,
-        })
+        };
+        if let Some(from) = &from {
+            let Cursor { epoch, step, .. } = from.about.cursor;
+            output.hear(&Event::Resumed { from: from.path.to_string_lossy().into_owned(), epoch, step });
+        }
+        Ok(output)
+    }
+
+    /// Seconds on emulated machines so far, modelled.
+    pub fn modelled_s(&self) -> Option<f64> {
+        self.chain.modelled_s()
+    }
+
+    /// The last epoch's row, of whatever job of this run.
+    pub fn last_row(&self) -> Option<&Row> {
+        self.rows.last()
+    }
+
+    /// File and step of the checkpoint in this directory that training goes on from, and the accuracy of the best one.
+    pub fn kept(&self) -> (Option<(PathBuf, u64)>, Option<f64>) {
+        let best = self.newest.as_ref().filter(|_| self.dir.file("ckpt/best").exists());
+        let accuracies = self.rows.iter().filter_map(|row| row.val_acc);
+        (self.newest.clone(), best.and_then(|_| accuracies.reduce(f64::max)))
     }
 
     /// Seconds since the program began.
@@ -100,6 +166,11 @@ impl Output {
     pub fn hear(&mut self, event: &Event) {
         if matches!(event, Event::Live(_)) {
             return;
+        }
+        if matches!(event, Event::Applied(_)) {
+            // One a step: it has a file of its own.
+            let trouble = self.stages.hear(event);
+            return self.warn(vec![trouble]);
         }
         let now = self.now();
         let mut troubles = vec![self.events.event(now, event), self.stages.hear(event)];
@@ -121,15 +192,26 @@ impl Output {
                 let tables = if asked { self.chain.epoch_lines() } else { Vec::new() };
                 self.terminal.epoch(record, &tables, now);
             }
+            Event::Resumed { from, epoch, step } => {
+                let text = format!("goes on from {from}: {epoch} epochs and {step} steps are done");
+                self.note(&text);
+            }
+            // Those who look for it find it in events.jsonl.
+            Event::Checkpoint { .. } => {}
             // `stages` and `chain` have them.
-            Event::Stages { .. } | Event::Energy { .. } | Event::Exits { .. } | Event::Live(_) => {}
+            Event::Stages { .. } | Event::Energy { .. } | Event::Exits { .. } | Event::Live(_) | Event::Applied(_) => {}
             Event::Repeat { repeat, repeats, accuracies } => self.terminal.repeat(*repeat, *repeats, accuracies),
-            Event::Note { text } => match &mut self.early_notes {
-                Some(waiting) => waiting.push(text.clone()),
-                None => self.terminal.note(text),
-            },
+            Event::Note { text } => self.note(text),
         }
         self.warn(troubles);
+    }
+
+    /// Notes come behind the head.
+    fn note(&mut self, text: &str) {
+        match &mut self.early_notes {
+            Some(waiting) => waiting.push(text.to_owned()),
+            None => self.terminal.note(text),
+        }
     }
 
     /// A sign of life within a long epoch. Called at every step, it asks the clock about a hundred times a second.

@@ -6,16 +6,18 @@ use super::failure::{DATA, Failure};
 use super::host::Place;
 use super::load::{self, Loaded, Request};
 use super::ranks::{Ended, agreed};
-use super::{stages, task};
+use super::resume::{self, Begin, Done, Look};
+use super::{local, stages, sync, task};
 use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
-use crate::config::{Config, Model, Origins};
+use crate::config::{Config, Model, Origins, Sync};
 use crate::data::AnyData;
 use crate::data::pictures::Augment;
 use crate::device::{DeviceError, Devices};
 use crate::nn::Network;
 use crate::nn::kernels::Isa;
 use crate::run::error::show;
-use crate::strategy::{Pipeline, Strategy};
+use crate::strategy::{Grid, Pipeline, Snapshot, Strategy};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -32,7 +34,13 @@ pub struct Configured {
     /// How many ranks compute gradients of different samples.
     pub trainers: usize,
     /// Stages and replicas of a pipeline; 1 and 1 elsewhere.
-    pub grid: (usize, usize),
+    pub chains: (usize, usize),
+    /// From where training begins; only rank 0 has one that says anything.
+    pub begin: Begin,
+    /// Whether there is nothing to do.
+    pub done: bool,
+    /// Why, at rank 0.
+    pub complete: Option<Done>,
 }
 
 /// Everything that the ranks agreed on.
@@ -45,6 +53,8 @@ pub struct Prepared {
     pub trainers: usize,
     /// How the network is cut into stages, in a pipeline.
     pub pipeline: Option<Pipeline>,
+    /// How server and workers get together, where they are not in lock-step.
+    pub grid: Option<Grid>,
     /// The machines that the ranks emulate.
     pub devices: Option<Devices>,
     /// The whole data set, as read.
@@ -55,6 +65,10 @@ pub struct Prepared {
     pub network: Network,
     /// What the reader should know about how the ranks came together.
     pub notes: Vec<String>,
+    /// The state to go on from.
+    pub resume: Option<Snapshot>,
+    /// Fingerprint of the data.
+    pub fingerprint: String,
 }
 
 /// Agrees on the configuration.
@@ -66,14 +80,16 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
     same(comm, &Identity::default())?;
     let args = agreed(comm, args.as_ref().map_err(Failure::clone))?;
     same(comm, &launch_identity())?;
-    let (mut config, origins, model_text) = shared_configuration(comm, args)?;
+    let (shared, begin, complete) = shared_configuration(comm, args)?;
+    let Shared { mut config, origins, model_text, done } = shared;
     let strategy = task::strategy(config.mode, comm.size());
     let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
     config.mode = Some(task::mode(strategy));
-    let (grid, trainers) = match strategy {
+    agreed(comm, local::check(&config, &origins, strategy))?;
+    let (chains, trainers) = match strategy {
         Strategy::Pipeline => {
-            let grid = agreed(comm, stages::grid(&config, &origins, comm.size()))?;
-            (grid, grid.1)
+            let chains = agreed(comm, stages::grid(&config, &origins, comm.size()))?;
+            (chains, chains.1)
         }
         _ => {
             agreed(comm, stages::only_in_pipelines(&config, &origins, strategy.name()))?;
@@ -81,7 +97,12 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
             ((1, 1), trainers)
         }
     };
-    Ok(Configured { config, origins, model_text, strategy, trainers, grid })
+    agreed(comm, sync::check(&config, &origins, strategy))?;
+    let trainers = match (strategy, config.sync) {
+        (Strategy::SendRecv, sync) if sync != Sync::Full => sync::contributions(&config, comm.size() - 1),
+        _ => trainers,
+    };
+    Ok(Configured { config, origins, model_text, strategy, trainers, chains, begin, done, complete })
 }
 
 /// Loads the data, and agrees on them and on the network.
@@ -93,14 +114,15 @@ pub fn prepare(
     configured: Configured,
     places: &[Place],
     decoding: &Decoding,
-) -> Result<Prepared, Ended> {
-    let Configured { config, origins, model_text, strategy, trainers, grid } = configured;
+) -> Result<(Prepared, Begin), Ended> {
+    let Configured { config, origins, model_text, strategy, trainers, chains, begin, .. } = configured;
     let devices = agreed(comm, devices(&config, comm.size()))?;
     let Loaded { data, notes } = load::load(comm, &Request::from(&config), places, decoding)?;
     agreed(comm, check(&config, &origins, &data))?;
-    let identity = Identity::default().with("the data set", format!("{:016x}", data.fingerprint()));
+    let fingerprint = format!("{:016x}", data.fingerprint());
+    let identity = Identity::default().with("the data set", &fingerprint);
     // Stages without replicas share no weights: each may compute as well as it can.
-    let alike = strategy != Strategy::Pipeline || grid.1 > 1;
+    let alike = strategy != Strategy::Pipeline || chains.1 > 1;
     let (isa, mixed) = common_instruction_set(comm, alike)?;
     let identity = match config.deterministic {
         true => identity.with("the instruction set", isa),
@@ -117,11 +139,11 @@ pub fn prepare(
     let (network, pipeline) = match strategy {
         Strategy::Pipeline => {
             let samples = task::split(&data, config.data_split, config.seed).train.len();
-            let laid_out = stages::lay_out(&config, &origins, network, grid, devices.as_ref(), samples);
+            let laid_out = stages::lay_out(&config, &origins, network, chains, devices.as_ref(), samples);
             let (network, pipeline) = agreed(comm, laid_out)?;
             if let Some(devices) = &devices {
                 let hyper = task::hyper(&config, samples, trainers);
-                agreed(comm, stages::check_memory(&network, &pipeline, &hyper, grid.1, devices))?;
+                agreed(comm, stages::check_memory(&network, &pipeline, &hyper, chains.1, devices))?;
             }
             (network, Some(pipeline))
         }
@@ -130,13 +152,51 @@ pub fn prepare(
             (network, None)
         }
     };
+    let grid = match strategy {
+        Strategy::SendRecv => agreed(comm, sync::grid(&config, comm.size() - 1))?,
+        _ => None,
+    };
+    if let Some(grid) = &grid {
+        let samples = task::split(&data, config.data_split, config.seed).train.len();
+        let hyper = task::hyper(&config, samples, trainers);
+        agreed(comm, sync::fits(grid, &config, samples, &hyper, comm.size() - 1))?;
+    }
+    let delayed = grid.as_ref().is_some_and(|grid| grid.delay.is_some());
+    let devices = devices.or_else(|| delayed.then(|| sync::instant_machines(comm.size())));
+    let resume = resume::shared(comm, {
+        let samples = task::split(&data, config.data_split, config.seed).train.len();
+        let batch = task::hyper(&config, samples, trainers).global_batch;
+        begin.snapshot(&network, &fingerprint, samples, batch)
+    })?;
     let augment = task::augment(&config, data.shape());
     let mixed = mixed.then(|| match alike {
         true => format!("the ranks have different instruction sets: all use the {} kernels", Isa::detect().name()),
         false => "the ranks have different instruction sets: each stage uses its own kernels".to_owned(),
     });
-    let notes = notes.into_iter().chain(mixed).chain(many_classes(&data)).chain(own_test(&config, &data)).collect();
-    Ok(Prepared { config, strategy, trainers, pipeline, devices, data, augment, network, notes })
+    let notes = notes.into_iter().chain(mixed).chain(many_classes(&data)).chain(own_test(&config, &data));
+    let notes: Vec<String> = notes.collect();
+    let notes: Vec<String> = match comm.rank() {
+        0 => {
+            let bits = begin.note_on_bits(&config, strategy.name(), comm.size());
+            begin.notes.iter().cloned().chain(bits).chain(notes).collect()
+        }
+        _ => notes,
+    };
+    let prepared = Prepared {
+        config,
+        strategy,
+        trainers,
+        pipeline,
+        grid,
+        devices,
+        data,
+        augment,
+        network,
+        notes,
+        resume,
+        fingerprint,
+    };
+    Ok((prepared, begin))
 }
 
 /// The machines that the ranks emulate, one each.
@@ -215,17 +275,34 @@ pub(super) fn same(comm: &dyn Communicator, identity: &Identity) -> Result<(), E
 }
 
 /// What rank 0 reads for all.
-type Shared = (Config, Origins, Option<String>);
+#[derive(Serialize, Deserialize)]
+struct Shared {
+    config: Config,
+    origins: Origins,
+    model_text: Option<String>,
+    /// There is nothing to do.
+    done: bool,
+}
 
-/// Rank 0 reads the configuration and the model's file, everybody gets them.
-fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<Shared, Ended> {
-    let read = || -> Result<Shared, Failure> {
-        let (config, origins) = args.sources().of_process().load()?;
+/// Rank 0 looks for a checkpoint, reads the configuration and the model's file, and everybody gets them.
+fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<(Shared, Begin, Option<Done>), Ended> {
+    let mut begin = Begin::default();
+    let mut done = None;
+    let mut read = || -> Result<Shared, Failure> {
+        match resume::look(args)? {
+            Look::Train(found) => begin = found,
+            Look::Done(found) => done = Some(found),
+        }
+        let (mut config, origins) = begin.with_configuration(args.sources().of_process()).load()?;
+        done = match done.take() {
+            Some(done) => Some(done),
+            None => begin.reconcile(&mut config, &origins, comm.size())?,
+        };
         let text = match &config.model {
             Model::File(path) => Some(model_text(path)?),
             Model::Named(_) => None,
         };
-        Ok((config, origins, text))
+        Ok(Shared { config, origins, model_text: text, done: done.is_some() })
     };
     let mine = match comm.rank() {
         0 => read().map(Some),
@@ -238,7 +315,7 @@ fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<Sha
     text.resize(len[0] as usize, 0);
     comm.broadcast(0, Values::U8(&mut text))?;
     let shared: Option<Shared> = serde_json::from_slice(&text).expect("rank 0 sent a configuration");
-    Ok(shared.expect("rank 0 has a configuration"))
+    Ok((shared.expect("rank 0 has a configuration"), begin, done))
 }
 
 /// The text of a model's file.

@@ -6,8 +6,9 @@
 
 use super::failure::Failure;
 use super::host::host;
+use super::vigil::Vigil;
 use crate::comm::launcher::Launcher;
-use crate::comm::{CommError, Communicator, Solo, ThreadComm, ThreadOptions, Verdict, agree, run_threads};
+use crate::comm::{CommError, Communicator, Solo, ThreadComm, ThreadOptions, Verdict, Watched, agree, run_threads};
 use crate::strategy::TrainError;
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ impl From<TrainError> for Ended {
             TrainError::Diverged { .. } => Self::all(6, message),
             TrainError::Replicas { .. } => Self::all(5, message),
             TrainError::Resume(_) => Self::all(4, message),
+            TrainError::Local(_) => Self::all(3, message),
             TrainError::OutOfStep { .. } => Self::Own(Failure::new(5, message)),
             _ => Self::Own(Failure::new(4, message)),
         }
@@ -64,6 +66,21 @@ impl Ended {
     /// A failure that all ranks have in common.
     pub fn all(code: u8, message: impl Into<String>) -> Self {
         Self::Agreed(vec![(0, Failure::new(code, message.into()))])
+    }
+
+    /// The same, with the way on from the checkpoint of a step where there is one: after a divergence with a smaller rate.
+    pub fn with_way_on(mut self, step: u64, command: &str, rate: f64) -> Self {
+        let failure = match &mut self {
+            Self::Agreed(failures) => &mut failures[0].1,
+            Self::Own(failure) | Self::PeerLost(failure) => failure,
+        };
+        let way = match failure.code {
+            6 => format!("{command} --lr {}", rate / 2.0),
+            7 => command.to_owned(),
+            _ => return self,
+        };
+        failure.message.push_str(&format!("; the checkpoint of step {step} is kept: go on with: {way}"));
+        self
     }
 
     /// The exit code and the one line of the failure.
@@ -126,10 +143,18 @@ fn tell(failures: &[(usize, Failure)]) {
 
 impl World {
     /// Runs `body` on every rank of this world and returns the exit code of the process.
-    pub fn run(self, launcher: &Launcher, body: impl Fn(&dyn Communicator) -> Result<(), Ended> + Sync) -> i32 {
+    pub fn run(self, launcher: &Launcher, body: impl Fn(&dyn Communicator, &Vigil) -> Result<(), Ended> + Sync) -> i32 {
         match self {
-            World::Solo => finish(vec![body(&Solo::new())]),
-            World::Threads(size) => finish(run_threads(size, ThreadOptions::default(), |comm: &ThreadComm| body(comm))),
+            World::Solo => {
+                let (comm, vigil) = (Solo::new(), Vigil::over_threads(1));
+                finish(vec![body(&Watched::new(&comm, vigil.vitals()), &vigil)])
+            }
+            World::Threads(size) => {
+                let vigil = Vigil::over_threads(size);
+                finish(run_threads(size, ThreadOptions::default(), |comm: &ThreadComm| {
+                    body(&Watched::new(comm, vigil.vitals()), &vigil)
+                }))
+            }
             World::Mpi => run_mpi(launcher, body),
         }
     }
@@ -174,12 +199,13 @@ fn name_rank_on_panic(launcher: &Launcher) {
     let (rank, end) = (launcher.rank.unwrap_or(0), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
         Failure { code: 101, message: format!("rank {rank} on {}: a bug in goai-rs:", host()) }.tell();
+        Vigil::end_all(101);
         end(panic);
     }));
 }
 
 #[cfg(feature = "mpi")]
-fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator) -> Result<(), Ended>) -> i32 {
+fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator, &Vigil) -> Result<(), Ended>) -> i32 {
     use crate::comm::mpi;
     mpi::abort_on_panic(101);
     name_rank_on_panic(launcher);
@@ -192,9 +218,26 @@ fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator) -> Result<(), E
         comm.finish();
         return tell_alone(launcher, Failure { code: 5, message });
     }
-    match body(&comm) {
+    let result = match Vigil::over_processes(&comm, launcher) {
+        // The watch ends with the work: what comes after is MPI's.
+        Ok(vigil) => body(&Watched::new(&comm, vigil.vitals()), &vigil).inspect_err(|ended| {
+            if !matches!(ended, Ended::Agreed(_)) {
+                let (code, message) = ended.summary();
+                let message = format!("rank {} on {}: {message}", comm.rank(), host());
+                tell(&[(comm.rank(), Failure { code, message })]);
+                Vigil::end_all(code);
+            }
+        }),
+        Err(error) => Err(error.into()),
+    };
+    // After a death MPI_Finalize may wait for ever, and whether there was one nobody knows for certain.
+    let part = match launcher.survival.lets_live() {
+        true => mpi::MpiComm::leave,
+        false => mpi::MpiComm::finish,
+    };
+    match result {
         Ok(()) => {
-            comm.finish();
+            part(comm);
             0
         }
         Err(ended @ Ended::Agreed(_)) => {
@@ -202,20 +245,15 @@ fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator) -> Result<(), E
             if let (0, Ended::Agreed(failures)) = (comm.rank(), &ended) {
                 tell(failures);
             }
-            comm.finish();
+            part(comm);
             code
         }
-        Err(ended) => {
-            let (code, message) = ended.summary();
-            let message = format!("rank {} on {}: {message}", comm.rank(), host());
-            tell(&[(comm.rank(), Failure { code, message })]);
-            mpi::abort(code.into())
-        }
+        Err(ended) => mpi::abort(ended.summary().0.into()),
     }
 }
 
 #[cfg(not(feature = "mpi"))]
-fn run_mpi(launcher: &Launcher, _: impl Fn(&dyn Communicator) -> Result<(), Ended>) -> i32 {
+fn run_mpi(launcher: &Launcher, _: impl Fn(&dyn Communicator, &Vigil) -> Result<(), Ended>) -> i32 {
     let message =
         "this binary was built without MPI; give --ranks N to run the ranks as threads, --single, or build with `make`"
             .into();

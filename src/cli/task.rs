@@ -2,9 +2,10 @@
 
 use super::failure::{DATA, Failure};
 use super::stages::refuse;
+use super::sync::shard_batch;
 use crate::config::{
     Activation, AugmentKind, Config, GlobalBatch, LossKind, Mode, Model, OptimizerKind, Origin, Origins, RateScaling,
-    Schedule,
+    Schedule, Sync,
 };
 use crate::data::pictures::{Augment, PictureView, PixelScale};
 use crate::data::split::{Fractions, Split, stratified};
@@ -186,6 +187,7 @@ pub fn split(data: &AnyData, fractions: Option<Fractions>, seed: u64) -> Split {
 /// gives the same steps at any rank count.
 pub fn hyper(config: &Config, samples: usize, trainers: usize) -> Hyper {
     let global_batch = match config.global_batch {
+        GlobalBatch::PerRank if config.sync == Sync::Shards => shard_batch(config, samples, trainers),
         GlobalBatch::PerRank => config.batch_size.get().saturating_mul(trainers),
         GlobalBatch::Fixed(batch) => batch,
         GlobalBatch::Full => samples,
@@ -227,6 +229,7 @@ pub fn hyper(config: &Config, samples: usize, trainers: usize) -> Hyper {
             crate::config::Init::Uniform => Init::Uniform,
         },
         micro_chunk: config.deterministic.then_some(config.micro_chunk.get()),
+        local: super::local::local(config),
     }
 }
 

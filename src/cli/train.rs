@@ -4,29 +4,32 @@ use super::args::TrainArgs;
 use super::crossval;
 use super::decoding::Decoding;
 use super::emulate;
-use super::failure::Failure;
+use super::failure::{CHECKPOINTED, Failure};
 use super::host::{self, Place};
+use super::keeper::Keeper;
 use super::live;
 use super::observer::{Observer, stopped};
-use super::output::Output;
+use super::output::{Opening, Output};
 use super::prepare::{Prepared, configure, prepare};
 use super::ranks::{self, Ended, World, agreed};
+use super::resume::{Begin, resume_command};
+use super::save;
 use super::stages;
-use super::task::{self, Parts, Scale};
+use super::task::{self, Parts};
+use super::vigil::Vigil;
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, gather_texts};
-use crate::config::{BadImage, Config, Dataset};
-use crate::data::AnyData;
+use crate::config::{Config, Dataset};
 use crate::data::pictures::Augment;
 use crate::event::Event;
 use crate::report::terminal::Head;
+use crate::run::checkpoint::CheckpointMeta;
 use crate::run::fault::{self, Fault};
-use crate::run::model_file::{self, ModelMeta, PicturesMeta};
 use crate::run::power::EnergyMeter;
 use crate::run::run_name;
 use crate::run::signals::{StopRequest, die_with_parent};
-use crate::run::state::{Final, RunJson, State, hex_hash, timestamp};
-use crate::strategy::{self, Ending, Fit, Task};
+use crate::run::state::{RunJson, State, timestamp};
+use crate::strategy::{self, Ending, Task, TrainError};
 use crate::units::Bytes;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
@@ -45,8 +48,8 @@ pub fn train(args: Result<TrainArgs, Failure>, launcher: &Launcher) -> i32 {
     if launcher.name.is_some() {
         die_with_parent();
     }
-    world.run(launcher, |comm| {
-        let scene = Scene { args: &args, launcher, world, started, cause: &cause };
+    world.run(launcher, |comm, vigil| {
+        let scene = Scene { args: &args, launcher, world, started, cause: &cause, vigil };
         scene.rank(comm)
     })
 }
@@ -78,6 +81,7 @@ struct Scene<'a> {
     started: Instant,
     /// Why the first rank of this process failed that failed alone.
     cause: &'a OnceLock<Failure>,
+    vigil: &'a Vigil,
 }
 
 impl Scene<'_> {
@@ -85,6 +89,10 @@ impl Scene<'_> {
     fn rank(&self, comm: &dyn Communicator) -> Result<(), Ended> {
         let configured = configure(comm, self.args)?;
         let Ok(args) = self.args else { unreachable!("the ranks agreed on well-formed arguments") };
+        if configured.done {
+            configured.complete.iter().for_each(|done| done.tell(args));
+            return Ok(());
+        }
         let places = gather_places(comm)?;
         let most = configured.config.parallelism.map(usize::from);
         let threads = host::threads(&places, configured.config.threads, most);
@@ -94,12 +102,13 @@ impl Scene<'_> {
             0 => Decoding::shown(args.shown(self.launcher)),
             _ => Decoding::silent(),
         };
-        let prepared = prepare(comm, configured, &places, &decoding)?;
+        self.vigil.configure(&configured.config, comm.rank(), false, None);
+        let (prepared, begin) = prepare(comm, configured, &places, &decoding)?;
         // Not before: until steps are made nobody reads the request, and a signal has to end what waits for a file.
         let stop = StopRequest::listen();
         let fault = agreed(comm, planned_fault())?;
         let output = match comm.rank() {
-            0 => self.open(args, &prepared, &places, &threads).map(Some),
+            0 => self.open(args, &prepared, &places, &threads, begin).map(Some),
             _ => Ok(None),
         };
         let mut output = agreed(comm, output)?;
@@ -107,6 +116,8 @@ impl Scene<'_> {
             // A bound that binds nothing is worth a line only to those who ask for more.
             let notes = if bounded || args.verbose > 0 { prepared.config.notes() } else { Vec::new() };
             let notes = notes.into_iter().chain(prepared.notes.clone()).chain(self.library_note());
+            let notes = notes.chain(self.vigil.notes().iter().cloned());
+            self.vigil.tell_in(&output.dir);
             notes.for_each(|text| output.hear(&Event::Note { text }));
         }
         let meter = agreed(comm, energy_meter(&prepared.config, &places, comm.rank()))?;
@@ -117,6 +128,7 @@ impl Scene<'_> {
         let Some(output) = output else { return result };
         let (code, error) = match &result {
             Ok(()) => (0, None),
+            Err(ended) if ended.summary().0 == CHECKPOINTED => (CHECKPOINTED.into(), None),
             // The end of a rank that is a thread: why is known before it is gone, unless it panicked.
             Err(Ended::PeerLost(_)) => match self.cause.get() {
                 Some(failure) => (failure.code.into(), Some(failure.message.clone())),
@@ -156,20 +168,42 @@ impl Scene<'_> {
             test: &*parts.test,
             hyper,
             pipeline: prepared.pipeline.as_ref(),
-            resume: None,
+            grid: prepared.grid.as_ref(),
+            resume: prepared.resume.as_ref(),
         };
         let live = match &prepared.pipeline {
             Some(pipeline) => live::open(comm, pipeline.stages(), output.as_ref().map(|output| output.dir.path()))?,
             None => None,
         };
-        let mut observer =
-            Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault).with_live(live).with_meter(meter);
-        let fit = emulate::fit(prepared, &task, comm, &mut observer)?;
+        let keeper = output.as_ref().map(|output| keeper(prepared, &parts, output, comm.size()));
+        let command =
+            output.as_ref().map(|output| resume_command(self.world, self.launcher, comm.size(), output.dir.path()));
+        let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault)
+            .with_live(live)
+            .with_meter(meter)
+            .with_checkpoints(keeper, config.checkpoint_every.is_some())
+            .with_watcher(self.vigil.watcher(comm.rank()));
+        let fit = emulate::fit(prepared, &task, comm, &mut observer);
+        let newest = match (observer.finish(), &fit) {
+            (Ok(newest), _) => newest,
+            (Err(_), Err(_)) => None,
+            // Only rank 0 knows of it: the others wait, or are done.
+            (Err(error), Ok(_)) => return Err(TrainError::from(error).into()),
+        };
+        drop(observer);
+        let fit = fit.map_err(|ended| match (&newest, &command) {
+            (Some((_, step)), Some(command)) => ended.with_way_on(*step, command, config.learning_rate),
+            _ => ended,
+        })?;
         if fit.ending == Ending::Stopped {
-            return Err(stopped(comm, &fit, &stop)?);
+            let written = newest.is_some_and(|(_, step)| step == fit.cursor.step);
+            if let Some(output) = output {
+                output.run.resume_command = command.clone();
+            }
+            return Err(stopped(comm, &fit, &stop, written.then_some(command).flatten())?);
         }
         let saved = match output {
-            Some(output) => save(output, prepared, &parts, &fit, self.started),
+            Some(output) => save::save(output, prepared, &parts, &fit, self.started),
             None => Ok(()),
         };
         agreed(comm, saved)
@@ -181,6 +215,7 @@ impl Scene<'_> {
         prepared: &Prepared,
         places: &[Place],
         threads: &[usize],
+        begin: Begin,
     ) -> Result<Output, Failure> {
         let (config, mode, data) = (&prepared.config, prepared.strategy.name(), &prepared.data);
         let split = task::split(data, config.data_split, config.seed);
@@ -228,7 +263,8 @@ impl Scene<'_> {
             _ => &dataset,
         };
         let name = run_name(now, mode, name, places.len());
-        Output::open(args, self.launcher, &name, run, &config.to_toml(), head, self.started)
+        let opening = Opening { name, run, config: config.to_toml(), head, started: self.started };
+        Output::open(args, self.launcher, opening, begin)
     }
 
     /// The MPI library of this world.
@@ -267,6 +303,24 @@ impl Scene<'_> {
     }
 }
 
+/// What keeps the checkpoints of a run.
+fn keeper<'a>(prepared: &'a Prepared, parts: &Parts, output: &Output, ranks: usize) -> Keeper<'a> {
+    let config = &prepared.config;
+    let samples = parts.train.len();
+    let about = CheckpointMeta {
+        config: config.to_toml(),
+        seed: config.seed,
+        global_batch: task::hyper(config, samples, prepared.trainers).global_batch as u64,
+        train_samples: samples as u64,
+        data_fingerprint: prepared.fingerprint.clone(),
+        mode: prepared.strategy.name().into(),
+        ranks,
+        ..CheckpointMeta::default()
+    };
+    let (newest, best) = output.kept();
+    Keeper::new(prepared, save::meta(prepared, &parts.scale), about, output.dir.file("ckpt"), newest, best)
+}
+
 /// What measures this rank's node: on one rank a node, where there is anything.
 fn energy_meter(config: &Config, places: &[Place], rank: usize) -> Result<Option<EnergyMeter>, Failure> {
     let first = places.iter().position(|place| place.host == places[rank].host) == Some(rank);
@@ -292,72 +346,4 @@ fn in_words(augment: Augment) -> String {
     let crop = (augment.crop > 0).then(|| format!("crops shifted by up to {} pixels", augment.crop));
     let flip = augment.flip.then(|| "mirrored pictures".to_owned());
     [crop, flip].into_iter().flatten().collect::<Vec<_>>().join(" and ")
-}
-
-/// Writes model.safetensors and the charts, and enters the final figures.
-fn save(output: &mut Output, prepared: &Prepared, parts: &Parts, fit: &Fit, started: Instant) -> Result<(), Failure> {
-    let network = &prepared.network;
-    let hash = fit.last.as_ref().map_or(0, |last| last.weights_hash);
-    let weights = network.tensors().map(|t| (t, &fit.theta[t.span.range()]));
-    let statistics = network.statistics().map(|t| (t, &fit.sigma[t.span.range()]));
-    let tensors: Vec<(String, Vec<usize>, &[f32])> =
-        weights.chain(statistics).map(|(t, values)| (t.name.clone(), t.shape.clone(), values)).collect();
-    let meta = meta(prepared, &parts.scale, hash);
-    model_file::save(&output.dir.file("model.safetensors"), &tensors, &meta)?;
-    output.draw()?;
-    output.run.final_figures = Some(Final {
-        train_loss: fit.last.as_ref().map(|last| last.train_loss),
-        val_acc: fit.last.as_ref().and_then(|last| last.val_acc),
-        test_acc: fit.test.accuracy(),
-        test_size: fit.test.samples as usize,
-        samples_per_s: (fit.loop_s > 0.0).then(|| fit.cursor.samples as f64 / fit.loop_s),
-        elapsed_s: Some(started.elapsed().as_secs_f64()),
-        comm_share: Some(fit.comm_share),
-        energy_j: None,
-        modelled_s: None,
-        modelled_energy_j: None,
-        stages: Vec::new(),
-        weights_hash: hex_hash(hash),
-    });
-    Ok(())
-}
-
-/// What stands in the model's file beside the tensors.
-fn meta(prepared: &Prepared, scale: &Scale, hash: u64) -> ModelMeta {
-    let (config, data) = (&prepared.config, &prepared.data);
-    let common = ModelMeta {
-        network: serde_json::to_value(prepared.network.spec()).expect("a network is JSON"),
-        dataset: config.dataset.to_string(),
-        classes: data.classes().to_vec(),
-        weights_hash: hex_hash(hash),
-        data_dir: config.data_dir.clone(),
-        seed: config.seed,
-        label: config.label.clone(),
-        ..ModelMeta::default()
-    };
-    let (columns, label_column) = match data {
-        AnyData::Table(table) => (table.columns.clone(), table.label_column.clone()),
-        AnyData::Pictures(_) => Default::default(),
-    };
-    match scale {
-        Scale::Columns(scale) => ModelMeta {
-            columns,
-            label_column,
-            means: scale.means.clone(),
-            deviations: scale.deviations.clone(),
-            data_split: config.data_split.unwrap_or_default().to_string(),
-            ..common
-        },
-        Scale::Pixels(scale) => ModelMeta {
-            means: scale.means.clone(),
-            deviations: scale.deviations.clone(),
-            data_split: config.data_split.map_or(String::new(), |split| split.to_string()),
-            pictures: data.shape().map(|shape| PicturesMeta {
-                shape,
-                skip_bad: config.bad_image == BadImage::Skip,
-                cache_dir: config.cache_dir.clone(),
-            }),
-            ..common
-        },
-    }
 }

@@ -186,7 +186,7 @@ impl Buffer {
     }
 
     /// The message as it goes over the wire.
-    pub(super) fn wire(&mut self, tag: Tag) -> &[u8] {
+    pub(crate) fn wire(&mut self, tag: Tag) -> &[u8] {
         let len = u32::try_from(self.len).expect("lengths are checked before a message is sent");
         let note = self.note;
         let mut header = [0u8; HEADER];
@@ -207,6 +207,12 @@ impl Buffer {
     pub(super) fn wire_room(&mut self, bytes: usize) -> &mut [u8] {
         self.words.resize(bytes.div_ceil(8).max(HEADER_WORDS), 0);
         &mut cast_slice_mut(&mut self.words)[..bytes]
+    }
+
+    /// Takes a whole message of a rank, if it is what this buffer expects.
+    pub(crate) fn take(&mut self, from: usize, tag: Tag, wire: &[u8]) -> Result<(), CommError> {
+        self.wire_room(wire.len()).copy_from_slice(wire);
+        self.accept(from, tag, wire.len())
     }
 
     /// Checks what arrived in the room against what this buffer expects.

@@ -33,6 +33,8 @@ pub struct Emulated<'a> {
     devices: &'a Devices,
     /// When the transmitter has sent all that it was given.
     free: Cell<Seconds>,
+    /// When it had sent all but the last message, and how long it had been busy by then; until that was retracted.
+    before: Cell<Option<(Seconds, Seconds)>>,
     tickets: Cell<u64>,
     reduced: RefCell<HashMap<u64, Buffer>>,
 }
@@ -40,7 +42,8 @@ pub struct Emulated<'a> {
 impl<'a> Emulated<'a> {
     /// Lets messages over `inner` take the time that they take between these devices, on this rank's machine.
     pub fn new(inner: &'a dyn Communicator, machine: &'a Machine, devices: &'a Devices) -> Self {
-        Self { inner, machine, devices, free: Cell::default(), tickets: Cell::default(), reduced: RefCell::default() }
+        let (free, before, tickets, reduced) = Default::default();
+        Self { inner, machine, devices, free, before, tickets, reduced }
     }
 
     /// When this rank's transmitter has sent all that it was given.
@@ -56,6 +59,7 @@ impl<'a> Emulated<'a> {
         let link = self.devices.link(self.rank(), to);
         let depart = Seconds(self.machine.now().0.max(self.free.get().0));
         let transmission = link.bandwidth.transmission_from(depart, Bytes(message.wire_len() as u64));
+        self.before.set(Some((self.free.get(), self.machine.ledger().sending)));
         self.free.set(depart + transmission);
         message.note.time = (self.free.get() + link.latency).0;
         self.machine.sent(transmission);
@@ -146,6 +150,16 @@ impl Communicator for Emulated<'_> {
             self.arrived(peer, &buffer);
         }
         Ok(buffer)
+    }
+
+    fn retract(&self) {
+        if self.machine.is_held() {
+            return;
+        }
+        if let Some((free, sending)) = self.before.take() {
+            self.free.set(free);
+            self.machine.unsent(sending);
+        }
     }
 
     fn account(&self, from: usize, message: &Buffer) {
@@ -250,6 +264,50 @@ mod tests {
             (machine.now(), comm.transmitter_free())
         });
         assert_eq!(times, [(0.0, 2.0), (1.5, 0.0), (2.5, 0.0)].map(|(now, free)| (Seconds(now), Seconds(free))));
+    }
+
+    /// A message until 1 s; work from there to 6 s and its answer until 7 s. Called off at 4 s, the transmitter has been
+    /// free since 1 s, so that the next message, after 1 s of other work, departs at 5 s and arrives at 6.5 s.
+    #[test]
+    fn an_answer_to_what_was_called_off_was_never_sent() {
+        for retract_first in [true, false] {
+            let results = run(&devices(2, Link::new(128.0, Seconds(0.5))), |comm, machine| {
+                if comm.rank() == 1 {
+                    return [0; 3].map(|_| {
+                        let mut message = message();
+                        machine.hold(true);
+                        comm.recv(0, Tag::Push, &mut message).unwrap();
+                        Seconds(message.note.time)
+                    });
+                }
+                comm.send(1, Tag::Push, &mut message()).unwrap();
+                machine.charge_seconds(Seconds(1.0));
+                let mark = machine.mark();
+                machine.charge_seconds(Seconds(5.0));
+                comm.send(1, Tag::Push, &mut message()).unwrap();
+                assert_eq!(comm.transmitter_free(), Seconds(7.0));
+                match retract_first {
+                    true => {
+                        comm.retract();
+                        machine.cancel(&mark, Seconds(4.0));
+                    }
+                    false => {
+                        machine.cancel(&mark, Seconds(4.0));
+                        comm.retract();
+                    }
+                }
+                assert_eq!((machine.ledger(), comm.transmitter_free()), (ledger(4.0, 4.0, 1.0, 0.0), Seconds(1.0)));
+                comm.retract();
+                assert_eq!(comm.transmitter_free(), Seconds(1.0), "a message is retracted once, and no other with it");
+                machine.charge_seconds(Seconds(1.0));
+                comm.send(1, Tag::Push, &mut message()).unwrap();
+                assert_eq!(machine.ledger(), ledger(5.0, 5.0, 2.0, 0.0));
+                // 5 s of computing at 8 W, and 2 s of sending at 1 W more than idling.
+                assert_eq!(machine.energy(&machine.ledger()).total(), Joules(42.0));
+                [0.0; 3].map(Seconds)
+            });
+            assert_eq!(results[1], [1.5, 7.5, 6.5].map(Seconds));
+        }
     }
 
     /// Ranks are ready at 1, 2 and 3 s. Rank 0 has the last vector at 3.5 s and the sum goes back until 4 s.

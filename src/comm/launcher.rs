@@ -17,6 +17,28 @@ pub struct Launcher {
     pub cores: usize,
     /// Cores of the node that the job may use, bound or not.
     pub node_cores: usize,
+    /// What happens to the others when a rank dies.
+    pub survival: Survival,
+}
+
+/// What a launcher does when a rank dies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Survival {
+    /// It ends the others.
+    #[default]
+    Ends,
+    /// It lets them live, and nothing tells them: Open MPI 4 with its recovery flag.
+    Recovery,
+    /// It lets them live, and MPI knows of the failure: Open MPI 5 with ULFM.
+    Ulfm,
+}
+
+impl Survival {
+    /// Whether the other ranks live on. Then `MPI_Finalize` may wait for the dead rank for ever, and `MPI_Abort` may end
+    /// nobody else (`docs/adr/0017-heartbeats.md`).
+    pub fn lets_live(self) -> bool {
+        self != Self::Ends
+    }
 }
 
 /// The variables of each launcher: its name, rank, size and ranks on this node.
@@ -35,12 +57,13 @@ impl Launcher {
             let text = variable(name)?;
             text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok()
         };
+        let survival = survival(&variable);
         for (name, rank, size, local_size) in LAUNCHERS {
             // A batch script has SLURM_PROCID too, but no step: only srun starts steps.
             let step = name != "srun" || variable("SLURM_STEP_ID").is_some();
             if let (Some(rank), true) = (number(rank), step) {
                 let (size, local_size) = (number(size), number(local_size));
-                return Self { name: Some(name), rank: Some(rank), size, local_size, cores, node_cores };
+                return Self { name: Some(name), rank: Some(rank), size, local_size, cores, node_cores, survival };
             }
         }
         Self { cores, node_cores, ..Self::default() }
@@ -76,6 +99,23 @@ impl Launcher {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+/// What the launcher's flags make of a rank's death. mpirun hands its parameters to the ranks as variables:
+/// `--mca orte_enable_recovery 1` and `--enable-recovery` of Open MPI 4, `--with-ft ulfm` of Open MPI 5. Each version is
+/// blind to the other's, which may stand in somebody's profile.
+fn survival(variable: &impl Fn(&str) -> Option<String>) -> Survival {
+    let set = |name: &str| {
+        let text = variable(name).unwrap_or_default().to_ascii_lowercase();
+        matches!(text.as_str(), "1" | "true" | "yes" | "t" | "y" | "enabled") || text.parse().is_ok_and(|n: i64| n != 0)
+    };
+    match variable("PRTE_LAUNCHED").is_some() {
+        true if set("OMPI_MCA_mpi_ft_enable") => Survival::Ulfm,
+        false if variable("OMPI_MCA_orte_hnp_uri").is_some() && set("OMPI_MCA_orte_enable_recovery") => {
+            Survival::Recovery
+        }
+        _ => Survival::Ends,
     }
 }
 
@@ -151,6 +191,26 @@ mod tests {
         assert_eq!(launcher(&step, 2, 2).local_size, Some(2));
         // A batch script is no rank.
         assert_eq!(launcher(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "20")], 2, 2).name, None);
+    }
+
+    #[test]
+    fn what_survives_is_read_from_the_flags_of_the_running_version() {
+        let (four, five) = (("OMPI_MCA_orte_hnp_uri", "1.0;tcp://1.2.3.4:5"), ("PRTE_LAUNCHED", "1"));
+        let (recovery, ulfm) = (("OMPI_MCA_orte_enable_recovery", "1"), ("OMPI_MCA_mpi_ft_enable", "true"));
+        let rank = ("OMPI_COMM_WORLD_RANK", "0");
+        for (variables, expected) in [
+            (vec![rank, four], Survival::Ends),
+            (vec![rank, four, recovery], Survival::Recovery),
+            (vec![rank, four, ("OMPI_MCA_orte_enable_recovery", "0")], Survival::Ends),
+            (vec![rank, four, ulfm], Survival::Ends),
+            (vec![rank, five], Survival::Ends),
+            (vec![rank, five, recovery], Survival::Ends),
+            (vec![rank, five, ulfm], Survival::Ulfm),
+            // No rank of a launcher at all.
+            (vec![recovery, ulfm], Survival::Ends),
+        ] {
+            assert_eq!(launcher(&variables, 2, 2).survival, expected, "{variables:?}");
+        }
     }
 
     #[test]

@@ -194,6 +194,14 @@ impl MpiComm {
         unsafe { ManuallyDrop::drop(&mut self.universe) };
     }
 
+    /// Leaves without MPI's own ending, which may wait for ranks that have died: the process must end now.
+    ///
+    /// # Collective
+    /// Not collective.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+
     fn check_peer(&self, peer: usize, tag: Tag) -> Result<c_int, CommError> {
         if peer < self.size && peer != self.rank {
             return Ok(peer as c_int);

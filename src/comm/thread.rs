@@ -193,8 +193,7 @@ impl ThreadComm {
             let at = self.find(queue, Some(from), tag, ticket)?;
             queue.messages.remove(at).map(|m| m.bytes)
         })?;
-        into.wire_room(bytes.len()).copy_from_slice(&bytes);
-        let accepted = into.accept(from, tag, bytes.len());
+        let accepted = into.take(from, tag, &bytes);
         let mailbox = &self.world.boxes[self.rank];
         mailbox.lock().spare.push(bytes);
         if self.world.options.rendezvous {

@@ -11,6 +11,7 @@ use super::keys;
 use super::kind::Problem;
 use super::origin::Origin;
 use super::raw::Raw;
+use super::text_file::decode;
 use std::collections::HashMap;
 
 /// Stands for `$` while dotenvy reads a line, so that it finds nothing to expand.
@@ -41,6 +42,17 @@ pub(super) fn read(text: &str, origin: &dyn Fn(usize) -> Origin, raw: &mut Raw) 
         raw.offer(key, &value, origin(number))?;
     }
     Ok(())
+}
+
+/// The keys of an env file that consists of these bytes.
+///
+/// # Errors
+/// When they are no text, and as [`read`].
+pub(crate) fn read_bytes(bytes: &[u8]) -> Result<Raw, ConfigError> {
+    let path = || ".irisenv".to_owned();
+    let text = decode(bytes).map_err(|(why, cure)| ConfigError::File { path: path(), why, cure: cure.to_owned() })?;
+    let mut raw = Raw::default();
+    read(&text, &|line| Origin::EnvFile { path: path(), line }, &mut raw).map(|()| raw)
 }
 
 /// One line as key and value; nothing for an empty line or a comment.

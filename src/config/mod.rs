@@ -11,6 +11,7 @@
 
 mod checked;
 pub mod choices;
+mod differences;
 mod env_file;
 mod error;
 pub mod keys;
@@ -34,6 +35,8 @@ pub use choices::{
     Activation, AugmentKind, BadImage, ClockKind, EvalPart, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
     PipelineSchedule, PredictFormat, Progress, RateScaling, Schedule, Sync,
 };
+pub use differences::{Difference, differences, table};
+pub(crate) use env_file::read_bytes as read_env_bytes;
 pub use error::ConfigError;
 pub use kind::{Kind, Problem};
 pub use lists::{Cuts, Every, Neighbourhood, Numbers};

@@ -1,5 +1,5 @@
 //! Where configuration comes from, and which source wins:
-//! flag > GOAI_ variable > `--set` > `--config` file > env file > preset.
+//! flag > GOAI_ variable > `--set` > `--config` file > checkpoint to go on from > env file > preset.
 
 use super::checked::Config;
 use super::choices::{Learn, Mode, OptimizerKind};
@@ -25,6 +25,8 @@ pub struct Sources {
     pub sets: Vec<String>,
     /// The argument of `--config`.
     pub config_file: Option<PathBuf>,
+    /// Name and text of the config.toml in the checkpoint that training goes on from.
+    pub checkpoint: Option<(String, String)>,
     /// The argument of `--env`.
     pub env_file: Option<PathBuf>,
     /// Where relative paths begin, and the first place for an env file; an empty path is the
@@ -64,6 +66,9 @@ impl Sources {
         if let Some(path) = &self.config_file {
             let shown = path.to_string_lossy();
             toml_file::read(&shown, &self.named_file(path, "--config")?, &mut raw)?;
+        }
+        if let Some((name, text)) = &self.checkpoint {
+            toml_file::read(name, text, &mut raw)?;
         }
         let data = self.read_env_file(&mut raw)?;
         let word = |key: &str| raw.get(key).map(|entry| entry.text.as_str());

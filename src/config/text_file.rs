@@ -36,7 +36,7 @@ pub(super) fn read_text(path: &Path, shown: &str) -> Result<Option<String>, Conf
 }
 
 /// Bytes as text, or why they are none and the cure.
-fn decode(bytes: &[u8]) -> Result<String, (String, &'static str)> {
+pub(super) fn decode(bytes: &[u8]) -> Result<String, (String, &'static str)> {
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         return Err(("is UTF-16".to_owned(), "save it as UTF-8"));
     }

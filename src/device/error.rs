@@ -37,6 +37,16 @@ pub enum DeviceError {
         /// The names of the shipped files.
         shipped: String,
     },
+    /// A law of extra computing time that cannot be.
+    #[error("delay {text:?}: {why}; {cure}")]
+    Delay {
+        /// What was typed.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+        /// What to do about it.
+        cure: String,
+    },
     /// More or fewer ranks than devices.
     #[error("{path}: {devices} devices for {ranks} rank{}; start {devices} ranks, or change the list devices", plural(.ranks))]
     Ranks {

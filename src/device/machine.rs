@@ -91,6 +91,14 @@ struct State {
     /// That, in parts of a second: messages from several ranks come in any order, and a sum of integers has none.
     received: i128,
     held: bool,
+    awake: bool,
+}
+
+/// Where a machine stood when it began something that may be called off: see [`Machine::cancel`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    ledger: Ledger,
+    received: i128,
 }
 
 /// An emulated machine at time 0 and later. Only its own rank moves it.
@@ -171,6 +179,37 @@ impl Machine {
         self.change(|state| state.ledger.sending += transmission);
     }
 
+    /// The transmitter was busy for so long altogether: what it was given since is taken back.
+    pub fn unsent(&self, sending: Seconds) {
+        self.change(|state| state.ledger.sending = sending);
+    }
+
+    /// Where it stands now.
+    pub fn mark(&self) -> Mark {
+        let state = self.lock();
+        Mark { ledger: state.ledger, received: state.received }
+    }
+
+    /// Calls off, at the time `at`, what it has done since a mark: since then it only computed, and only until `at`. What
+    /// it sent and received is undone; a message that was sent has to be taken out of the transmitter's books too
+    /// (`comm::Communicator::retract`), and the one that brought the news is accounted for afterwards.
+    ///
+    /// Nothing is called off at a time that is not past, because all is done by then.
+    ///
+    /// # Math
+    /// T = max(T_mark, at); t_c = t_c,mark + T − T_mark
+    pub fn cancel(&self, mark: &Mark, at: Seconds) {
+        self.change(|state| {
+            if at.0 >= state.ledger.time.0 {
+                return;
+            }
+            let time = Seconds(at.0.max(mark.ledger.time.0));
+            let computing = mark.ledger.computing + (time - mark.ledger.time);
+            state.ledger = Ledger { time, computing, ..mark.ledger };
+            state.received = mark.received;
+        });
+    }
+
     /// Waits until this time, if it is not past.
     pub fn advance_to(&self, time: Seconds) {
         self.arrived(time, Seconds(0.0));
@@ -187,18 +226,34 @@ impl Machine {
         self.lock().held
     }
 
+    /// While a machine is kept awake its program does not sleep when the time moves: it sleeps off the
+    /// [`Machine::lag`] by itself, in pieces, and looks for news between them.
+    pub fn keep_awake(&self, awake: bool) {
+        self.lock().awake = awake;
+    }
+
+    /// Whether its program must not run faster than it.
+    pub fn is_paced(&self) -> bool {
+        self.paced.is_some()
+    }
+
+    /// How long the real time needs to catch up with the machine's; nothing where it need not.
+    pub fn lag(&self) -> Duration {
+        // A time past all representable ones is never caught up with.
+        let due = || Duration::try_from_secs_f64(self.now().0).unwrap_or(Duration::MAX);
+        self.paced.map_or(Duration::ZERO, |start| due().saturating_sub(start.elapsed()))
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         if state.held {
             return;
         }
         change(&mut state);
-        let time = state.ledger.time;
+        let awake = state.awake;
         drop(state);
-        if let Some(start) = self.paced {
-            // A time past all representable ones is never caught up with.
-            let due = Duration::try_from_secs_f64(time.0).unwrap_or(Duration::MAX);
-            std::thread::sleep(due.saturating_sub(start.elapsed()));
+        if self.paced.is_some() && !awake {
+            std::thread::sleep(self.lag());
         }
     }
 
@@ -288,5 +343,68 @@ mod tests {
         machine.hold(false);
         compute(&machine, 5);
         assert_eq!(machine.now(), Seconds(6.0));
+    }
+
+    /// At 3 s of idling a task of 10 s begins, whose answer is sent for 2 s. Called off at 7 s it has cost 3·2 J of waiting
+    /// and 4·8 J of computing; the second of receiving before it, 0.5 J above idling, stays.
+    #[test]
+    fn what_is_called_off_costs_what_was_done_until_then() {
+        let begun = || {
+            let machine = machine(1.0);
+            machine.arrived(Seconds(3.0), Seconds(1.0));
+            let mark = machine.mark();
+            compute(&machine, 10);
+            machine.sent(Seconds(2.0));
+            machine.arrived(Seconds(14.0), Seconds(0.5));
+            (machine, mark)
+        };
+        for (at, time, computing, joules) in [
+            (7.0, 7.0, 4.0, 6.0 + 32.0 + 0.5),
+            (3.0, 3.0, 0.0, 6.5),
+            // Before it began: it did not begin.
+            (1.0, 3.0, 0.0, 6.5),
+        ] {
+            let (machine, mark) = begun();
+            machine.cancel(&mark, Seconds(at));
+            let expected = Ledger {
+                time: Seconds(time),
+                computing: Seconds(computing),
+                sending: Seconds(0.0),
+                receiving: Seconds(1.0),
+            };
+            assert_eq!(machine.ledger(), expected, "called off at {at}");
+            assert_eq!(machine.energy(&expected).total(), Joules(joules), "called off at {at}");
+            compute(&machine, 2);
+            assert_eq!(machine.now(), Seconds(time + 2.0), "it goes on from there");
+        }
+        for at in [14.0, 20.0] {
+            let (machine, mark) = begun();
+            let before = machine.ledger();
+            machine.cancel(&mark, Seconds(at));
+            assert_eq!(machine.ledger(), before, "all was done before {at}");
+        }
+        let (machine, mark) = begun();
+        machine.hold(true);
+        machine.cancel(&mark, Seconds(7.0));
+        assert_eq!(machine.now(), Seconds(14.0), "nothing moves a held machine");
+    }
+
+    #[test]
+    fn a_machine_that_is_kept_awake_says_how_long_to_sleep() {
+        let start = Instant::now();
+        let machine = machine(1.0).paced(start);
+        machine.keep_awake(true);
+        let mark = machine.mark();
+        compute(&machine, 1000);
+        assert!(start.elapsed() < Duration::from_secs(100), "it slept");
+        assert!((Duration::from_secs(900)..=Duration::from_secs(1000)).contains(&machine.lag()), "{:?}", machine.lag());
+        machine.cancel(&mark, Seconds(0.0));
+        assert_eq!(machine.lag(), Duration::ZERO);
+        machine.keep_awake(false);
+        machine.charge_seconds(Seconds(0.02));
+        assert!(start.elapsed() >= Duration::from_millis(20) && machine.lag() == Duration::ZERO);
+        let unpaced = self::machine(1.0);
+        compute(&unpaced, 1000);
+        assert_eq!(unpaced.lag(), Duration::ZERO, "nobody waits for virtual time");
     }
 }

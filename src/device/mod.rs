@@ -4,6 +4,7 @@
 //! modelled time. [`Devices`] says which [`Profile`] each rank has and which [`Link`] lies between two.
 
 mod clock;
+mod delay;
 mod devices;
 mod error;
 mod file;
@@ -15,10 +16,11 @@ mod trace;
 mod work;
 
 pub use clock::{Clock, EmulatedClock, Pace, RealClock};
+pub use delay::{Delay, Draw, Law};
 pub use devices::Devices;
 pub use error::DeviceError;
 pub use link::Link;
-pub use machine::{Energy, Ledger, Machine};
+pub use machine::{Energy, Ledger, Machine, Mark};
 pub use profile::{Power, Profile, Table};
 pub use trace::Trace;
 pub use work::{Pass, Work};

@@ -4,3 +4,4 @@
 //! sleeps, reads a file or knows a rank.
 
 pub mod pipeline;
+pub mod quorum;

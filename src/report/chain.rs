@@ -62,6 +62,11 @@ impl Chain {
         }
     }
 
+    /// Seconds on emulated machines so far, modelled.
+    pub fn modelled_s(&self) -> Option<f64> {
+        self.modelled_s
+    }
+
     /// The tables of the last epoch's stages.
     pub fn epoch_lines(&self) -> Vec<String> {
         stage_lines(self.epoch, self.epoch_s, &self.stages)

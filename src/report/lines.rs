@@ -154,7 +154,8 @@ pub(super) fn end_lines(run: &RunJson, dir: &Path, unit: &str) -> Vec<String> {
         }
         (State::Complete, Some(_)) => format!("next: ./goai-rs eval {place}{}", run.eval_options),
         (State::Checkpointed, _) => {
-            format!("next: the same command with --run-dir {place} --resume auto")
+            let command = format!("the same command with --run-dir {place} --resume auto");
+            format!("next: {}", run.resume_command.as_ref().unwrap_or(&command))
         }
         _ => format!("next: ./goai-rs state {place}"),
     });

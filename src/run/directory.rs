@@ -1,8 +1,9 @@
 //! The run directory: made and tried out before training, so that nothing trained is lost for
 //! want of a place to put it.
 
+use super::disk::beside;
 use super::error::RunError;
-use super::file::{beside, write_atomic};
+use super::file::write_atomic;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -44,6 +45,21 @@ impl RunDir {
             Some(path) => Self::at(path),
             None => Self::numbered(Path::new("runs"), default_name),
         }
+    }
+
+    /// Goes on in a directory that may hold a run already, and tries to write into it.
+    ///
+    /// # Errors
+    /// [`RunError::EmptyPath`] (exit code 3), [`RunError::Io`] (exit code 4).
+    pub fn go_on(path: &Path) -> Result<Self, RunError> {
+        if path.as_os_str().is_empty() {
+            return Err(RunError::EmptyPath);
+        }
+        let made: Vec<PathBuf> = missing(path);
+        let dir = Self { path: path.to_owned() };
+        let tried = fs::create_dir_all(path).map_err(RunError::io(path, "make the run directory"));
+        tried.and_then(|()| dir.try_out()).inspect_err(|_| take_back(&made))?;
+        Ok(dir)
     }
 
     fn at(path: &Path) -> Result<Self, RunError> {

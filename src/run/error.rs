@@ -9,12 +9,20 @@ use std::path::{Path, PathBuf};
 pub enum RunError {
     /// `--run-dir` names a directory with a finished or interrupted run in it.
     #[error(
-        "{}: this directory already holds a run (run.json is there); give --run-dir a new directory, or leave it out for one under runs/",
+        "{}: this directory already holds a run (run.json is there); go on with it by --resume auto, or give --run-dir a new directory",
         show(.path)
     )]
     HoldsRun {
         /// The directory.
         path: PathBuf,
+    },
+    /// Another job writes into the run directory.
+    #[error("{}: another job is at work in this directory ({by}); wait until it ends, or give another --run-dir", show(.path))]
+    Taken {
+        /// The directory.
+        path: PathBuf,
+        /// Who holds it.
+        by: String,
     },
     /// `--run-dir ""`, often an unset variable in a job script.
     #[error("--run-dir is empty (an unset variable?); name a directory, or leave it out for one under runs/")]
@@ -77,7 +85,7 @@ impl RunError {
     /// The exit code that this failure asks for: 3 for what the user configured, 4 for files.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::HoldsRun { .. } | Self::EmptyPath | Self::Sensor { .. } => 3,
+            Self::HoldsRun { .. } | Self::Taken { .. } | Self::EmptyPath | Self::Sensor { .. } => 3,
             Self::Io { .. } | Self::Damaged { .. } | Self::Model { .. } | Self::Log { .. } => 4,
         }
     }

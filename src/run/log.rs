@@ -24,6 +24,17 @@ impl Writer {
         Ok(Self { path: path.to_owned(), file, length: 0, failed: false })
     }
 
+    /// Goes on in a file that is there.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] with the path.
+    pub fn reopen(path: &Path) -> Result<Self, RunError> {
+        let failed = || RunError::io(path, "go on in the log");
+        let file = File::options().append(true).open(path).map_err(failed())?;
+        let length = file.metadata().map_err(failed())?.len();
+        Ok(Self { path: path.to_owned(), file, length, failed: false })
+    }
+
     /// Adds whole lines. After a failure it does nothing and says `Ok`.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Columns may be appended in later versions, never moved or renamed. An empty cell is a figure
 //! that was not measured; `NaN` is one that was, and was not a number.
 
+use super::cut;
 use super::error::{RunError, one_line};
 use super::log::Writer;
 use crate::event::{EpochRecord, Event};
@@ -13,7 +14,7 @@ use std::path::Path;
 /// The header of metrics.csv.
 pub const METRICS_HEADER: &str = "epoch,step,samples,train_loss,train_acc,val_loss,val_acc,test_acc,lr,epoch_s,samples_per_s,compute_s,comm_s,wait_s,bytes_sent,energy_j,modelled_epoch_s,modelled_energy_j";
 /// The header of ranks.csv.
-pub const RANKS_HEADER: &str = "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb";
+pub const RANKS_HEADER: &str = "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb,taken,stale,duplicate,cancelled,repeated,staleness_mean,staleness_max";
 
 /// metrics.csv: one row an epoch.
 #[derive(Debug)]
@@ -26,6 +27,14 @@ impl MetricsLog {
     /// [`RunError::Io`] or [`RunError::Log`].
     pub fn create(path: &Path) -> Result<Self, RunError> {
         with_header(path, METRICS_HEADER).map(Self)
+    }
+
+    /// Goes on in the file behind the rows of `epochs` epochs; makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] or [`RunError::Log`].
+    pub fn reopen(path: &Path, epochs: u64) -> Result<Self, RunError> {
+        go_on(path, METRICS_HEADER, epochs).map(Self)
     }
 
     /// Adds the row of one epoch.
@@ -58,13 +67,22 @@ impl RanksLog {
         Ok(Self { writer: with_header(path, RANKS_HEADER)?, hosts })
     }
 
+    /// Goes on in the file behind the rows of `epochs` epochs; makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] or [`RunError::Log`].
+    pub fn reopen(path: &Path, hosts: Vec<String>, epochs: u64) -> Result<Self, RunError> {
+        Ok(Self { writer: go_on(path, RANKS_HEADER, epochs)?, hosts })
+    }
+
     /// Adds the rows of one epoch. A rank without a known host gets an empty cell.
     ///
     /// # Errors
     /// [`RunError::Log`], once: warn and go on.
     pub fn epoch(&mut self, record: &EpochRecord) -> Result<(), RunError> {
         let rows = record.ranks.iter().map(|rank| {
-            vec![
+            let grid = rank.grid.as_ref();
+            let mut row = vec![
                 record.epoch.to_string(),
                 rank.rank.to_string(),
                 self.hosts.get(rank.rank).cloned().unwrap_or_default(),
@@ -75,7 +93,20 @@ impl RanksLog {
                 rank.bytes_sent.to_string(),
                 rank.bytes_recv.to_string(),
                 tenths(rank.rss_mb),
-            ]
+            ];
+            row.extend(match grid {
+                None => vec![String::new(); 7],
+                Some(grid) => vec![
+                    grid.taken.to_string(),
+                    grid.stale.to_string(),
+                    grid.duplicate.to_string(),
+                    grid.cancelled.to_string(),
+                    grid.repeated.to_string(),
+                    grid.staleness.to_string(),
+                    grid.staleness_max.to_string(),
+                ],
+            });
+            row
         });
         self.writer.append(&csv_lines(rows))
     }
@@ -99,6 +130,17 @@ impl EventsLog {
         Writer::create(path).map(Self)
     }
 
+    /// Goes on in the file, behind its last whole line; makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn reopen(path: &Path) -> Result<Self, RunError> {
+        match cut::to_whole_lines(path)? {
+            true => Writer::reopen(path).map(Self),
+            false => Self::create(path),
+        }
+    }
+
     /// Adds one event that happened `t` after the start.
     ///
     /// # Errors
@@ -119,6 +161,13 @@ impl EventsLog {
     /// Whether writing has failed; nothing is written since.
     pub fn failed(&self) -> bool {
         self.0.failed()
+    }
+}
+
+fn go_on(path: &Path, header: &str, epochs: u64) -> Result<Writer, RunError> {
+    match cut::to_epochs(path, header, epochs)? {
+        true => Writer::reopen(path),
+        false => with_header(path, header),
     }
 }
 

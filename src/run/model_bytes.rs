@@ -1,47 +1,106 @@
 //! The bytes of a model file, and the checks that a stranger's bytes have to pass: a length that
 //! they claim is never a length that is allocated.
 
+use super::checkpoint;
 use super::model_file::{FORMAT, Model, ModelMeta, RETRAIN};
+use super::state::hex_hash;
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorView, serialize};
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Longest header that is parsed: parsed JSON takes many times its own length.
 const HEADER_LIMIT: u64 = 16 << 20;
 
+/// Name of the tensor that holds the checksum of all bytes before it. Being the only one of bytes, it is the last of the
+/// file: the format sorts tensors by the size of their numbers, then by name.
+pub(super) const SEAL: &str = "seal";
+
+/// What stands before the name of a slice of a checkpoint's state.
+pub(super) const STATE: &str = "state.";
+
+/// A tensor to be written.
+pub(super) type Tensor<'a> = (String, Vec<usize>, &'a [f32]);
+
 /// The file of these tensors; what is wrong with them otherwise.
-pub(super) fn to_bytes(tensors: &[(String, Vec<usize>, &[f32])], meta: &ModelMeta) -> Result<Vec<u8>, String> {
-    let mut names = HashSet::new();
-    let mut views = Vec::with_capacity(tensors.len());
+pub(super) fn to_bytes(tensors: &[Tensor], meta: &ModelMeta) -> Result<Vec<u8>, String> {
+    Ok(pieces(tensors.to_vec(), meta)?.concat())
+}
+
+/// The file of these tensors in pieces, one behind the other: weights stay where they are, so that a file as large as
+/// memory can be written. A checkpoint gets the checksums of its tensors and a seal. What is wrong with them otherwise.
+pub(super) fn pieces<'a>(mut tensors: Vec<Tensor<'a>>, meta: &ModelMeta) -> Result<Vec<Cow<'a, [u8]>>, String> {
+    tensors.sort_by(|(one, ..), (two, ..)| one.cmp(two));
+    check_finite("means", &meta.means)?;
+    check_finite("deviations", &meta.deviations)?;
+    let mut meta = ModelMeta { format: FORMAT, ..meta.clone() };
+    let (mut infos, mut pieces, mut end) = (Vec::new(), vec![Cow::default()], 0);
     for (name, shape, values) in tensors {
         let size = shape.iter().try_fold(1, |size: usize, &side| size.checked_mul(side));
         if size != Some(values.len()) {
             return Err(format!("tensor {name}: {} values for shape {shape:?}", values.len()));
         }
-        if name == "__metadata__" || !names.insert(name) {
+        let twice = infos.last().is_some_and(|(last, _): &(String, _)| *last == name);
+        if twice || name == "__metadata__" || name == SEAL {
             return Err(format!("tensor name {name:?} is taken"));
         }
-        check_finite(name, values)?;
-        views.push((name, shape, bytes_of(values)));
+        if !is_state(&meta, &name) {
+            check_finite(&name, values)?;
+        }
+        let bytes = bytes_of(values);
+        if let Some(checkpoint) = &mut meta.checkpoint {
+            checkpoint.sums.insert(name.clone(), hex_hash(xxh3_64(&bytes)));
+        }
+        let data_offsets = (end, end + bytes.len());
+        infos.push((name, TensorInfo { dtype: Dtype::F32, shape, data_offsets }));
+        end = data_offsets.1;
+        pieces.push(bytes);
     }
-    check_finite("means", &meta.means)?;
-    check_finite("deviations", &meta.deviations)?;
-    let meta = ModelMeta { format: FORMAT, ..meta.clone() };
-    let text = serde_json::to_string(&meta).map_err(|why| why.to_string())?;
-    let mut borrowed = Vec::with_capacity(views.len());
-    for (name, shape, bytes) in &views {
-        let view = TensorView::new(Dtype::F32, (*shape).clone(), bytes);
-        borrowed.push((name.as_str(), view.map_err(|why| format!("tensor {name}: {why}"))?));
+    if meta.checkpoint.is_some() {
+        let info = TensorInfo { dtype: Dtype::U8, shape: vec![8], data_offsets: (end, end + 8) };
+        infos.push((SEAL.to_owned(), info));
     }
+    let sealed = meta.checkpoint.is_some();
+    pieces[0] = Cow::Owned(header(infos, &meta)?);
+    if sealed {
+        let mut sum = Xxh3::new();
+        pieces.iter().for_each(|piece| sum.update(piece));
+        pieces.push(Cow::Owned(sum.digest().to_le_bytes().to_vec()));
+    }
+    Ok(pieces)
+}
+
+/// The header's length and the header.
+fn header(infos: Vec<(String, TensorInfo)>, meta: &ModelMeta) -> Result<Vec<u8>, String> {
+    let text = serde_json::to_string(meta).map_err(|why| why.to_string())?;
     // One metadata key: a HashMap of several would be written in an order that changes.
     let info = HashMap::from([("goai".to_owned(), text)]);
-    serialize(borrowed, Some(info)).map_err(|why| why.to_string())
+    let header = Metadata::new(Some(info), infos).map_err(|why| why.to_string())?;
+    let mut header = serde_json::to_vec(&header).map_err(|why| why.to_string())?;
+    // Spaces behind the header align what follows it.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    if header.len() as u64 > HEADER_LIMIT {
+        return Err(format!("its header would take {} bytes (at most {HEADER_LIMIT})", header.len()));
+    }
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut header);
+    Ok(bytes)
 }
 
 /// Little-endian, as the format asks, on any machine.
-fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+pub(super) fn bytes_of(values: &[f32]) -> Cow<'_, [u8]> {
+    match cfg!(target_endian = "little") {
+        true => Cow::Borrowed(bytemuck::cast_slice(values)),
+        false => Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+    }
+}
+
+/// Whether a tensor is a slice of a checkpoint's state and none of the network, which may have a layer of that name.
+fn is_state(meta: &ModelMeta, name: &str) -> bool {
+    let slices = meta.checkpoint.as_ref().map_or(&[][..], |checkpoint| &checkpoint.slices);
+    name.strip_prefix(STATE).is_some_and(|name| slices.iter().any(|slice| slice == name))
 }
 
 fn check_finite(name: &str, values: &[f32]) -> Result<(), String> {
@@ -51,19 +110,40 @@ fn check_finite(name: &str, values: &[f32]) -> Result<(), String> {
     }
 }
 
-/// The model in these bytes; what is wrong with them, and the cure, otherwise.
+/// The model in these bytes, which may be those of a checkpoint; what is wrong with them, and the cure, otherwise.
 pub(super) fn from_bytes(bytes: &[u8]) -> Result<Model, (String, &'static str)> {
+    contents(bytes).map(|contents| contents.model)
+}
+
+/// All that a file may hold.
+pub(super) struct Contents {
+    /// The network's tensors and what stands beside them.
+    pub model: Model,
+    /// The slices of a checkpoint's state, in the order in which they were given; none in a plain model.
+    pub state: Vec<(String, Vec<f32>)>,
+}
+
+/// What is in these bytes; what is wrong with them, and the cure, otherwise.
+pub(super) fn contents(bytes: &[u8]) -> Result<Contents, (String, &'static str)> {
     if let Some(kind) = other_kind(bytes) {
         return Err((format!("this is {kind}, not a safetensors file"), RETRAIN));
     }
     let damaged = |why: String| (format!("not a whole safetensors file: {why}"), RETRAIN);
     let (header, data) = header_and_data(bytes).map_err(damaged)?;
     let text = header.metadata().as_ref().and_then(|info| info.get("goai"));
+    // First of all: nothing else in a file that was changed is worth a word.
+    let sealed = check_seal(bytes, &header).map_err(|why| match text.and_then(|text| read_meta(text).ok()) {
+        Some(meta) => damaged(why + &blamed(&header, data, &meta)),
+        None => damaged(why),
+    })?;
     let text =
         text.ok_or_else(|| ("it has weights but no \"goai\" metadata: another program wrote it".into(), RETRAIN))?;
     let meta = read_meta(text)?;
-    let mut tensors = Vec::new();
-    for name in header.offset_keys() {
+    if meta.checkpoint.is_some() != sealed {
+        return Err(damaged("its seal does not belong to its description".into()));
+    }
+    let (mut tensors, mut state) = (Vec::new(), Vec::new());
+    for name in header.offset_keys().into_iter().filter(|name| !(sealed && name == SEAL)) {
         let info = header.info(&name).ok_or_else(|| damaged(format!("tensor {name} is lost")))?;
         if info.dtype != Dtype::F32 {
             return Err((format!("tensor {name} is {:?}, not F32", info.dtype), "convert the file to 32-bit floats"));
@@ -71,10 +151,46 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Model, (String, &'static str)> 
         let (start, end) = info.data_offsets;
         let content = data.get(start..end).ok_or_else(|| damaged(format!("tensor {name} ends outside of it")))?;
         let values: Vec<f32> = content.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
+        if is_state(&meta, &name) {
+            state.push((name[STATE.len()..].to_owned(), values));
+            continue;
+        }
         check_finite(&name, &values).map_err(|why| (why, "the training diverged: train again with a smaller --lr"))?;
         tensors.push((name, info.shape.clone(), values));
     }
-    Ok(Model { tensors, meta })
+    let place = |slice: &(String, Vec<f32>)| {
+        meta.checkpoint.as_ref().and_then(|checkpoint| checkpoint.slices.iter().position(|name| *name == slice.0))
+    };
+    state.sort_by_key(place);
+    Ok(Contents { model: Model { tensors, meta }, state })
+}
+
+/// Whether a file is sealed; what is wrong with its seal otherwise.
+fn check_seal(bytes: &[u8], header: &Metadata) -> Result<bool, String> {
+    let Some(info) = header.info(SEAL).filter(|info| info.dtype == Dtype::U8) else { return Ok(false) };
+    let (sealed, seal) = bytes.split_last_chunk::<8>().ok_or("it ends before its seal")?;
+    if info.shape != [8] || info.data_offsets.1 != header.data_len() {
+        return Err("its seal is not at its end".into());
+    }
+    let (sum, seal) = (xxh3_64(sealed), u64::from_le_bytes(*seal));
+    match sum == seal {
+        true => Ok(true),
+        false => Err(format!("its bytes have the checksum {}, and {} was written", hex_hash(sum), hex_hash(seal))),
+    }
+}
+
+/// Which tensors were changed, for a message.
+fn blamed(header: &Metadata, data: &[u8], meta: &ModelMeta) -> String {
+    let sums = meta.checkpoint.iter().flat_map(|checkpoint| &checkpoint.sums);
+    let changed = sums.filter(|(name, sum)| {
+        let bytes = header.info(name).and_then(|info| data.get(info.data_offsets.0..info.data_offsets.1));
+        bytes.is_some_and(|bytes| hex_hash(xxh3_64(bytes)) != **sum)
+    });
+    let names: Vec<&str> = changed.map(|(name, _)| name.as_str()).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" (changed: {})", names.join(", ")),
+    }
 }
 
 /// Splits the file. The header's tensors are checked against each other by the crate, and here
@@ -98,12 +214,22 @@ fn read_meta(text: &str) -> Result<ModelMeta, (String, &'static str)> {
     #[derive(Deserialize)]
     struct Version {
         format: u32,
+        checkpoint: Option<Inner>,
+    }
+    #[derive(Deserialize)]
+    struct Inner {
+        format: u32,
     }
     let bad = |why: serde_json::Error| (format!("\"goai\" metadata: {why}"), RETRAIN);
     let version: Version = serde_json::from_str(text).map_err(bad)?;
-    if version.format > FORMAT {
-        let why = format!("model format {}, this goai-rs reads up to {FORMAT}", version.format);
-        return Err((why, "use the goai-rs that wrote it, or a newer one"));
+    let checkpoint = version.checkpoint.map_or(0, |inner| inner.format);
+    for (what, format, newest) in
+        [("model", version.format, FORMAT), ("checkpoint", checkpoint, checkpoint::format::FORMAT)]
+    {
+        if format > newest {
+            let why = format!("{what} format {format} of a newer version, this goai-rs reads up to {newest}");
+            return Err((why, "use the goai-rs that wrote it, or a newer one"));
+        }
     }
     serde_json::from_str(text).map_err(bad)
 }
@@ -191,7 +317,7 @@ mod tests {
             (file(r#"{"w":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#, 4), "no \"goai\" metadata"),
             (with("{}", scalar, 4), "missing field `format`"),
             (with("[\n", scalar, 4), "\"goai\" metadata"),
-            (with(r#"{"format": 2}"#, scalar, 4), "model format 2, this goai-rs reads up to 1"),
+            (with(r#"{"format": 2}"#, scalar, 4), "model format 2 of a newer version, this goai-rs reads up to 1"),
             (with(&goai, scalar, 3), "3 bytes of weights, 4 announced"),
             (with(&goai, scalar, 5), "5 bytes of weights, 4 announced"),
             (with(&goai, r#"{"dtype":"F16","shape":[2],"data_offsets":[0,4]}"#, 4), "F16, not F32"),

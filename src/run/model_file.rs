@@ -7,12 +7,12 @@
 //! # References
 //! The safetensors format, <https://github.com/huggingface/safetensors>.
 
+use super::checkpoint::CheckpointMeta;
+use super::disk::{Disk, RealDisk};
 use super::error::{RunError, one_line};
 use super::file::write_atomic;
 use super::model_bytes::{from_bytes, to_bytes};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// The version of [`ModelMeta`] that this program writes, and the newest that it reads.
@@ -53,6 +53,9 @@ pub struct ModelMeta {
     /// Of the pictures that it reads; none when it reads rows of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<PicturesMeta>,
+    /// Where training stood, in a checkpoint; none in a finished model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointMeta>,
 }
 
 /// What a model that reads pictures says about them; means and deviations are those of the channels then.
@@ -90,29 +93,18 @@ pub fn save(path: &Path, tensors: &[(String, Vec<usize>, &[f32])], meta: &ModelM
     )
 }
 
-/// Reads a model file, or the model.safetensors of the run directory `path`.
+/// Reads a model file, or the model.safetensors of the run directory `path`. A checkpoint is a model file, too.
 ///
 /// # Errors
 /// [`RunError::Io`], and [`RunError::Model`] for a file that is something else, damaged, or from a newer version.
 pub fn load(path: &Path) -> Result<Model, RunError> {
     let path = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-    from_bytes(&read(&path)?).map_err(|(why, cure)| refuse(&path, why, cure))
+    let bytes = RealDisk.read(&path).map_err(RunError::io(&path, "read the model"))?;
+    from_bytes(&bytes).map_err(|(why, cure)| refuse(&path, why, cure))
 }
 
-fn refuse(path: &Path, why: String, cure: &'static str) -> RunError {
+pub(super) fn refuse(path: &Path, why: String, cure: &'static str) -> RunError {
     RunError::Model { path: path.to_owned(), why: one_line(&why), cure }
-}
-
-/// The whole of a regular file; a pipe or a device could go on for ever.
-fn read(path: &Path) -> Result<Vec<u8>, RunError> {
-    let io = || RunError::io(path, "read the model");
-    let about = std::fs::metadata(path).map_err(io())?;
-    if !about.is_file() {
-        return Err(refuse(path, "this is no ordinary file".into(), RETRAIN));
-    }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(about.len()).read_to_end(&mut bytes)).map_err(io())?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -136,6 +128,7 @@ pub(super) mod tests {
             seed: u64::MAX,
             label: None,
             pictures: Some(PicturesMeta { shape: [3, 2, 1], skip_bad: true, cache_dir: Some("c".into()) }),
+            checkpoint: None,
         }
     }
 

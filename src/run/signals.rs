@@ -1,7 +1,8 @@
 //! Signals: a request to stop becomes a flag that the next step reads.
 #![allow(unsafe_code)] // one system call that ties this process's life to its parent's
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use crate::strategy::Turn;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,12 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct StopRequest(Arc<AtomicUsize>);
 
 impl StopRequest {
-    /// From now on SIGINT and SIGTERM ask for a stop; the second one ends the process at once.
+    /// From now on SIGUSR1, SIGUSR2, SIGINT and SIGTERM ask for a stop; the second one ends the process at once.
     ///
     /// Installed after MPI has started, because MPI libraries install handlers of their own.
     pub fn listen() -> Self {
         let (request, armed) = (Self::default(), Arc::new(AtomicBool::new(false)));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2] {
             // A handler that cannot be installed leaves the signal's default: the process ends, as it would have.
             let _ = flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed));
             let _ = flag::register_usize(signal, Arc::clone(&request.0), signal as usize);
@@ -31,6 +32,25 @@ impl StopRequest {
             0 => None,
             signal => Some(signal as i32),
         }
+    }
+
+    /// What the signal asks of a rank: SIGUSR2 to a worker alone that it leaves, any other that all stop.
+    pub fn wish(&self, rank: usize) -> Turn {
+        match self.signal() {
+            None => Turn::GoOn,
+            Some(SIGUSR2) if rank > 0 => Turn::Leave,
+            Some(_) => Turn::Stop,
+        }
+    }
+}
+
+/// The name of a signal that asks for a stop.
+pub fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        SIGINT => "SIGINT",
+        SIGUSR1 => "SIGUSR1",
+        SIGUSR2 => "SIGUSR2",
+        _ => "SIGTERM",
     }
 }
 

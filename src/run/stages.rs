@@ -1,14 +1,15 @@
-//! stages.csv, energy.csv and exits.csv: what pipelines and emulated machines add to a run directory.
+//! stages.csv, energy.csv, exits.csv and ledger.csv: what pipelines, emulated machines and grids add to a run directory.
 //!
 //! Each file is made when its first event comes, so a run without stages or machines has none of them. The rules of
 //! metrics.csv hold: columns are appended, never moved; an empty cell was not measured. Measured and modelled figures
 //! never share a column. Measured seconds end at the microsecond; modelled figures keep every digit, since they are
 //! the same on every machine and may be compared bit for bit.
 
+use super::cut;
 use super::error::RunError;
 use super::log::Writer;
 use super::metrics::{csv_lines, micros, with_header};
-use crate::event::{Event, MachineRecord, StageRecord, SweepRow};
+use crate::event::{Applied, Event, MachineRecord, StageRecord, SweepRow};
 use std::path::{Path, PathBuf};
 
 /// The header of stages.csv.
@@ -18,19 +19,48 @@ pub const ENERGY_HEADER: &str = "epoch,phase,rank,device,modelled_s,modelled_com
 /// The beginning of exits.csv's header; a column `exit_share_<stage>` for each stage follows.
 pub const EXITS_HEADER: &str = "part,samples,threshold,accuracy,modelled_latency_s,modelled_energy_j";
 
-/// The three files, as far as there is something to write.
+/// The header of ledger.csv: one row for each result that became part of a step of a grid.
+pub const LEDGER_HEADER: &str = "epoch,step,chunk,rank,staleness";
+
+/// The files, as far as there is something to write.
 #[derive(Debug)]
 pub struct StageLogs {
     stages: Late,
     energy: Late,
     exits: Late,
+    ledger: Late,
 }
 
 impl StageLogs {
     /// Logs that will be made in this directory.
     pub fn new(dir: &Path) -> Self {
         let late = |name| Late { path: dir.join(name), writer: None, refused: false };
-        Self { stages: late("stages.csv"), energy: late("energy.csv"), exits: late("exits.csv") }
+        Self {
+            stages: late("stages.csv"),
+            energy: late("energy.csv"),
+            exits: late("exits.csv"),
+            ledger: late("ledger.csv"),
+        }
+    }
+
+    /// Logs that go on in this directory behind `epochs` epochs. What exit thresholds did is measured behind the last
+    /// epoch, so it is measured again.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] when a log of before cannot be cut back.
+    pub fn reopen(dir: &Path, epochs: u64) -> Result<Self, RunError> {
+        let mut logs = Self::new(dir);
+        for (log, header) in [(&mut logs.stages, STAGES_HEADER), (&mut logs.energy, ENERGY_HEADER)] {
+            if cut::to_epochs(&log.path, header, epochs)? {
+                log.writer = Some(Writer::reopen(&log.path)?);
+            }
+        }
+        match std::fs::remove_file(&logs.exits.path) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                Err(RunError::io(&logs.exits.path, "remove the table of the run before")(why))
+            }
+            _ => Ok(logs),
+        }
     }
 
     /// Writes down the events that have a file here, and leaves the others alone.
@@ -50,6 +80,18 @@ impl StageLogs {
                 let shares: String = (0..stages).map(|stage| format!(",exit_share_{stage}")).collect();
                 let header = format!("{EXITS_HEADER}{shares}");
                 self.exits.append(&header, sweep.iter().map(|row| exits_row(part, *samples, row)))
+            }
+            Event::Applied(Applied { epoch, step, contributions }) => {
+                let row = |(chunk, rank, staleness): &(usize, usize, u32)| {
+                    vec![
+                        epoch.to_string(),
+                        step.to_string(),
+                        chunk.to_string(),
+                        rank.to_string(),
+                        staleness.to_string(),
+                    ]
+                };
+                self.ledger.append(LEDGER_HEADER, contributions.iter().map(row))
             }
             _ => Ok(()),
         }

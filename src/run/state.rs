@@ -153,6 +153,23 @@ pub struct RunJson {
     pub final_figures: Option<Final>,
     /// The outcome of a cross-validation.
     pub cv: Option<Cv>,
+    /// From which checkpoints it went on; the times and rates in `final` are those of the last of these jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<Resumed>,
+    /// What goes on with it, said at the end, not written down.
+    #[serde(skip)]
+    pub resume_command: Option<String>,
+}
+
+/// A job that went on with a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The checkpoint's file.
+    pub from: String,
+    /// Its step.
+    pub step: u64,
+    /// When the job started: RFC 3339, UTC.
+    pub time: String,
 }
 
 impl RunJson {

@@ -3,6 +3,7 @@
 use super::JobError;
 use crate::comm::CommError;
 use crate::optim::metropolis::MetropolisError;
+use crate::plan::quorum::TermsError;
 
 /// Training that did not end.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +51,23 @@ pub enum TrainError {
     /// A snapshot that does not fit. All ranks find it before the first step.
     #[error("cannot go on from this snapshot: {0}; it is of another network, optimizer or --deterministic")]
     Resume(String),
+    /// Local steps together with what they cannot give. All ranks find it before the first step.
+    #[error("local steps: {0}")]
+    Local(String),
     /// A sampler that does not fit its network.
     #[error(transparent)]
     Sampler(#[from] MetropolisError),
+    /// A grid that cannot work.
+    #[error(transparent)]
+    Terms(#[from] TermsError),
+    /// All workers of a grid are gone.
+    #[error("after step {step} (epoch {epoch}) no worker is left: all have ended or left")]
+    Deserted {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The last step that was applied.
+        step: u64,
+    },
     /// The outside could not do what was asked of it.
     #[error(transparent)]
     Job(#[from] JobError),
@@ -61,6 +76,7 @@ pub enum TrainError {
 impl TrainError {
     /// Whether every rank has this error at the same point, so that all can end in order.
     pub fn is_agreed(&self) -> bool {
-        matches!(self, TrainError::Diverged { .. } | TrainError::Replicas { .. } | TrainError::Resume(_))
+        use TrainError::*;
+        matches!(self, Diverged { .. } | Replicas { .. } | Resume(_) | Local(_))
     }
 }

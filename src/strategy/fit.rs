@@ -6,9 +6,11 @@
 
 use super::evaluate::Evaluator;
 use super::learner::{Learner, Weights};
+use super::local_sgd::LocalSgd;
 use super::modelled::{Phases, together};
 use super::sampled::Sampled;
-use super::stepper::{Stepper, bytes_per_exchange};
+use super::single::Alone;
+use super::stepper::{StepSum, Stepper, bytes_per_exchange};
 use super::team::team;
 use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
@@ -50,6 +52,9 @@ pub struct Fit {
     pub loop_s: f64,
     /// Share of those seconds spent in communication and waiting, mean over the ranks, measured.
     pub comm_share: f64,
+    /// Ranks that ended or fell silent on the way: nothing can be done together with all ranks any more. At a worker
+    /// of a grid, only their number is right.
+    pub lost: Vec<usize>,
 }
 
 impl Fit {
@@ -64,6 +69,7 @@ impl Fit {
             test: Tally::default(),
             loop_s: 0.0,
             comm_share: 0.0,
+            lost: Vec::new(),
         }
     }
 }
@@ -87,6 +93,8 @@ struct Training<'a> {
     optimizer: Box<dyn Optimizer>,
     /// Proposals instead of gradients, where the task asks for them.
     sampled: Option<Sampled<'a>>,
+    /// Steps of this rank's own and their averaging, where the task asks for them.
+    local: Option<LocalSgd>,
     cursor: Cursor,
     order: Vec<u32>,
     rate: f64,
@@ -102,7 +110,9 @@ pub(super) fn train<'a>(
     let program = Program::compile(task.network, Flavor::Fused);
     let plan = StepPlan::new(task.train.len(), task.hyper.global_batch);
     let global = task.hyper.global_batch.min(task.train.len());
-    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk, global, exchange)?;
+    let local = LocalSgd::of(task.network, &task.hyper)?;
+    let summed: &dyn Exchange<'a> = if local.is_some() { &Alone } else { exchange };
+    let mut stepper = Stepper::new(task.network, task.hyper.micro_chunk, global, summed)?;
     let mut learner = Learner::new(task, &program, clock, stepper.local_batch(global, exchange.parts()));
     let mut training = Training {
         task,
@@ -112,6 +122,7 @@ pub(super) fn train<'a>(
         sigma: task.network.initial_sigma(),
         optimizer: task.hyper.rule.build(task.network.theta_len(), task.hyper.weight_decay),
         sampled: Sampled::of(task, &program, clock, global.div_ceil(exchange.parts()))?,
+        local,
         cursor: Cursor::default(),
         order: Vec::with_capacity(task.train.len()),
         rate: 0.0,
@@ -124,11 +135,7 @@ pub(super) fn train<'a>(
         train_samples: task.train.len(),
         global_batch: global,
         steps_per_epoch: plan.steps() as u64,
-        bytes_per_exchange: match &task.hyper.sampler {
-            // Two integers for each proposal and for the loss before, and four numbers at the end.
-            Some(sampler) => 16 * (sampler.iterations + 2) + 32,
-            None => bytes_per_exchange(task.network, task.hyper.micro_chunk),
-        },
+        bytes_per_exchange: bytes_per_exchange(task.network, &task.hyper),
     });
     let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
     let (mut loop_s, mut talk_s) = (0.0, 0.0);
@@ -139,15 +146,13 @@ pub(super) fn train<'a>(
     while training.cursor.epoch < task.hyper.epochs {
         let (start, before) = (clock.now(), comm.traffic());
         let mut phases = Phases::open(comm, clock, job, wanted);
-        let sums = training.epoch(plan, &mut stepper, &mut learner, exchange, job)?;
+        let sums = training.until_met(plan, &mut stepper, &mut learner, exchange, job)?;
         let seconds = (clock.now() - start).0;
         let traffic = comm.traffic() - before;
-        if training.cursor.step_in_epoch < plan.steps() as u64 {
+        if training.cursor.step_in_epoch > 0 {
             ending = Ending::Stopped;
             break;
         }
-        training.cursor.epoch += 1;
-        training.cursor.step_in_epoch = 0;
         phases.end("train", job)?;
         // Measuring and keeping books is no part of what the emulated machines are timed for.
         clock.machine().inspect(|machine| machine.hold(true));
@@ -166,10 +171,15 @@ pub(super) fn train<'a>(
         clock.machine().inspect(|machine| machine.hold(false));
         job.emit(Event::Epoch(record.clone()));
         last = Some(record);
+        training.keep(&stepper, sums.turn, job)?;
         if stopped {
             ending = Ending::Stopped;
             break;
         }
+    }
+    if last.is_none() && ending == Ending::Finished {
+        // Resumed behind its last epoch.
+        test = training.measure_everywhere(task.test)?;
     }
     Ok(Fit {
         cursor: training.cursor,
@@ -180,6 +190,7 @@ pub(super) fn train<'a>(
         comm_share: if loop_s > 0.0 { talk_s / loop_s } else { 0.0 },
         theta: training.theta,
         sigma: training.sigma,
+        lost: Vec::new(),
     })
 }
 
@@ -196,7 +207,7 @@ pub(super) fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Ve
 impl Training<'_> {
     fn state<'a>(&'a self, stepper: &'a Stepper) -> State<'a> {
         let (theta, optimizer) = (&self.theta, self.optimizer.as_ref());
-        State { cursor: self.cursor, theta, sigma: &self.sigma, scales: stepper.scales(), optimizer }
+        State { cursor: self.cursor, theta, sigma: &self.sigma, scales: stepper.scales(), applied: &[], optimizer }
     }
 
     fn restore(&mut self, snapshot: &Snapshot, stepper: &mut Stepper) -> Result<(), String> {
@@ -210,6 +221,30 @@ impl Training<'_> {
         Ok(())
     }
 
+    /// Runs whole epochs until the ranks hold the same weights: one, unless they take epochs by themselves. When a rank
+    /// wishes to stop within an epoch, the cursor says so.
+    fn until_met(
+        &mut self,
+        plan: StepPlan,
+        stepper: &mut Stepper,
+        learner: &mut Learner,
+        exchange: &mut dyn Exchange,
+        job: &mut dyn Job,
+    ) -> Result<EpochSums, TrainError> {
+        let (mut sums, hyper) = (EpochSums::default(), &self.task.hyper);
+        loop {
+            self.epoch(plan, stepper, learner, exchange, job, &mut sums)?;
+            if self.cursor.step_in_epoch < plan.steps() as u64 {
+                return Ok(sums);
+            }
+            self.cursor.epoch += 1;
+            self.cursor.step_in_epoch = 0;
+            if hyper.local.is_none_or(|local| local.meets_after(self.cursor.epoch, hyper.epochs)) {
+                return Ok(sums);
+            }
+        }
+    }
+
     /// Runs the steps of one epoch, or fewer when a rank wishes to stop.
     fn epoch(
         &mut self,
@@ -218,47 +253,90 @@ impl Training<'_> {
         learner: &mut Learner,
         exchange: &mut dyn Exchange,
         job: &mut dyn Job,
-    ) -> Result<EpochSums, TrainError> {
+        sums: &mut EpochSums,
+    ) -> Result<(), TrainError> {
         let hyper = &self.task.hyper;
-        epoch_order(self.task.train.len(), hyper.seed, self.cursor.epoch, &mut self.order);
-        let mut sums = EpochSums::default();
+        let mut order = std::mem::take(&mut self.order);
+        epoch_order(self.task.train.len(), hyper.seed, self.cursor.epoch, &mut order);
         for s in self.cursor.step_in_epoch as usize..plan.steps() {
             let wish = job.turn(&self.state(stepper))?;
-            let run = &self.order[plan.run(s)];
-            let (epoch, number) = (self.cursor.epoch, self.cursor.step + 1);
-            let sum = match &mut self.sampled {
-                Some(sampled) => sampled.step(exchange, &mut self.theta, &self.sigma, epoch, number, run, wish)?,
-                None => {
-                    let weights = Weights { theta: &self.theta, sigma: &self.sigma };
-                    stepper.sum(learner, exchange, weights, epoch, run, wish)?
-                }
-            };
+            let run = &order[plan.run(s)];
             let span = 1.0 / plan.steps() as f64;
             self.rate = hyper.schedule.at(self.cursor.epoch as f64 + s as f64 * span, span);
             self.cursor.step += 1;
+            self.cursor.step_in_epoch += 1;
+            self.cursor.samples += run.len() as u64;
+            let Some(sum) = self.step(plan, stepper, learner, exchange, run, wish)? else { continue };
             if !sum.loss.is_finite() {
                 return Err(self.diverged(self.cursor.epoch + 1));
             }
-            if self.sampled.is_none() {
-                let step = Step { number: self.cursor.step, rate: self.rate, scale: 1.0 / run.len() as f64 };
-                self.optimizer.step(step, stepper.grad(), &mut self.theta, team());
-                for (running, sum) in self.sigma.iter_mut().zip(stepper.moments()) {
-                    *running += MOMENTS_SHARE * (sum / run.len() as f32 - *running);
-                }
-            }
-            self.cursor.step_in_epoch += 1;
-            self.cursor.samples += run.len() as u64;
-            sums.tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: run.len() as u64 };
+            sums.tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: sum.samples };
             sums.own += sum.own as u64;
             sums.turn = sum.turn;
-            if sums.turn != Turn::GoOn {
+            // Behind an epoch's last step its record comes first: see `keep`.
+            if sums.turn != Turn::GoOn && self.cursor.step_in_epoch < plan.steps() as u64 {
                 job.save(&self.state(stepper))?;
             }
             if sums.turn == Turn::Stop {
                 break;
             }
         }
-        Ok(sums)
+        self.order = order;
+        Ok(())
+    }
+
+    /// Takes the step that the cursor stands behind. Gives the sums that all ranks agree on; nothing after a step of this
+    /// rank's own.
+    fn step(
+        &mut self,
+        plan: StepPlan,
+        stepper: &mut Stepper,
+        learner: &mut Learner,
+        exchange: &mut dyn Exchange,
+        run: &[u32],
+        wish: Turn,
+    ) -> Result<Option<StepSum>, TrainError> {
+        let Cursor { epoch, step: number, .. } = self.cursor;
+        if let Some(sampled) = &mut self.sampled {
+            return sampled.step(exchange, &mut self.theta, &self.sigma, epoch, number, run, wish).map(Some);
+        }
+        let weights = Weights { theta: &self.theta, sigma: &self.sigma };
+        if self.local.is_none() {
+            let sum = stepper.sum(learner, exchange, weights, epoch, run, wish)?;
+            self.update(stepper, run.len());
+            return Ok(Some(sum));
+        }
+        let own = LocalSgd::slice(exchange, run);
+        let sum = stepper.sum(learner, &mut Alone, weights, epoch, own, wish)?;
+        if !own.is_empty() {
+            self.update(stepper, own.len());
+        }
+        let local = self.local.as_mut().expect("it was there");
+        local.note(sum, run.len());
+        if !local.meets(self.cursor, plan.steps(), self.task.hyper.epochs) {
+            return Ok(None);
+        }
+        local.average(exchange, &mut self.theta, &mut self.sigma, self.optimizer.as_mut()).map(Some)
+    }
+
+    /// Follows the gradient that was summed over so many samples.
+    fn update(&mut self, stepper: &mut Stepper, samples: usize) {
+        let step = Step { number: self.cursor.step, rate: self.rate, scale: 1.0 / samples as f64 };
+        self.optimizer.step(step, stepper.grad(), &mut self.theta, team());
+        for (running, sum) in self.sigma.iter_mut().zip(stepper.moments()) {
+            *running += MOMENTS_SHARE * (sum / samples as f32 - *running);
+        }
+    }
+
+    /// Shows the state behind an epoch to the outside, as far as it wants it.
+    fn keep(&self, stepper: &Stepper, turn: Turn, job: &mut dyn Job) -> Result<(), TrainError> {
+        if turn != Turn::GoOn {
+            job.save(&self.state(stepper))?;
+        }
+        if job.keeps_epochs() {
+            job.epoch_ended(&self.state(stepper))?;
+        }
+        Ok(())
     }
 
     /// This rank's share of a part of the data.
@@ -366,5 +444,6 @@ fn rank_record(rank: usize, row: &[f64]) -> RankRecord {
         bytes_sent: row[9] as u64,
         bytes_recv: row[10] as u64,
         rss_mb: row[11],
+        grid: None,
     }
 }

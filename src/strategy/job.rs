@@ -26,6 +26,8 @@ pub struct State<'a> {
     pub sigma: &'a [f32],
     /// Scales of the order-free sum; empty without `--deterministic`.
     pub scales: &'a [f32],
+    /// 1 for each chunk of the running epoch that is applied, 0 for the others; empty where steps come in order.
+    pub applied: &'a [f32],
     /// The optimizer, whose vectors are aligned with θ.
     pub optimizer: &'a dyn Optimizer,
 }
@@ -33,7 +35,8 @@ pub struct State<'a> {
 impl State<'_> {
     /// All slices by name.
     pub fn slices(&self) -> Vec<(&'static str, &[f32])> {
-        let mut slices = vec![("theta", self.theta), ("sigma", self.sigma), ("scales", self.scales)];
+        let mut slices =
+            vec![("theta", self.theta), ("sigma", self.sigma), ("scales", self.scales), ("applied", self.applied)];
         slices.extend(self.optimizer.state());
         slices
     }
@@ -79,8 +82,17 @@ pub enum Turn {
     GoOn,
     /// Save the state.
     Save,
+    /// Have this rank go, and the others train on. In lock-step nobody can go alone: there it counts as [`Turn::Stop`].
+    Leave,
     /// Save the state and stop.
     Stop,
+}
+
+impl Turn {
+    /// What a wish comes to where all ranks do the same.
+    pub fn in_lock_step(self) -> Self {
+        if self == Self::Leave { Self::Stop } else { self }
+    }
 }
 
 /// Something the outside could not do.
@@ -94,7 +106,8 @@ pub trait Job {
     fn emit(&mut self, event: Event);
 
     /// This rank's wish at the beginning of a step. It rides in the step's own reduction, so that all
-    /// ranks stop at one step. Called on every rank; must not allocate where training must not.
+    /// ranks stop at one step; where ranks take steps by themselves, in their next averaging, and until then the state is
+    /// this rank's own. Called on every rank; must not allocate where training must not.
     ///
     /// # Errors
     /// Ends the job.
@@ -105,6 +118,19 @@ pub trait Job {
     /// # Errors
     /// Ends the job.
     fn save(&mut self, _state: &State) -> Result<(), JobError> {
+        Ok(())
+    }
+
+    /// Whether [`Job::epoch_ended`] wants the state behind every epoch. The same on all ranks.
+    fn keeps_epochs(&self) -> bool {
+        false
+    }
+
+    /// Sees the state behind an epoch whose record it has heard; every rank calls it where [`Job::keeps_epochs`].
+    ///
+    /// # Errors
+    /// Ends the job.
+    fn epoch_ended(&mut self, _state: &State) -> Result<(), JobError> {
         Ok(())
     }
 

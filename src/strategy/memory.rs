@@ -17,7 +17,8 @@ pub fn predicted_memory(network: &Network, hyper: &Hyper, trainers: usize) -> By
     let rows = batch.clamp(1, MOST_ROWS);
     let pieces = if batch > rows { 1 } else { 0 };
     let exact = if hyper.micro_chunk.is_some() { 3 } else { 0 };
-    let vectors = 3 + hyper.rule.vectors() + pieces + exact;
+    let averaged = if hyper.local.is_some() { 1 + hyper.rule.vectors() } else { 0 };
+    let vectors = 3 + hyper.rule.vectors() + pieces + exact + averaged;
     let theta = (network.theta_len() + network.sigma_len()) as u64 * 4;
     let workspaces = program.workspace_bytes(rows, true) + program.workspace_bytes(block(&program), false);
     Bytes(vectors as u64 * theta + workspaces)
@@ -36,8 +37,9 @@ mod tests {
         let memory = |rule, global_batch, micro_chunk| {
             let schedule = Schedule { rate: 0.1, warmup: 0.0, epochs: 1.0, shape: crate::optim::Shape::Constant };
             let (epochs, seed, weight_decay, init) = (1, 1, 0.0, Init::He);
+            let (sampler, local) = (None, None);
             let hyper =
-                Hyper { epochs, global_batch, rule, weight_decay, schedule, seed, init, micro_chunk, sampler: None };
+                Hyper { epochs, global_batch, rule, weight_decay, schedule, seed, init, micro_chunk, sampler, local };
             predicted_memory(&network, &hyper, 2).0
         };
         let theta = network.theta_len() as u64 * 4;

@@ -10,8 +10,10 @@ mod error;
 mod evaluate;
 mod exits;
 mod fit;
+mod grid;
 mod job;
 mod learner;
+mod local_sgd;
 mod memory;
 mod modelled;
 mod pipeline;
@@ -27,7 +29,9 @@ mod team;
 pub use error::TrainError;
 pub use exits::{Answer, Exits, Sureness, Way, answer, sweep};
 pub use fit::{Ending, Fit};
+pub use grid::{Grid, Shards};
 pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
+pub use local_sgd::Local;
 pub use memory::predicted_memory;
 pub use pipeline::{Learn, Pipeline, cuts_behind_heads, lone_sample};
 pub use stepper::bytes_per_exchange;
@@ -120,7 +124,10 @@ pub fn fit(
     let comm = Metered::new(comm, clock);
     match strategy {
         Strategy::Single => fit::train(task, &comm, clock, &mut single::Alone, job),
-        Strategy::SendRecv => fit::train(task, &comm, clock, &mut send_recv::ParameterServer::new(&comm), job),
+        Strategy::SendRecv => match task.grid {
+            Some(grid) => grid::train(task, grid, &comm, clock, job),
+            None => fit::train(task, &comm, clock, &mut send_recv::ParameterServer::new(&comm), job),
+        },
         Strategy::Pipeline => pipeline::train(task, &comm, clock, job),
         Strategy::AllReduce => fit::train(task, &comm, clock, &mut all_reduce::AllReduce::new(&comm), job),
     }

@@ -80,7 +80,7 @@ impl<'a> Sampled<'a> {
             let combine: Option<&mut Combine> = if alone { None } else { Some(&mut combine) };
             self.proposals.learn(scene, &mut self.workspace, theta, turn, combine, &mut || Ok(false))?
         };
-        let wishes = [Turn::Save, Turn::Stop].map(|turn| f64::from(u8::from(wish == turn)));
+        let wishes = [Turn::Save, Turn::Stop].map(|turn| f64::from(u8::from(wish.in_lock_step() == turn)));
         let mut sums = [met.loss, met.correct as f64, wishes[0], wishes[1]];
         exchange.combine(Values::F64(&mut sums), Reduce::Sum)?;
         let turn = match (sums[2] > 0.0, sums[3] > 0.0) {
@@ -88,6 +88,12 @@ impl<'a> Sampled<'a> {
             (true, _) => Turn::Save,
             _ => Turn::GoOn,
         };
-        Ok(StepSum { loss: sums[0] as f32, correct: sums[1] as f32, turn, own: samples.len() })
+        Ok(StepSum {
+            loss: sums[0] as f32,
+            correct: sums[1] as f32,
+            turn,
+            own: samples.len(),
+            samples: run.len() as u64,
+        })
     }
 }

@@ -1,15 +1,16 @@
 //! One step's sum: the plain one, and the order-free one that gives the same bits at any rank count.
 
 use super::learner::{Learner, Weights};
+use super::local_sgd::averaged;
 use super::summing::Summing;
-use super::{Exchange, TrainError, Turn};
+use super::{Exchange, Hyper, TrainError, Turn};
 use crate::comm::fixed_point::{Fit, OrderFreeSum};
 use crate::comm::{Reduce, Values};
 use crate::data::order::balanced;
 use crate::nn::{Network, Span};
 
 /// What rides behind the gradient in a step's reduction: loss, right answers, wishes to save and to stop.
-const TAIL: usize = 4;
+pub(super) const TAIL: usize = 4;
 
 /// A step's sums over all ranks.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,8 @@ pub(super) struct StepSum {
     pub turn: Turn,
     /// Samples of which this rank computed the gradients.
     pub own: usize,
+    /// Samples of all ranks.
+    pub samples: u64,
 }
 
 /// Makes the sum over a global batch, the same bits on every rank.
@@ -35,10 +38,25 @@ struct OrderFree {
     sum: OrderFreeSum,
 }
 
-/// Payload bytes that a rank gives to the others in one step; with a micro-chunk the sum is order-free.
-pub fn bytes_per_exchange(network: &Network, micro_chunk: Option<usize>) -> u64 {
-    let size = if micro_chunk.is_some() { 8 } else { 4 };
-    (network.theta_len() + network.sigma_len() + TAIL) as u64 * size
+/// Payload bytes that a rank gives to the others when they meet: once a step, or once a period of steps of its own.
+pub fn bytes_per_exchange(network: &Network, hyper: &Hyper) -> u64 {
+    let packed = network.theta_len() + network.sigma_len() + TAIL;
+    let bytes = match (&hyper.sampler, hyper.micro_chunk, hyper.local) {
+        // Two integers for each proposal and for the loss before, and four numbers at the end.
+        (Some(sampler), ..) => return 16 * (sampler.iterations + 2) + 32,
+        (None, Some(_), _) => packed * size_of::<i64>(),
+        (None, None, None) => packed * size_of::<f32>(),
+        (None, None, Some(_)) => averaged(network, hyper) * size_of::<f32>(),
+    };
+    bytes as u64
+}
+
+/// The spans of a packed vector that have a scale of their own in an order-free sum.
+pub(super) fn spans(network: &Network) -> Vec<Span> {
+    let (theta_len, len) = (network.theta_len(), network.theta_len() + network.sigma_len());
+    let moments = network.statistics().map(|t| Span { start: theta_len + t.span.start, ..t.span });
+    let tail = (0..TAIL).map(|i| Span { start: len + i, len: 1 });
+    network.tensors().map(|tensor| tensor.span).chain(moments).chain(tail).collect()
 }
 
 impl<'a> Stepper<'a> {
@@ -53,9 +71,6 @@ impl<'a> Stepper<'a> {
         exchange: &dyn Exchange<'a>,
     ) -> Result<Self, TrainError> {
         let (theta_len, len) = (network.theta_len(), network.theta_len() + network.sigma_len());
-        let moments = network.statistics().map(|t| Span { start: theta_len + t.span.start, ..t.span });
-        let tail = (0..TAIL).map(|i| Span { start: len + i, len: 1 });
-        let spans = network.tensors().map(|tensor| tensor.span).chain(moments).chain(tail).collect();
         Ok(Self {
             summing: match micro_chunk {
                 None => exchange.summing(network, len - theta_len + TAIL)?,
@@ -67,7 +82,7 @@ impl<'a> Stepper<'a> {
                 chunk: vec![0.0; len + TAIL],
                 // The chunks decide the scales, and must not depend on the ranks: a rank's wishes are a vector too, but
                 // one of zeros and ones.
-                sum: OrderFreeSum::new(spans, global_batch.div_ceil(micro_chunk)),
+                sum: OrderFreeSum::new(spans(network), global_batch.div_ceil(micro_chunk)),
             }),
         })
     }
@@ -129,17 +144,12 @@ impl<'a> Stepper<'a> {
         };
         let packed = self.summing.packed();
         let tail = &packed[packed.len() - TAIL..];
-        let turn = match (tail[2] > 0.0, tail[3] > 0.0) {
-            (_, true) => Turn::Stop,
-            (true, _) => Turn::Save,
-            _ => Turn::GoOn,
-        };
-        Ok(StepSum { loss: tail[0], correct: tail[1], turn, own })
+        Ok(StepSum { loss: tail[0], correct: tail[1], turn: turn_of(tail), own, samples: run.len() as u64 })
     }
 }
 
 /// Writes `[∇ | moments | loss, correct, 0, 0]` of some samples; `ready` is told what is final of the gradient.
-fn compute(
+pub(super) fn compute(
     learner: &mut Learner,
     weights: Weights,
     epoch: u64,
@@ -152,10 +162,20 @@ fn compute(
     tail.copy_from_slice(&[tally.loss as f32, tally.correct as f32, 0.0, 0.0]);
 }
 
-fn write_wishes(packed: &mut [f32], wish: Turn) {
+/// Writes a wish to the end of what rides behind the sums.
+pub(super) fn write_wishes(packed: &mut [f32], wish: Turn) {
     let at = packed.len() - 2;
     packed[at] = f32::from(u8::from(wish == Turn::Save));
-    packed[at + 1] = f32::from(u8::from(wish == Turn::Stop));
+    packed[at + 1] = f32::from(u8::from(wish.in_lock_step() == Turn::Stop));
+}
+
+/// The strongest of the ranks' wishes, in the summed tail.
+pub(super) fn turn_of(tail: &[f32]) -> Turn {
+    match (tail[2] > 0.0, tail[3] > 0.0) {
+        (_, true) => Turn::Stop,
+        (true, _) => Turn::Save,
+        _ => Turn::GoOn,
+    }
 }
 
 impl OrderFree {

@@ -4,7 +4,7 @@ use crate::data::Samples;
 use crate::nn::{Init, Network};
 use crate::optim::{Rule, Schedule};
 
-use super::{Pipeline, Snapshot};
+use super::{Grid, Local, Pipeline, Snapshot};
 use crate::optim::metropolis::Metropolis;
 
 /// The numbers of a training.
@@ -28,6 +28,8 @@ pub struct Hyper {
     pub init: Init,
     /// Samples in one micro-chunk when the bits must not depend on the number of ranks.
     pub micro_chunk: Option<usize>,
+    /// How long every rank goes on by itself, where weights are averaged instead of gradients.
+    pub local: Option<Local>,
 }
 
 /// A network, its data and its numbers.
@@ -44,6 +46,8 @@ pub struct Task<'a> {
     pub hyper: Hyper,
     /// How the stages work together, for [`super::Strategy::Pipeline`].
     pub pipeline: Option<&'a Pipeline>,
+    /// How server and workers get together where they are not in lock-step, for [`super::Strategy::SendRecv`].
+    pub grid: Option<&'a Grid>,
     /// Where to go on from; absent for a new training.
     pub resume: Option<&'a Snapshot>,
 }

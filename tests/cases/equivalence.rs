@@ -182,7 +182,7 @@ fn check_record(comm: &dyn Communicator, strategy: Strategy, record: &EpochRecor
 }
 
 /// Where this rank's turns ended, checked to be the same on all ranks.
-fn agreed(comm: &dyn Communicator, cursor: Cursor) -> Cursor {
+pub fn agreed(comm: &dyn Communicator, cursor: Cursor) -> Cursor {
     let mut steps = [cursor.step as i64, -(cursor.step as i64)];
     comm.all_reduce(Values::I64(&mut steps), Reduce::Max).unwrap();
     assert_eq!(steps[0], -steps[1], "ranks ended at different steps");

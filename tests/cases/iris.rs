@@ -31,7 +31,7 @@ impl Iris {
 
     pub fn task(&self, hyper: Hyper) -> Task<'_> {
         let Self { network, train, validation, test } = self;
-        Task { network, train, validation, test, hyper, pipeline: None, resume: None }
+        Task { network, train, validation, test, hyper, pipeline: None, grid: None, resume: None }
     }
 }
 
@@ -47,6 +47,7 @@ pub fn hyper(rule: Rule, rate: f64, global_batch: usize, epochs: u64) -> Hyper {
         seed: 7,
         init: Init::Glorot,
         micro_chunk: None,
+        local: None,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod conv;
 pub mod equivalence;
 pub mod iris;
+pub mod local_sgd;
 pub mod messages;
 pub mod pictures;
 pub mod pipeline;

@@ -94,6 +94,25 @@ fn cross_validation_works_over_mpi_and_with_a_server() {
     }
 }
 
+/// 120 samples, 15 steps of 8: of two ranks' bytes a quarter and the epoch's end are left.
+#[test]
+fn local_steps_spare_messages_and_learn_all_the_same() {
+    for launch in [Launch::Threads(2), Launch::Mpi(2)] {
+        let sent = |args: &str| {
+            let run = Run::new(&format!("--mode allreduce --batch 4 --epochs 20 --optimizer sgd --lr 0.1 {args}"));
+            let outcome = train(run, launch)?;
+            assert!(figure(&outcome.json(), "final", "test_acc") > 0.8, "{args}");
+            let table = outcome.text("runs/latest/metrics.csv");
+            let column = table.lines().next()?.split(',').position(|name| name == "bytes_sent")?;
+            table.lines().nth(1)?.split(',').nth(column)?.parse::<u64>().ok()
+        };
+        let Some(summed) = sent("") else { continue };
+        assert_eq!(sent("--local-steps 1"), Some(summed));
+        assert_eq!(sent("--local-steps 4").map(|bytes| bytes * 15), Some(summed * 4));
+        assert_eq!(sent("--local-epochs 1").map(|bytes| bytes * 15), Some(summed));
+    }
+}
+
 /// Three classes around three centres, 100 rows each; the label stands first, under a name of its own.
 fn flowers() -> String {
     let mut state = 1u64;

@@ -9,3 +9,4 @@ mod outside;
 mod pipeline;
 mod planned;
 mod refused;
+mod survivors;

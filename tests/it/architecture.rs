@@ -33,12 +33,13 @@ const STOREYS: &[(&str, &[&str])] = &[
             "report",
         ],
     ),
+    ("fuzz", &["data", "comm", "config", "run", "cli"]),
 ];
 
 const BELOW: &[&str] = &["units", "rng", "event", "nn", "optim", "data", "device", "comm", "plan", "strategy"];
 
 /// What only the tests of a module may import besides.
-const IN_TESTS: &[(&str, &[&str])] = &[("comm", &["rng"])];
+const IN_TESTS: &[(&str, &[&str])] = &[("comm", &["rng"]), ("plan", &["rng"])];
 
 /// Where unsafe code may be: files, and folders with a slash at the end.
 const UNSAFE: &[&str] = &[

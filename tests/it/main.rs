@@ -8,6 +8,7 @@ mod comm_threads;
 mod delayed;
 mod emulated;
 mod faults_comm;
+mod fuzz;
 mod golden;
 mod golden_img;
 mod pipeline;

@@ -3,8 +3,8 @@
 use super::comm_threads::{BUFFERED, RENDEZVOUS, run_table};
 use crate::cases::equivalence::CASES;
 use crate::cases::iris::{Iris, RULES, hyper};
-use crate::cases::pictures;
 use crate::cases::training::{reference, train};
+use crate::cases::{local_sgd, pictures};
 use goai::comm::{Solo, run_threads};
 use goai::strategy::{Hyper, Strategy, TrainError};
 
@@ -33,6 +33,12 @@ fn pictures_are_equivalent() {
         case(&Solo::new());
     }
     (1..=4).for_each(|ranks| run_table(pictures::CASES, ranks, BUFFERED));
+}
+
+#[test]
+fn local_steps_and_their_averaging() {
+    (1..=5).for_each(|ranks| run_table(local_sgd::CASES, ranks, BUFFERED));
+    run_table(local_sgd::CASES, 3, RENDEZVOUS);
 }
 
 #[test]

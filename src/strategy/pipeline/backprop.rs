@@ -10,7 +10,7 @@ use super::local::StageSums;
 use super::reduce::{Added, Into, Reduction};
 use super::stage::{At, Stage, copy_rows};
 use super::watch::Watch;
-use super::whole;
+use super::whole::{self, Save};
 use crate::comm::{Communicator, Note, Reduce, Values};
 use crate::data::Visit;
 use crate::data::order::{StepPlan, balanced};
@@ -45,9 +45,6 @@ struct Held {
     /// Whether a pass still to come needs its memory.
     open: usize,
 }
-
-/// Lets the job save the whole, out of a stage and the scales of its sum.
-pub(super) type Save<'s> = dyn FnMut(&Stage, &[f32], Cursor, &mut dyn Job) -> Result<(), TrainError> + 's;
 
 /// What a step's passes are made on.
 #[derive(Clone, Copy)]
@@ -148,7 +145,8 @@ impl<'a> Backprop<'a> {
             };
             sums.turn = turn;
             watch.look(&sums, 0, None, job);
-            if turn != Turn::GoOn {
+            // Behind an epoch's last step its record comes first.
+            if turn != Turn::GoOn && s + 1 < plan.steps() {
                 save(&self.stage, self.reduction.scales(), *cursor, job)?;
             }
             if turn == Turn::Stop {
@@ -172,7 +170,11 @@ impl<'a> Backprop<'a> {
     ) -> Result<Turn, TrainError> {
         let ranges = self.pieces(run.len());
         let pieces = Pieces { epoch, run, ranges: &ranges };
-        let wish = [code::GO_ON, code::SAVE, code::STOP][wish as usize];
+        let wish = match wish.in_lock_step() {
+            Turn::GoOn => code::GO_ON,
+            Turn::Save => code::SAVE,
+            Turn::Leave | Turn::Stop => code::STOP,
+        };
         loop {
             let start = self.stage.clock.now();
             self.reduction.clear();

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 
 /// Set in a message behind which no other comes, though the plan has more.
 pub(super) const LAST: u32 = 1;
+/// Set in a message behind which all stages show their part of the state.
+pub(super) const SHOW: u32 = 2;
 
 /// A batch on its way: rows of activations with their labels.
 pub(super) struct Parcel {

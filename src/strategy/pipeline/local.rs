@@ -7,10 +7,11 @@
 //! Belilovsky, Eickenberg and Oyallon, *Decoupled greedy learning of CNNs*, ICML 2020; for the sampler
 //! [`crate::optim::metropolis`].
 
-use super::channel::{Inlet, LAST, Outlet, Parcel};
+use super::channel::{Inlet, LAST, Outlet, Parcel, SHOW};
 use super::replay::Replay;
 use super::stage::{At, Stage};
 use super::watch::Watch;
+use super::whole::Save;
 use crate::comm::Note;
 use crate::data::Visit;
 use crate::data::order::StepPlan;
@@ -55,6 +56,7 @@ impl Local<'_> {
         cursor: &mut Cursor,
         watch: &mut Watch,
         job: &mut dyn Job,
+        save: &mut Save,
     ) -> Result<StageSums, TrainError> {
         let mut sums = StageSums::default();
         let first = cursor.step_in_epoch as usize;
@@ -77,11 +79,26 @@ impl Local<'_> {
             let emulated = self.stage.clock.machine().is_some();
             let waiting = self.outlet.as_mut().map_or(Ok(0), |outlet| outlet.waiting(emulated))?;
             watch.look(&sums, waiting, self.sampler.as_ref(), job);
-            if flags & LAST != 0 {
-                sums.turn = Turn::Stop;
+            sums.turn = match flags {
+                flags if flags & LAST != 0 => Turn::Stop,
+                flags if flags & SHOW != 0 => Turn::Save,
+                _ => Turn::GoOn,
+            };
+            if sums.turn == Turn::Save && s + 1 < plan.steps() {
+                // All stages have learned from the same batches when nothing is under way any more.
+                self.drain(&mut sums)?;
+                save(&self.stage, &[], *cursor, job)?;
+            }
+            if sums.turn == Turn::Stop {
                 break;
             }
         }
+        self.drain(&mut sums)?;
+        Ok(sums)
+    }
+
+    /// Waits until nothing is under way on this stage's links.
+    fn drain(&mut self, sums: &mut StageSums) -> Result<(), TrainError> {
         if let Some(outlet) = &mut self.outlet {
             let start = self.stage.clock.now();
             outlet.finish()?;
@@ -90,13 +107,18 @@ impl Local<'_> {
         if let Some(inlet) = &mut self.inlet {
             inlet.finish()?;
         }
-        Ok(sums)
+        Ok(())
     }
 
     /// The first stage: a batch of the training part.
     fn load_batch(&mut self, at: At, step: Step, wish: Turn, sums: &mut StageSums) -> Result<(u32, Tally), TrainError> {
         let from_below = self.outlet.as_ref().map_or(0, |outlet| outlet.wish);
-        let flags = if wish == Turn::Stop || from_below & LAST != 0 { LAST } else { 0 };
+        let flags = match wish.in_lock_step() {
+            Turn::Leave | Turn::Stop => LAST,
+            _ if from_below & LAST != 0 => LAST,
+            Turn::Save => SHOW,
+            Turn::GoOn => 0,
+        };
         let (train, seed) = (self.stage.task.train, self.stage.task.hyper.seed);
         let labels: Vec<u32> = at.samples.iter().map(|sample| train.label(*sample as usize)).collect();
         let visit = Visit { seed, epoch: Some(at.epoch) };
@@ -122,11 +144,11 @@ impl Local<'_> {
         let (clock, start) = (self.stage.clock, self.stage.clock.now());
         let inlet = self.inlet.as_mut().expect("asked by the caller");
         let from_below = self.outlet.as_ref().map_or(0, |outlet| outlet.wish);
-        inlet.wish = if wish == Turn::Stop { LAST } else { from_below };
+        inlet.wish = if wish.in_lock_step() == Turn::Stop { LAST } else { from_below };
         let parcel = inlet.take(|| clock.machine().map_or(0.0, |machine| machine.now().0))?;
         sums.waited += (clock.now() - start).0;
         let flags = parcel.note().edge;
-        let next = next.filter(|_| flags & LAST == 0);
+        let next = next.filter(|_| flags & (LAST | SHOW) == 0);
         if let Some(rows) = next {
             inlet.expect(rows)?;
         }

@@ -218,6 +218,7 @@ mod tests {
             seed: 1,
             init: Init::Glorot,
             micro_chunk: None,
+            local: None,
         };
         let task = Task {
             network,
@@ -226,6 +227,7 @@ mod tests {
             test: &Rows,
             hyper,
             pipeline: Some(&pipeline),
+            grid: None,
             resume: None,
         };
         let all = run_threads(cuts.len() + 1, ThreadOptions::default(), |comm| {

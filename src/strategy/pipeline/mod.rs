@@ -54,6 +54,7 @@ use replay::Replay;
 use stage::Stage;
 use tested::Tested;
 use watch::Watch;
+use whole::Taker;
 
 /// How a network is cut into stages, and how these work together.
 #[derive(Debug, Clone, PartialEq)]
@@ -262,6 +263,9 @@ impl Run<'_> {
             books.trained(job)?;
             if self.cursor.step_in_epoch < plan.steps() as u64 {
                 fit.ending = Ending::Stopped;
+                if matches!(self.trainer, Trainer::Local(_)) {
+                    self.save(job, |job, state| job.save(state))?;
+                }
                 break;
             }
             self.cursor.epoch += 1;
@@ -277,13 +281,20 @@ impl Run<'_> {
             }
             job.emit(Event::Epoch(record.clone()));
             fit.last = Some(record);
+            if sums.turn != Turn::GoOn {
+                self.save(job, |job, state| job.save(state))?;
+            }
+            if job.keeps_epochs() {
+                self.save(job, |job, state| job.epoch_ended(state))?;
+            }
             if stopped {
                 fit.ending = Ending::Stopped;
                 break;
             }
         }
-        if fit.ending == Ending::Stopped {
-            self.save(job)?;
+        if fit.ending == Ending::Finished && fit.last.is_none() {
+            // Resumed behind its last epoch.
+            fit.test = self.test(job)?;
         }
         fit.cursor = self.cursor;
         fit.comm_share = if fit.loop_s > 0.0 { talk_s / fit.loop_s } else { 0.0 };
@@ -300,14 +311,12 @@ impl Run<'_> {
         job: &mut dyn Job,
     ) -> Result<StageSums, TrainError> {
         let (comm, shares) = (self.comm, self.shares);
+        let mut save = |stage: &Stage, scales: &[f32], cursor: Cursor, job: &mut dyn Job| {
+            whole::save(stage, shares, scales, cursor, comm, job, |job, state| job.save(state))
+        };
         match &mut self.trainer {
-            Trainer::Local(local) => local.epoch(order, plan, &mut self.cursor, watch, job),
-            Trainer::Backprop(backprop) => {
-                let mut save = |stage: &Stage, scales: &[f32], cursor: Cursor, job: &mut dyn Job| {
-                    whole::save(stage, shares, scales, cursor, comm, job)
-                };
-                backprop.epoch(order, plan, &mut self.cursor, watch, job, &mut save)
-            }
+            Trainer::Local(local) => local.epoch(order, plan, &mut self.cursor, watch, job, &mut save),
+            Trainer::Backprop(backprop) => backprop.epoch(order, plan, &mut self.cursor, watch, job, &mut save),
         }
     }
 
@@ -367,12 +376,12 @@ impl Run<'_> {
         self.shares.iter().enumerate().map(of_stage).max().unwrap_or(0)
     }
 
-    fn save(&self, job: &mut dyn Job) -> Result<(), TrainError> {
+    fn save(&self, job: &mut dyn Job, take: Taker) -> Result<(), TrainError> {
         let scales = match &self.trainer {
             Trainer::Local(_) => &[][..],
             Trainer::Backprop(backprop) => backprop.scales(),
         };
-        whole::save(self.trainer.stage(), self.shares, scales, self.cursor, self.comm, job)
+        whole::save(self.trainer.stage(), self.shares, scales, self.cursor, self.comm, job, take)
     }
 
     fn restore(&mut self, snapshot: &super::Snapshot) -> Result<(), String> {
@@ -437,7 +446,7 @@ impl Stage<'_> {
     /// This stage's part of the state.
     fn state(&self, cursor: Cursor) -> State<'_> {
         let optimizer: &dyn Optimizer = self.optimizer.as_ref();
-        State { cursor, theta: &self.theta, sigma: &self.sigma, scales: &[], optimizer }
+        State { cursor, theta: &self.theta, sigma: &self.sigma, scales: &[], applied: &[], optimizer }
     }
 }
 

@@ -101,6 +101,7 @@ impl<'a> Books<'a> {
                 bytes_sent: self.traffic.sent.0,
                 bytes_recv: self.traffic.received.0,
                 rss_mb: job.memory_mb(),
+                grid: None,
             },
             hash: xxh3_64(bytemuck::cast_slice(&stage.theta)),
             finite: sums.tally.loss.is_finite() && stage.theta.iter().all(|weight| weight.is_finite()),

@@ -6,7 +6,13 @@ use crate::comm::{Communicator, Values};
 use crate::nn::Span;
 use crate::optim::Rule;
 use crate::strategy::modelled::aside;
-use crate::strategy::{Cursor, Job, Snapshot, State, Task, TrainError};
+use crate::strategy::{Cursor, Job, JobError, Snapshot, State, Task, TrainError};
+
+/// Lets the job save the whole, out of a stage and the scales of its sum.
+pub(super) type Save<'s> = dyn FnMut(&Stage, &[f32], Cursor, &mut dyn Job) -> Result<(), TrainError> + 's;
+
+/// What the job does with the whole state.
+pub(super) type Taker = fn(&mut dyn Job, &State) -> Result<(), JobError>;
 
 /// Puts a vector of the whole together, of which every stage holds a span.
 ///
@@ -46,10 +52,11 @@ pub(super) fn sigma(stage: &Stage, shares: &[Share], comm: &dyn Communicator) ->
     gathered(stage, shares, |share| share.sigma, &stage.sigma, comm)
 }
 
-/// Puts the whole state together and lets the job save it.
+/// Puts the whole state together and lets the job take it.
 ///
 /// # Collective
 /// Every rank must call it at the same step.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn save(
     stage: &Stage,
     shares: &[Share],
@@ -57,6 +64,7 @@ pub(super) fn save(
     cursor: Cursor,
     comm: &dyn Communicator,
     job: &mut dyn Job,
+    take: Taker,
 ) -> Result<(), TrainError> {
     let (theta, sigma) = (theta(stage, shares, comm)?, sigma(stage, shares, comm)?);
     let Task { network, hyper, .. } = stage.task;
@@ -66,8 +74,9 @@ pub(super) fn save(
         to.copy_from_slice(&gathered(stage, shares, |share| share.theta, mine, comm)?);
     }
     let scales = whole_scales(stage, shares, scales, comm)?;
-    let state = State { cursor, theta: &theta, sigma: &sigma, scales: &scales, optimizer: optimizer.as_ref() };
-    Ok(job.save(&state)?)
+    let state =
+        State { cursor, theta: &theta, sigma: &sigma, scales: &scales, applied: &[], optimizer: optimizer.as_ref() };
+    Ok(take(job, &state)?)
 }
 
 /// Scales of order-free sums in the order of the whole: of θ's tensors, of σ's, and of the four numbers behind them, of

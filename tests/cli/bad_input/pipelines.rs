@@ -99,6 +99,12 @@ fn elsewhere() -> Vec<Case> {
         together("sendrecv", "--cuts 1", &["--cuts", "the mode is sendrecv"]),
         together("sendrecv", "--optimizer mcmc", &["--optimizer", "mcmc", "sendrecv"]),
         together("allreduce", "--optimizer mcmc --deterministic", &["--deterministic", "mcmc"]),
+        together("allreduce", "--local-steps 2 --deterministic", &["--local-steps", "number of ranks", "leave one of them out"]),
+        together("allreduce", "--local-epochs 1 --deterministic", &["--local-epochs", "number of ranks"]),
+        together("allreduce", "--local-epochs 2 --optimizer mcmc", &["--local-epochs", "mcmc", "--optimizer sgd"]),
+        together("allreduce", "--local-epochs 2 --local-steps 3", &["--local-steps", "leave one of them out"]),
+        together("sendrecv", "--local-steps 2", &["--local-steps", "averages no weights", "--mode allreduce"]),
+        together("sendrecv", "--local-epochs 2", &["--local-epochs", "averages no weights"]),
     ]);
     cases
 }

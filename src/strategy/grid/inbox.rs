@@ -1,0 +1,113 @@
+//! The server's post: which report it takes next.
+
+use super::wire::{Reply, Word};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Tag};
+use crate::device::{Clock, Machine};
+use std::time::Duration;
+
+/// A report that was taken.
+pub(super) struct Post {
+    /// The worker, from 0.
+    pub worker: usize,
+    pub reply: Reply,
+    pub buffer: Buffer,
+}
+
+/// Reports as they come; or, where machines are emulated, in the order of their virtual arrival.
+///
+/// In virtual time the next report is known only when every worker that owes one has sent it: then the smallest
+/// (arrival, rank) is the next. A report that is called off before its time is thrown away unread, as if it had never been
+/// sent. Machines that keep real time need none of that: what comes first is first.
+pub(super) struct Inbox<'a> {
+    comm: &'a dyn Communicator,
+    clock: &'a dyn Clock,
+    kind: Kind,
+    ordered: bool,
+    /// By worker: whether it owes a report, and the report that waits for its time.
+    owes: Vec<bool>,
+    held: Vec<Option<(Reply, Buffer)>>,
+    spare: Vec<Buffer>,
+}
+
+impl<'a> Inbox<'a> {
+    /// An inbox for reports of vectors of this kind.
+    pub fn new(comm: &'a dyn Communicator, clock: &'a dyn Clock, kind: Kind, workers: usize) -> Self {
+        let ordered = clock.machine().is_some_and(|machine| !machine.is_paced());
+        let held = (0..workers).map(|_| None).collect();
+        Self { comm, clock, kind, ordered, owes: vec![false; workers], held, spare: Vec::new() }
+    }
+
+    /// A worker was given something to answer. What it may have answered before is called off.
+    pub fn expect(&mut self, worker: usize) {
+        self.forget(worker);
+        self.owes[worker] = true;
+    }
+
+    /// Whether a worker owes a report.
+    pub fn owes(&self, worker: usize) -> bool {
+        self.owes[worker]
+    }
+
+    /// A worker owes nothing any longer.
+    pub fn forget(&mut self, worker: usize) {
+        self.owes[worker] = false;
+        if let Some((_, buffer)) = self.held[worker].take() {
+            self.give_back(buffer);
+        }
+    }
+
+    /// Takes the memory of a report that is done with.
+    pub fn give_back(&mut self, buffer: Buffer) {
+        self.spare.push(buffer);
+    }
+
+    /// The next report, or nothing when none was there in time.
+    pub fn next(&mut self, patience: Duration) -> Result<Option<Post>, CommError> {
+        if !self.ordered {
+            let from = self.comm.message_within(None, Tag::Report, patience)?;
+            return from.map(|from| self.take(from - 1)).transpose();
+        }
+        for worker in 0..self.owes.len() {
+            if !self.owes[worker] || self.held[worker].is_some() {
+                continue;
+            }
+            // Its time is not known before it is there: it must not move this machine yet.
+            if self.comm.message_within(Some(worker + 1), Tag::Report, patience)?.is_none() {
+                return Ok(None);
+            }
+            let post = aside(self.clock.machine(), || self.take(worker))?;
+            match post.reply.word {
+                Word::Leave | Word::Stop => return Ok(Some(post)),
+                Word::Result | Word::Measured => self.held[worker] = Some((post.reply, post.buffer)),
+            }
+        }
+        let arrival = |(worker, held): (usize, &Option<(Reply, Buffer)>)| Some((held.as_ref()?.1.note.time, worker));
+        let times = self.held.iter().enumerate().filter_map(arrival);
+        let Some((_, worker)) = times.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))) else {
+            // Nobody owes anything: only wishes may come.
+            let from = self.comm.message_within(None, Tag::Report, patience)?;
+            return from.map(|from| self.take(from - 1)).transpose();
+        };
+        let (reply, buffer) = self.held[worker].take().expect("it was there");
+        self.owes[worker] = false;
+        self.comm.account(worker + 1, &buffer);
+        Ok(Some(Post { worker, reply, buffer }))
+    }
+
+    fn take(&mut self, worker: usize) -> Result<Post, CommError> {
+        let mut buffer = self.spare.pop().unwrap_or_else(|| Buffer::open(self.kind));
+        buffer.reopen(self.kind);
+        self.comm.recv(worker + 1, Tag::Report, &mut buffer)?;
+        self.owes[worker] &= self.ordered;
+        Ok(Post { worker, reply: Reply::read(buffer.note, worker + 1)?, buffer })
+    }
+}
+
+/// Runs what does not move a machine yet.
+fn aside<T>(machine: Option<&Machine>, work: impl FnOnce() -> T) -> T {
+    let held = machine.is_some_and(Machine::is_held);
+    machine.inspect(|machine| machine.hold(true));
+    let done = work();
+    machine.inspect(|machine| machine.hold(held));
+    done
+}

@@ -1,0 +1,161 @@
+//! The workers as the server sees them: who lives, what each holds, and what is on its way to it.
+
+use super::wire::{Figures, Order};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Pending, Tag};
+use std::time::Duration;
+
+/// What became known of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    Lost(usize),
+    Silent(usize),
+    Back(usize),
+}
+
+#[derive(Default)]
+struct Worker {
+    life: Life,
+    left: bool,
+    /// The weights that it has, or will have when it read its messages.
+    holds: Option<(u64, u32)>,
+    /// Messages that are not sent to the end. A frozen worker takes none, so nothing may wait for them.
+    on_their_way: Vec<Pending>,
+    figures: Figures,
+}
+
+/// All workers.
+pub(super) struct Roster<'a> {
+    comm: &'a dyn Communicator,
+    workers: Vec<Worker>,
+    spare: Vec<Buffer>,
+}
+
+impl<'a> Roster<'a> {
+    pub fn new(comm: &'a dyn Communicator) -> Self {
+        let workers = (1..comm.size()).map(|_| Worker::default()).collect();
+        Self { comm, workers, spare: Vec::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Whether a worker is there and has not left.
+    pub fn works(&self, worker: usize) -> bool {
+        self.workers[worker].life != Life::Lost && !self.workers[worker].left
+    }
+
+    /// Whether everybody is there, also those who left: only then all can do something together.
+    pub fn is_whole(&self) -> bool {
+        self.workers.iter().all(|worker| worker.life == Life::Alive)
+    }
+
+    /// A worker said that it leaves.
+    pub fn left(&mut self, worker: usize) {
+        self.workers[worker].left = true;
+    }
+
+    /// What a worker last told about itself.
+    pub fn figures(&self, worker: usize) -> Figures {
+        self.workers[worker].figures
+    }
+
+    /// A worker told about itself.
+    pub fn note(&mut self, worker: usize, figures: Figures) {
+        self.workers[worker].figures = figures;
+    }
+
+    /// The first thing that became known since the last question.
+    pub fn news(&mut self) -> Option<News> {
+        for (index, worker) in self.workers.iter_mut().enumerate() {
+            let life = self.comm.life(index + 1);
+            if life == worker.life || worker.life == Life::Lost {
+                continue;
+            }
+            worker.life = life;
+            if life == Life::Lost {
+                // Its messages will never be taken.
+                worker.on_their_way.drain(..).for_each(|pending| self.comm.abandon(pending));
+                worker.holds = None;
+            }
+            return Some(match life {
+                Life::Lost => News::Lost(index),
+                Life::Silent => News::Silent(index),
+                Life::Alive => News::Back(index),
+            });
+        }
+        None
+    }
+
+    /// Whether a worker lacks the weights of this version and attempt; it is taken to have them from now on.
+    pub fn lacks(&mut self, worker: usize, version: u64, attempt: u32) -> bool {
+        self.workers[worker].holds.replace((version, attempt)) != Some((version, attempt))
+    }
+
+    /// Sends an order with `len` floats that `fill` writes. It does not wait for the worker.
+    pub fn send(
+        &mut self,
+        worker: usize,
+        order: Order,
+        len: usize,
+        fill: impl FnOnce(&mut Buffer),
+    ) -> Result<(), CommError> {
+        self.collect(worker)?;
+        if self.workers[worker].life == Life::Lost {
+            return Ok(());
+        }
+        let mut buffer = self.spare.pop().unwrap_or_else(|| Buffer::new(Kind::F32, 0));
+        buffer.reshape(Kind::F32, len);
+        fill(&mut buffer);
+        buffer.note = order.note();
+        match self.comm.start_send(worker + 1, Tag::Task, buffer) {
+            Ok(pending) => self.workers[worker].on_their_way.push(pending),
+            // It ended a moment ago: the next look at its life says so.
+            Err(CommError::PeerLost { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes back the memory of messages that are sent.
+    fn collect(&mut self, worker: usize) -> Result<(), CommError> {
+        let mut left = std::mem::take(&mut self.workers[worker].on_their_way);
+        while let Some(pending) = left.first() {
+            match self.comm.test(pending) {
+                Ok(true) => self.spare.push(self.comm.wait(left.remove(0))?),
+                Ok(false) => break,
+                Err(CommError::PeerLost { .. }) => self.comm.abandon(left.remove(0)),
+                Err(error) => return Err(error),
+            }
+        }
+        self.workers[worker].on_their_way = left;
+        Ok(())
+    }
+
+    /// Waits until everybody who lives has taken its last message, and gives up the messages of all others.
+    pub fn finish(&mut self) -> Result<(), CommError> {
+        const LOOK: Duration = Duration::from_millis(5);
+        for worker in 0..self.len() {
+            loop {
+                self.collect(worker)?;
+                while self.news().is_some() {}
+                if self.workers[worker].on_their_way.is_empty() {
+                    break;
+                }
+                if self.workers[worker].life != Life::Alive {
+                    self.workers[worker].on_their_way.drain(..).for_each(|pending| self.comm.abandon(pending));
+                    break;
+                }
+                // Nobody reports any more: this only lets time pass.
+                self.comm.message_within(None, Tag::Pull, LOOK)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Workers that cannot take part in anything that all do together.
+    pub fn gone(&self) -> Vec<usize> {
+        let gone = |worker: &usize| self.workers[*worker].life != Life::Alive;
+        (0..self.len()).filter(gone).map(|worker| worker + 1).collect()
+    }
+}

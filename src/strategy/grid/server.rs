@@ -1,0 +1,483 @@
+//! The server: it carries out what the quorum decides.
+
+use super::books::Books;
+use super::chunks::Chunks;
+use super::collect::{Collected, Contribution, Summed};
+use super::inbox::{Inbox, Post};
+use super::roster::{News, Roster};
+use super::wire::{Figures, Order, Outcome, Verdict, What, Word, elements, read, write};
+use super::{Grid, PATIENCE, halves};
+use crate::comm::{CommError, Communicator, Metered, Tag};
+use crate::device::{Clock, Machine};
+use crate::event::{Applied, Event};
+use crate::nn::{Program, Tally};
+use crate::optim::{Optimizer, Step};
+use crate::plan::quorum::{self, Action, Quorum};
+use crate::strategy::evaluate::Evaluator;
+use crate::strategy::fit::MOMENTS_SHARE;
+use crate::strategy::modelled::{Phases, together};
+use crate::strategy::team::team;
+use crate::strategy::{Cursor, Ending, Fit, Job, Snapshot, State, Task, TrainError, Turn};
+use crate::units::Seconds;
+
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Over,
+    Stopped,
+}
+
+/// Rank 0 of a grid.
+pub(super) struct Server<'a> {
+    pub(super) task: &'a Task<'a>,
+    pub(super) grid: &'a Grid,
+    pub(super) comm: &'a Metered<'a>,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) evaluator: Evaluator<'a>,
+    pub(super) chunks: Chunks,
+    pub(super) quorum: Quorum,
+    pub(super) roster: Roster<'a>,
+    pub(super) inbox: Inbox<'a>,
+    pub(super) theta: Vec<f32>,
+    pub(super) sigma: Vec<f32>,
+    pub(super) cursor: Cursor,
+    pub(super) rate: f64,
+    collected: Collected,
+    optimizer: Box<dyn Optimizer>,
+    /// The report that the quorum decides on.
+    arrived: Option<(Post, Figures)>,
+    /// 1 for each chunk of this pass that is applied.
+    applied: Vec<f32>,
+    /// Sums over what this pass applied.
+    pub(super) tally: Tally,
+    wish: Turn,
+    looked: Seconds,
+}
+
+impl<'a> Server<'a> {
+    pub fn new(
+        task: &'a Task<'a>,
+        grid: &'a Grid,
+        program: &'a Program,
+        comm: &'a Metered<'a>,
+        clock: &'a dyn Clock,
+    ) -> Result<Self, TrainError> {
+        let (network, hyper, workers) = (task.network, &task.hyper, comm.size() - 1);
+        let chunks = grid.chunks(task.train.len(), hyper);
+        let quorum = Quorum::new(grid.terms(task.train.len(), hyper), workers)?;
+        let collected = Collected::new(network, hyper, task.train.len(), grid.sends_deltas(task.train.len()));
+        let mut server = Self {
+            task,
+            grid,
+            comm,
+            clock,
+            evaluator: Evaluator::new(program),
+            applied: vec![0.0; chunks.count()],
+            chunks,
+            quorum,
+            roster: Roster::new(comm),
+            inbox: Inbox::new(comm, clock, collected.kind(), workers),
+            theta: hyper.init.draw(network, hyper.seed),
+            sigma: network.initial_sigma(),
+            cursor: Cursor::default(),
+            rate: 0.0,
+            collected,
+            optimizer: hyper.rule.build(network.theta_len(), hyper.weight_decay),
+            arrived: None,
+            tally: Tally::default(),
+            wish: Turn::GoOn,
+            looked: Seconds(0.0),
+        };
+        if let Some(snapshot) = task.resume {
+            server.restore(snapshot).map_err(TrainError::Resume)?;
+        }
+        server.quorum = server.quorum.at_version(server.cursor.step);
+        Ok(server)
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        snapshot.restore("theta", &mut self.theta)?;
+        snapshot.restore("sigma", &mut self.sigma)?;
+        snapshot.restore("scales", self.collected.scales_mut())?;
+        snapshot.restore("applied", &mut self.applied)?;
+        for (name, vector) in self.optimizer.state_mut() {
+            snapshot.restore(name, vector)?;
+        }
+        self.cursor = snapshot.cursor;
+        Ok(())
+    }
+
+    fn state(&self) -> State<'_> {
+        let (theta, sigma, optimizer) = (&self.theta, &self.sigma, self.optimizer.as_ref());
+        State { cursor: self.cursor, theta, sigma, scales: self.collected.scales(), applied: &self.applied, optimizer }
+    }
+
+    /// The time that deadlines are measured in: the emulated machine's, where there is one.
+    pub(super) fn now(&self) -> Seconds {
+        self.clock.machine().map_or_else(|| self.clock.now(), Machine::now)
+    }
+
+    /// Trains to the end, whatever becomes of the workers.
+    pub fn run(mut self, wanted: bool, job: &mut dyn Job) -> Result<Fit, TrainError> {
+        job.emit(Event::Started {
+            parameters: self.task.network.theta_len(),
+            train_samples: self.task.train.len(),
+            global_batch: self.task.hyper.global_batch.min(self.task.train.len()),
+            steps_per_epoch: self.chunks.steps() as u64,
+            bytes_per_exchange: (self.collected.vector_len() * self.collected.kind().size()) as u64,
+        });
+        if let Some(machine) = self.clock.machine() {
+            together(self.comm, self.clock, machine)?;
+        }
+        let result = self.epochs(wanted, job);
+        let verdict = match &result {
+            Ok(fit) if fit.ending == Ending::Finished => Verdict::Finished,
+            Err(TrainError::Diverged { .. }) => Verdict::Diverged,
+            // This rank ends the job, and the workers with it.
+            Err(_) => return result,
+            Ok(_) => Verdict::Stopped,
+        };
+        self.end(verdict, result.as_ref().map_or(Tally::default(), |fit| fit.test))?;
+        result.map(|fit| Fit { theta: self.theta, sigma: self.sigma, lost: self.roster.gone(), ..fit })
+    }
+
+    fn epochs(&mut self, wanted: bool, job: &mut dyn Job) -> Result<Fit, TrainError> {
+        let mut fit = Fit::begun();
+        let mut talked = 0.0;
+        while self.cursor.epoch < self.task.hyper.epochs {
+            let books = Books::open(self, job);
+            let mut phases = Phases::open(self.comm, self.clock, job, wanted);
+            let pass = self.pass(job)?;
+            fit.cursor = self.cursor;
+            if pass == Pass::Stopped {
+                fit.ending = Ending::Stopped;
+                break;
+            }
+            let seconds = books.seconds(self);
+            self.cursor.epoch += 1;
+            self.cursor.step_in_epoch = 0;
+            self.applied.fill(0.0);
+            self.close_phase(wanted, &mut phases, job)?;
+            self.clock.machine().inspect(|machine| machine.hold(true));
+            let validation = self.measure(What::Measure, 0, job)?;
+            let mut record = books.record(self, seconds, validation, job)?;
+            record.modelled_epoch_s = phases.longest("train");
+            record.modelled_energy_j = phases.joules("train");
+            record.energy_j = phases.measured_joules("train").or(record.energy_j);
+            phases.tell(record.epoch, job);
+            fit.loop_s += record.epoch_s;
+            talked += record.comm_s + record.wait_s;
+            if self.cursor.epoch == self.task.hyper.epochs {
+                fit.test = self.measure(What::Measure, 1, job)?;
+                record.test_acc = fit.test.accuracy();
+            }
+            self.clock.machine().inspect(|machine| machine.hold(false));
+            job.emit(Event::Epoch(record.clone()));
+            fit.last = Some(record);
+            fit.cursor = self.cursor;
+        }
+        fit.comm_share = if fit.loop_s > 0.0 { talked / fit.loop_s } else { 0.0 };
+        Ok(fit)
+    }
+
+    /// One pass over the training part.
+    fn pass(&mut self, job: &mut dyn Job) -> Result<Pass, TrainError> {
+        let marks: Vec<bool> = self.applied.iter().map(|mark| *mark > 0.0).collect();
+        self.tally = Tally::default();
+        self.quorum.begin_pass(&marks, self.now());
+        self.wish = self.wish.max(job.turn(&self.state())?);
+        loop {
+            while let Some(action) = self.quorum.next_action() {
+                match action {
+                    Action::Assign { worker, chunk, version, attempt } => {
+                        self.assign(
+                            worker,
+                            Order { what: What::Train, chunk, version, attempt, epoch: self.cursor.epoch },
+                        )?;
+                    }
+                    Action::Take { chunk, staleness, .. } => self.take(chunk, staleness),
+                    Action::Drop { .. } => self.discard(),
+                    Action::Close { .. } => {
+                        if self.close(job)? == Turn::Stop {
+                            return self.stop(job);
+                        }
+                    }
+                    Action::PassOver => {
+                        self.call_off()?;
+                        return Ok(Pass::Over);
+                    }
+                    Action::Park { worker } => self.park(worker)?,
+                    Action::NobodyLeft => self.nobody(job)?,
+                }
+            }
+            if self.listen(job)? == Turn::Stop {
+                job.save(&self.state())?;
+                return self.stop(job);
+            }
+        }
+    }
+
+    /// Gives a worker an order, with the weights if it lacks them.
+    pub(super) fn assign(&mut self, worker: usize, order: Order) -> Result<(), CommError> {
+        self.inbox.expect(worker);
+        // Measuring takes the newest weights too, and knows no attempt.
+        let (version, attempt) = match order.what {
+            What::Train => (order.version, order.attempt),
+            _ => (self.cursor.step, u32::MAX),
+        };
+        let (theta, sigma, scales) = (&self.theta, &self.sigma, self.collected.scales());
+        if !self.roster.lacks(worker, version, attempt) {
+            return self.roster.send(worker, order, 0, |_| {});
+        }
+        let rate = halves(self.rate_now());
+        let len = theta.len() + sigma.len() + scales.len() + rate.len();
+        self.roster.send(worker, order, len, |buffer| {
+            let (to, rest) = buffer.f32s_mut().split_at_mut(theta.len());
+            to.copy_from_slice(theta);
+            let (to, rest) = rest.split_at_mut(sigma.len());
+            to.copy_from_slice(sigma);
+            let (to, rest) = rest.split_at_mut(scales.len());
+            to.copy_from_slice(scales);
+            rest.copy_from_slice(&rate);
+        })
+    }
+
+    /// Tells a worker that there is nothing to do.
+    fn park(&mut self, worker: usize) -> Result<(), CommError> {
+        self.inbox.forget(worker);
+        self.roster.send(worker, Order::bare(What::Wait, self.cursor.epoch), 0, |_| {})
+    }
+
+    /// Calls off what is still being worked on.
+    pub(super) fn call_off(&mut self) -> Result<(), CommError> {
+        (0..self.roster.len()).try_for_each(|worker| if self.inbox.owes(worker) { self.park(worker) } else { Ok(()) })
+    }
+
+    /// Keeps the report that arrived.
+    fn take(&mut self, chunk: usize, staleness: u32) {
+        if let Some((post, figures)) = self.arrived.take() {
+            let (worker, buffer) = (post.worker, post.buffer);
+            self.collected.keep(Contribution { chunk, worker, staleness, figures, buffer });
+        }
+    }
+
+    pub(super) fn discard(&mut self) {
+        if let Some((post, _)) = self.arrived.take() {
+            self.inbox.give_back(post.buffer);
+        }
+    }
+
+    /// The learning rate of the coming step: by the share of the pass that is applied, so that a step of K chunks has the
+    /// rate that it has in lock-step.
+    fn rate_now(&self) -> f64 {
+        let done = self.applied.iter().filter(|mark| **mark > 0.0).count() / self.grid.k;
+        let (steps, span) = (self.chunks.steps(), 1.0 / self.chunks.steps() as f64);
+        self.task.hyper.schedule.at(self.cursor.epoch as f64 + done.min(steps - 1) as f64 * span, span)
+    }
+
+    /// Applies the step that closed. Tells what was wished for after it.
+    fn close(&mut self, job: &mut dyn Job) -> Result<Turn, TrainError> {
+        let summed = self.collected.sum();
+        self.rate = self.rate_now();
+        match summed {
+            Summed::NotFinite => {
+                self.cursor.step += 1;
+                return Err(self.diverged(self.cursor.epoch + 1));
+            }
+            Summed::Again => {
+                self.forget_results();
+                self.quorum.on(quorum::Event::Again, self.now());
+                return Ok(Turn::GoOn);
+            }
+            Summed::Done => self.apply(job),
+        }
+        self.quorum.on(quorum::Event::Applied, self.now());
+        let turn = std::mem::take(&mut self.wish);
+        if turn != Turn::GoOn {
+            job.save(&self.state())?;
+        }
+        // After the last step of a pass the wishes are asked for when the next one begins.
+        if turn != Turn::Stop && !self.quorum.pass_over() {
+            self.wish = job.turn(&self.state())?;
+        }
+        Ok(turn)
+    }
+
+    fn apply(&mut self, job: &mut dyn Job) {
+        let results = self.collected.results();
+        let samples: f64 = results.iter().map(|result| result.figures.samples).sum();
+        for result in results {
+            let Figures { loss, correct, samples, .. } = result.figures;
+            self.tally += Tally { loss, correct: correct as u64, samples: samples as u64 };
+            self.applied[result.chunk] = 1.0;
+        }
+        self.cursor.step += 1;
+        self.cursor.step_in_epoch += 1;
+        self.cursor.samples += samples as u64;
+        let (epoch, step) = (self.cursor.epoch + 1, self.cursor.step);
+        job.emit(Event::Applied(Applied {
+            epoch,
+            step,
+            contributions: results.iter().map(|result| (result.chunk, result.worker + 1, result.staleness)).collect(),
+        }));
+        let deltas = self.grid.sends_deltas(self.task.train.len());
+        let (change, moments) = self.collected.parts();
+        if deltas {
+            self.theta.iter_mut().zip(change).for_each(|(weight, delta)| *weight += *delta);
+            self.sigma.iter_mut().zip(moments).for_each(|(running, delta)| *running += *delta);
+        } else {
+            let step = Step { number: step, rate: self.rate, scale: 1.0 / samples };
+            self.optimizer.step(step, change, &mut self.theta, team());
+            for (running, sum) in self.sigma.iter_mut().zip(moments) {
+                *running += MOMENTS_SHARE * (*sum / samples as f32 - *running);
+            }
+        }
+        self.forget_results();
+    }
+
+    fn forget_results(&mut self) {
+        for result in self.collected.drain() {
+            self.inbox.give_back(result.buffer);
+        }
+    }
+
+    /// Waits for what happens next. Tells whether to stop at once.
+    fn listen(&mut self, job: &mut dyn Job) -> Result<Turn, TrainError> {
+        let post = self.inbox.next(PATIENCE)?;
+        let quiet = post.is_none();
+        if let Some(post) = post {
+            self.hear(post, job)?;
+        }
+        let now = self.clock.now();
+        if quiet || (now - self.looked).0 > PATIENCE.as_secs_f64() {
+            self.looked = now;
+            self.look(job);
+        }
+        if quiet {
+            // Where no step comes, none is waited for.
+            self.wish = self.wish.max(job.turn(&self.state())?);
+            return Ok(if self.wish == Turn::Stop { std::mem::take(&mut self.wish) } else { Turn::GoOn });
+        }
+        Ok(Turn::GoOn)
+    }
+
+    /// Takes in a report.
+    pub(super) fn hear(&mut self, post: Post, job: &mut dyn Job) -> Result<(), TrainError> {
+        let (worker, from, now) = (post.worker, post.worker + 1, self.now());
+        let figures: Figures = read(&post.buffer, from, Tag::Report)?;
+        self.roster.note(worker, figures);
+        match post.reply.word {
+            Word::Leave => {
+                self.roster.left(worker);
+                self.quorum.on(quorum::Event::Left { worker }, now);
+                job.emit(Event::Note { text: format!("rank {from} leaves; the others go on") });
+            }
+            Word::Stop => self.wish = Turn::Stop,
+            Word::Measured => {}
+            Word::Result => {
+                let expected = self.collected.vector_len() + elements(self.collected.kind());
+                if post.buffer.len() != expected {
+                    let (kind, len) = (self.collected.kind(), expected);
+                    let (got_kind, got_len) = (post.buffer.kind(), post.buffer.len());
+                    return Err(CommError::Mismatch { from, tag: Tag::Report, kind, len, got_kind, got_len }.into());
+                }
+                let (chunk, version, attempt) = (post.reply.chunk, post.reply.version, post.reply.attempt);
+                self.arrived = Some((post, figures));
+                self.quorum.on(quorum::Event::Arrived { worker, chunk, version, attempt }, now);
+                return Ok(());
+            }
+        }
+        self.inbox.give_back(post.buffer);
+        Ok(())
+    }
+
+    /// Looks who lives, and whether somebody is late.
+    pub(super) fn look(&mut self, job: &mut dyn Job) {
+        let now = self.now();
+        while let Some(news) = self.roster.news() {
+            let (event, text) = match news {
+                News::Lost(worker) => {
+                    self.inbox.forget(worker);
+                    (
+                        quorum::Event::Lost { worker },
+                        format!("rank {} is lost: its process ended; the others go on", worker + 1),
+                    )
+                }
+                News::Silent(worker) => (
+                    quorum::Event::Silent { worker },
+                    format!("rank {} is silent; its work is given to others until it is back", worker + 1),
+                ),
+                News::Back(worker) => (quorum::Event::Back { worker }, format!("rank {} is back", worker + 1)),
+            };
+            self.quorum.on(event, now);
+            job.emit(Event::Note { text });
+        }
+        self.quorum.on(quorum::Event::Tick, now);
+    }
+
+    /// Nobody works. Who is only silent may come back; without anybody else there is nothing to wait for.
+    fn nobody(&mut self, job: &mut dyn Job) -> Result<(), TrainError> {
+        if (0..self.roster.len()).any(|worker| self.roster.works(worker)) {
+            return Ok(());
+        }
+        job.save(&self.state())?;
+        Err(TrainError::Deserted { epoch: self.cursor.epoch + 1, step: self.cursor.step })
+    }
+
+    /// A stop in a pass: what is under way is dropped.
+    fn stop(&mut self, job: &mut dyn Job) -> Result<Pass, TrainError> {
+        let under_way = self.quorum.in_flight() + self.collected.results().len();
+        if under_way > 0 {
+            let text = format!(
+                "{under_way} results were under way and are dropped; their chunks are computed again when the run goes on"
+            );
+            job.emit(Event::Note { text });
+        }
+        self.forget_results();
+        self.call_off()?;
+        Ok(Pass::Stopped)
+    }
+
+    /// Lets emulated machines end their phase together, if everybody is there to.
+    fn close_phase(&mut self, wanted: bool, phases: &mut Phases, job: &mut dyn Job) -> Result<(), TrainError> {
+        if !wanted || !self.roster.is_whole() {
+            return Ok(());
+        }
+        let epoch = self.cursor.epoch;
+        (0..self.roster.len())
+            .try_for_each(|worker| self.roster.send(worker, Order::bare(What::Books, epoch), 0, |_| {}))?;
+        phases.end("train", job)
+    }
+
+    pub(super) fn diverged(&self, epoch: u64) -> TrainError {
+        TrainError::Diverged { epoch, step: self.cursor.step, rate: self.rate }
+    }
+
+    /// Ends the workers, with the final weights.
+    fn end(&mut self, verdict: Verdict, test: Tally) -> Result<(), TrainError> {
+        self.clock.machine().inspect(|machine| machine.hold(true));
+        let outcome = Outcome {
+            epoch: self.cursor.epoch as f64,
+            step_in_epoch: self.cursor.step_in_epoch as f64,
+            step: self.cursor.step as f64,
+            samples: self.cursor.samples as f64,
+            verdict: f64::from(verdict as u8),
+            lost: self.roster.gone().len() as f64,
+            rate: self.rate,
+            test_loss: test.loss,
+            test_correct: test.correct as f64,
+            test_samples: test.samples as f64,
+            unused: 0.0,
+        };
+        let (theta, sigma) = (&self.theta, &self.sigma);
+        let len = theta.len() + sigma.len() + elements(crate::comm::Kind::F32);
+        for worker in 0..self.roster.len() {
+            self.roster.send(worker, Order::bare(What::End, self.cursor.epoch), len, |buffer| {
+                buffer.f32s_mut()[..theta.len()].copy_from_slice(theta);
+                buffer.f32s_mut()[theta.len()..theta.len() + sigma.len()].copy_from_slice(sigma);
+                write(buffer, outcome);
+            })?;
+        }
+        Ok(self.roster.finish()?)
+    }
+}
