@@ -60,7 +60,8 @@ impl LoadedModel {
             match newest_valid(&RealDisk, &path.join("ckpt"))?.loaded {
                 Some(checkpoint) => {
                     let (name, step) = (show(&checkpoint.path), checkpoint.about.cursor.step);
-                    let text = format!("note: the run has no model yet; this is its checkpoint of step {step}, {name}\n");
+                    let text =
+                        format!("note: the run has no model yet; this is its checkpoint of step {step}, {name}\n");
                     // Without a reader nobody is told.
                     let _ = std::io::stderr().write_all(text.as_bytes());
                     file = checkpoint.path;

@@ -60,6 +60,16 @@ impl World {
         if self.draws.once_in(16) { delay * (2 + self.draws.below(60)) } else { delay }
     }
 
+    /// Long messages of a rank that has ended will not be sent any more.
+    pub fn withdraw(&mut self, from: usize) {
+        let untaken = std::mem::take(&mut self.ranks[from].untaken);
+        if !untaken.is_empty() {
+            let gone = |message: &Message| message.from == from && untaken.contains(&message.ticket);
+            self.ranks.iter_mut().for_each(|rank| rank.mailbox.retain(|message| !gone(message)));
+            self.retain(|what| !matches!(what, What::Deliver { message, .. } if gone(message)));
+        }
+    }
+
     /// Whether the sending of a message is complete.
     pub fn is_taken(&self, from: usize, ticket: u64) -> bool {
         !self.ranks[from].untaken.contains(&ticket)

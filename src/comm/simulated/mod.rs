@@ -10,8 +10,9 @@
 //! ranks and links, damaged messages, and wishes from outside. What came of it is in the [`Outcome`]: a deadlock tells
 //! who waits for whom, and messages that nobody received are listed.
 //!
-//! That a rank has ended is known to each of the others at a time of its own. Messages that a rank sent before it crashed
-//! may come later still; those of one that returned come before.
+//! That a rank has crashed is known to each of the others at a time of its own, and messages that it sent before may
+//! come later still. A rank whose body returns has said goodbye: it is not lost, but nobody gets anything from it any
+//! more, so whoever waits for it waits for ever. [`SimComm::abort`] makes its return an end like a crash.
 
 mod draws;
 mod mail;

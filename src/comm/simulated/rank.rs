@@ -75,6 +75,12 @@ impl SimComm {
         self.shared.lock().save_fails(self.rank)
     }
 
+    /// Says that this rank's body is about to return out of order: to the others the rank is lost then, as a process is
+    /// that ends the job.
+    pub fn abort(&self) {
+        self.shared.lock().ranks[self.rank].aborts = true;
+    }
+
     /// Puts a line into the world's trace, and into its hash.
     pub fn remark(&self, text: &str) {
         let mut world = self.shared.lock();

@@ -88,6 +88,8 @@ pub(super) struct Rank {
     /// Virtual time of what it did since it last gave the baton away.
     debt: u64,
     pub ended: Option<Ended>,
+    /// When its body returns, that is no end in order.
+    pub aborts: bool,
     /// When it learned that others have ended.
     lost: BTreeMap<usize, u64>,
 }
@@ -137,6 +139,11 @@ impl World {
         let tie = (self.draws.next(), self.happened);
         self.happened += 1;
         self.events.push(Reverse(Event { time, tie, what }));
+    }
+
+    /// Lets only those events happen that are to.
+    pub fn retain(&mut self, keep: impl Fn(&What) -> bool) {
+        self.events.retain(|Reverse(event)| keep(&event.what));
     }
 
     /// Lets events happen until a rank goes on; once all have ended, until nothing is on its way.
@@ -254,7 +261,7 @@ impl World {
         self.ranks.iter().map(|rank| rank.calls).sum()
     }
 
-    /// The rank has ended; it becomes known to each of the others at a time of its own.
+    /// The rank has ended. Unless that was in order, it becomes known to each of the others at a time of its own.
     pub fn end(&mut self, rank: usize, ended: Ended) {
         if self.ranks[rank].ended.is_some() {
             return;
@@ -269,6 +276,10 @@ impl World {
         self.record.note(self.now, Happened::Ended { rank, how });
         self.ranks[rank].ended = Some(ended);
         self.ended_at = self.now;
+        self.withdraw(rank);
+        if ended == Ended::Returned && !self.ranks[rank].aborts {
+            return; // it said goodbye, and is not lost
+        }
         let latest = nanoseconds(self.plan.heartbeat).max(1);
         for by in (0..self.ranks.len()).filter(|by| *by != rank) {
             // A closed connection is seen at once; a machine that is gone only by its silence.
@@ -276,11 +287,7 @@ impl World {
                 true => self.draws.below(latest),
                 false => self.draws.below(latest.min(200_000)),
             };
-            let mut known = self.now + delay;
-            if ended == Ended::Returned {
-                // A process that ends in order has seen its messages off. What a killed one sent may come later.
-                known = known.max(self.links[rank * self.ranks.len() + by].last + 1);
-            }
+            let known = self.now + delay;
             self.ranks[by].lost.insert(rank, known);
             self.at(known, What::Detect { by, lost: rank });
         }
