@@ -6,7 +6,7 @@
 
 mod cases;
 
-use cases::{Case, conformance, equivalence, local_sgd, pictures, pipeline};
+use cases::{Case, conformance, equivalence, grid, local_sgd, pictures, pipeline};
 use goai::comm::Communicator;
 use goai::comm::launcher::Launcher;
 use goai::comm::mpi::{MpiComm, abort_on_panic, library};
@@ -43,6 +43,7 @@ fn main() {
     let tables = [
         ("conformance", conformance::CASES),
         ("equivalence", equivalence::CASES),
+        ("grid", grid::CASES),
         ("local steps", local_sgd::CASES),
         ("pictures", pictures::CASES),
         ("pipeline", pipeline::CASES),

@@ -1,7 +1,7 @@
 //! Stratified cross-validation in any data-parallel mode: `--folds K --repeats R`.
 
 use super::failure::Failure;
-use super::observer::{Observer, stopped};
+use super::observer::{Observer, stopped, together, told};
 use super::output::Output;
 use super::prepare::Prepared;
 use super::ranks::{Ended, agreed};
@@ -65,7 +65,9 @@ pub fn cross_validate(
             }
         };
         if let Some(fit) = done.iter().find(|fit| fit.ending == Ending::Stopped) {
-            return Err(stopped(comm, fit, &stop, None)?);
+            let words = told(&stop, false);
+            let words = if fit.lost.is_empty() { together(comm, words)? } else { words };
+            return Err(stopped(fit, words, None));
         }
         if let Some(output) = output {
             let accuracies = done.iter().filter_map(|fit| fit.test.accuracy()).collect();

@@ -40,6 +40,21 @@ pub fn host() -> String {
     }
 }
 
+/// Ends the processes of ranks on this host that stand still: nobody waits for them any more, but the launcher would.
+///
+/// A process that does not stand still is left alone: a number may belong to another one by now.
+pub fn end_frozen(places: &[Place], ranks: &[usize]) {
+    let here = host();
+    for place in ranks.iter().filter_map(|rank| places.get(*rank)).filter(|place| place.host == here) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", place.pid)).unwrap_or_default();
+        let ours =
+            field(&status, "PPid:").and_then(|parent| parent.parse().ok()) == Some(std::os::unix::process::parent_id());
+        if ours && field(&status, "State:").is_some_and(|state| state.starts_with('T')) {
+            let _ = std::process::Command::new("kill").args(["-KILL", &place.pid.to_string()]).status();
+        }
+    }
+}
+
 /// Threads of each rank: the cores of its mask shared with the ranks that have the same one, within
 /// `most`; `asked` overrides, 0 asks for nothing.
 pub fn threads(places: &[Place], asked: usize, most: Option<usize>) -> Vec<usize> {

@@ -158,23 +158,29 @@ impl Job for Observer<'_> {
     }
 }
 
-/// The ending of a run that a signal stopped: which signal, and whether a checkpoint was written, agreed by all ranks.
-/// `command`, at rank 0: what goes on from the checkpoint, if one was written.
-pub fn stopped(
-    comm: &dyn Communicator,
-    fit: &Fit,
-    stop: &StopRequest,
-    command: Option<String>,
-) -> Result<Ended, Ended> {
-    let mut words = [i64::from(stop.signal().unwrap_or(0)), i64::from(command.is_some())];
+/// What this rank knows of a stop: which signal, and whether a checkpoint was written.
+pub fn told(stop: &StopRequest, written: bool) -> [i64; 2] {
+    [i64::from(stop.signal().unwrap_or(0)), i64::from(written)]
+}
+
+/// What all ranks know of a stop.
+///
+/// # Collective
+/// Every rank must call it.
+pub fn together(comm: &dyn Communicator, mut words: [i64; 2]) -> Result<[i64; 2], Ended> {
     comm.all_reduce(Values::I64(&mut words), Reduce::Max)?;
+    Ok(words)
+}
+
+/// The ending of a run that a signal stopped. `command`, at rank 0: what goes on from the checkpoint, if one was written.
+pub fn stopped(fit: &Fit, words: [i64; 2], command: Option<String>) -> Ended {
     let (signal, written) = (words[0] as i32, words[1] > 0);
     let place = format!("{} after step {}, in epoch {}", signal_name(signal), fit.cursor.step, fit.cursor.epoch + 1);
-    Ok(match written {
+    match written {
         true => Ended::all(CHECKPOINTED, format!("{place}; go on with: {}", command.unwrap_or_default())),
         false => {
             let code = u8::try_from(128 + signal).unwrap_or(143);
             Ended::all(code, format!("stopped by {place}; no checkpoint was written, start the run again"))
         }
-    })
+    }
 }

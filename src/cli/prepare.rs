@@ -161,6 +161,11 @@ pub fn prepare(
         let hyper = task::hyper(&config, samples, trainers);
         agreed(comm, sync::fits(grid, &config, samples, &hyper, comm.size() - 1))?;
     }
+    if let Some(delay) = grid.as_ref().and_then(|grid| grid.delay.as_ref()) {
+        // A trace is a file that each rank reads.
+        let text = format!("{delay:?}");
+        same(comm, &Identity::default().with("the delays", format!("{:016x}", xxh3_64(text.as_bytes()))))?;
+    }
     let delayed = grid.as_ref().is_some_and(|grid| grid.delay.is_some());
     let devices = devices.or_else(|| delayed.then(|| sync::instant_machines(comm.size())));
     let resume = resume::shared(comm, {

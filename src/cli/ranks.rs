@@ -204,6 +204,27 @@ fn name_rank_on_panic(launcher: &Launcher) {
     }));
 }
 
+/// Whether MPI says that some process has failed.
+#[cfg(feature = "mpi")]
+fn is_death(message: &str) -> bool {
+    ["MPI_ERR_PROC_FAILED", "MPI_ERR_REVOKED"].iter().any(|class| message.contains(class))
+}
+
+/// Tells the failure that only this rank knows, and ends the others where the launcher would not.
+#[cfg(feature = "mpi")]
+fn tell_own(ended: &Ended, rank: usize) {
+    if matches!(ended, Ended::Agreed(_)) {
+        return;
+    }
+    let (code, message) = ended.summary();
+    if is_death(&message) {
+        // ULFM tells every rank, but not of whom: the watchdog knows, and ends the job.
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    tell(&[(rank, Failure { code, message: format!("rank {rank} on {}: {message}", host()) })]);
+    Vigil::end_all(code);
+}
+
 #[cfg(feature = "mpi")]
 fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator, &Vigil) -> Result<(), Ended>) -> i32 {
     use crate::comm::mpi;
@@ -218,20 +239,18 @@ fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator, &Vigil) -> Resu
         comm.finish();
         return tell_alone(launcher, Failure { code: 5, message });
     }
+    let mut complete = true;
     let result = match Vigil::over_processes(&comm, launcher) {
         // The watch ends with the work: what comes after is MPI's.
-        Ok(vigil) => body(&Watched::new(&comm, vigil.vitals()), &vigil).inspect_err(|ended| {
-            if !matches!(ended, Ended::Agreed(_)) {
-                let (code, message) = ended.summary();
-                let message = format!("rank {} on {}: {message}", comm.rank(), host());
-                tell(&[(comm.rank(), Failure { code, message })]);
-                Vigil::end_all(code);
-            }
-        }),
+        Ok(vigil) => {
+            let result = body(&Watched::new(&comm, vigil.vitals()), &vigil);
+            complete = vigil.is_complete();
+            result.inspect_err(|ended| tell_own(ended, comm.rank()))
+        }
         Err(error) => Err(error.into()),
     };
     // After a death MPI_Finalize may wait for ever, and whether there was one nobody knows for certain.
-    let part = match launcher.survival.lets_live() {
+    let part = match launcher.survival.lets_live() || !complete {
         true => mpi::MpiComm::leave,
         false => mpi::MpiComm::finish,
     };

@@ -8,7 +8,7 @@ use super::failure::{CHECKPOINTED, Failure};
 use super::host::{self, Place};
 use super::keeper::Keeper;
 use super::live;
-use super::observer::{Observer, stopped};
+use super::observer::{Observer, stopped, together, told};
 use super::output::{Opening, Output};
 use super::prepare::{Prepared, configure, prepare};
 use super::ranks::{self, Ended, World, agreed};
@@ -121,7 +121,7 @@ impl Scene<'_> {
             notes.for_each(|text| output.hear(&Event::Note { text }));
         }
         let meter = agreed(comm, energy_meter(&prepared.config, &places, comm.rank()))?;
-        let result = self.work(comm, &prepared, &mut output, stop, fault, meter);
+        let result = self.work(comm, &prepared, &mut output, stop, fault, meter, &places);
         if let Err(Ended::Own(failure)) = &result {
             let _ = self.cause.set(failure.clone());
         }
@@ -144,6 +144,7 @@ impl Scene<'_> {
     }
 
     /// Trains or cross-validates, and saves what came out.
+    #[allow(clippy::too_many_arguments)]
     fn work(
         &self,
         comm: &dyn Communicator,
@@ -152,6 +153,7 @@ impl Scene<'_> {
         stop: StopRequest,
         fault: Option<Fault>,
         meter: Option<EnergyMeter>,
+        places: &[Place],
     ) -> Result<(), Ended> {
         let config = &prepared.config;
         if config.folds > 0 {
@@ -178,6 +180,9 @@ impl Scene<'_> {
         let keeper = output.as_ref().map(|output| keeper(prepared, &parts, output, comm.size()));
         let command =
             output.as_ref().map(|output| resume_command(self.world, self.launcher, comm.size(), output.dir.path()));
+        // Some ranks of a grid may die, and training goes on.
+        let way_on = command.clone().filter(|_| config.checkpoint_every.is_some());
+        self.vigil.configure(config, comm.rank(), prepared.grid.is_some(), way_on);
         let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault)
             .with_live(live)
             .with_meter(meter)
@@ -195,18 +200,34 @@ impl Scene<'_> {
             (Some((_, step)), Some(command)) => ended.with_way_on(*step, command, config.learning_rate),
             _ => ended,
         })?;
+        let whole = fit.lost.is_empty();
+        if !whole {
+            self.vigil.has_lost_ranks();
+        }
         if fit.ending == Ending::Stopped {
             let written = newest.is_some_and(|(_, step)| step == fit.cursor.step);
             if let Some(output) = output {
                 output.run.resume_command = command.clone();
             }
-            return Err(stopped(comm, &fit, &stop, written.then_some(command).flatten())?);
+            let command = written.then_some(command).flatten();
+            let words = told(&stop, command.is_some());
+            // Who is lost tells nothing, and those who live cannot wait for it.
+            let words = if whole { together(comm, words)? } else { words };
+            return Err(stopped(&fit, words, command));
         }
         let saved = match output {
             Some(output) => save::save(output, prepared, &parts, &fit, self.started),
             None => Ok(()),
         };
-        agreed(comm, saved)
+        match whole {
+            true => agreed(comm, saved),
+            false => {
+                if comm.rank() == 0 {
+                    host::end_frozen(places, &fit.lost);
+                }
+                saved.map_err(Ended::Own)
+            }
+        }
     }
 
     fn open(

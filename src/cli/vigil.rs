@@ -9,6 +9,7 @@ use crate::run::state::read_state;
 use crate::run::watchdog::{Alarm, Rules, Watchdog};
 use crate::run::{RunDir, RunError};
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Vigil {
     grace: Option<Duration>,
     dir: Arc<Mutex<Option<RunDir>>>,
     notes: Vec<String>,
+    /// Some rank did not come to the end: nothing waits for all of them.
+    incomplete: AtomicBool,
 }
 
 /// How this process ends the job: known to panics, too.
@@ -76,7 +79,7 @@ impl Vigil {
         let rules = Rules { deaths: grace, ..Rules::default() };
         let dog = Watchdog::start(Arc::clone(&vitals), names, rules, sound);
         let dog = dog.map_err(|error| notes.push(format!("nobody watches for stalls: no thread ({error})"))).ok();
-        Self { vitals, heart, dog, grace, dir, notes }
+        Self { vitals, heart, dog, grace, dir, notes, incomplete: AtomicBool::new(false) }
     }
 
     /// What is known of the ranks.
@@ -106,6 +109,17 @@ impl Vigil {
         if let Some(dog) = &self.dog {
             dog.set_rules(rules);
         }
+    }
+
+    /// Some rank did not come to the end of the training, which went on without it.
+    pub fn has_lost_ranks(&self) {
+        self.incomplete.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all ranks came to the end, so that they can end MPI together.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    pub fn is_complete(&self) -> bool {
+        !self.incomplete.load(Ordering::Relaxed)
     }
 
     /// The run directory whose state is to tell of an alarm that ends the job.

@@ -10,6 +10,7 @@ pub mod collectives;
 pub mod conformance;
 pub mod conv;
 pub mod equivalence;
+pub mod grid;
 pub mod iris;
 pub mod local_sgd;
 pub mod messages;

@@ -11,6 +11,7 @@ mod faults_comm;
 mod fuzz;
 mod golden;
 mod golden_img;
+mod grid;
 mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;

@@ -12,14 +12,13 @@ use crate::data::order::epoch_order;
 use crate::device::{Clock, Draw, Mark};
 use crate::nn::{Program, Tally};
 use crate::optim::{Optimizer, Rule};
-use crate::rng::{Purpose, stream};
+use crate::rng::{Purpose, stream, unit};
 use crate::strategy::evaluate::Evaluator;
 use crate::strategy::learner::{Learner, Weights};
 use crate::strategy::modelled::{Phases, together};
 use crate::strategy::stepper::{TAIL, compute, spans};
 use crate::strategy::{Cursor, Ending, Fit, Job, State, Task, TrainError, Turn};
 use crate::units::Seconds;
-use rand_chacha::rand_core::RngCore;
 use std::time::Duration;
 
 /// The rank of the server.
@@ -267,7 +266,7 @@ impl<'a> Worker<'a> {
             let rank = self.comm.rank();
             let sample = (rank as u64) << 32 | order.chunk as u64;
             let mut rng = stream(self.task.hyper.seed, Purpose::Delay, order.version, sample);
-            let uniform = ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+            let uniform = unit(&mut rng);
             let draw = Draw { task: self.tasks, uniform };
             machine.charge_seconds(delay.extra(rank, machine.now() - began, draw));
             self.tasks += 1;
