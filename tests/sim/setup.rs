@@ -80,7 +80,10 @@ impl Case {
         let mut dice = Dice::new(seed);
         loop {
             let case = Self::try_draw(seed, rules, &mut dice);
-            if case.grid.check(ROWS, &case.hyper, case.ranks - 1).is_ok() {
+            // A global batch has a micro-chunk for each of the K, as the command line sees to.
+            let pieces = case.hyper.global_batch / case.hyper.micro_chunk.unwrap_or(1);
+            let fits = case.sends_deltas() || case.grid.k <= pieces;
+            if fits && case.grid.check(ROWS, &case.hyper, case.ranks - 1).is_ok() {
                 return case;
             }
         }
