@@ -19,6 +19,7 @@ use crate::strategy::modelled::{Phases, together};
 use crate::strategy::team::team;
 use crate::strategy::{Cursor, Ending, Fit, Job, Snapshot, State, Task, TrainError, Turn};
 use crate::units::Seconds;
+use std::time::Duration;
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -373,7 +374,7 @@ impl<'a> Server<'a> {
                 job.emit(Event::Note { text: format!("rank {from} leaves; the others go on") });
             }
             Word::Stop => self.wish = Turn::Stop,
-            Word::Measured => {}
+            Word::Measured | Word::Bye => {}
             Word::Result => {
                 let expected = self.collected.vector_len() + elements(self.collected.kind());
                 if post.buffer.len() != expected {
@@ -478,6 +479,21 @@ impl<'a> Server<'a> {
                 write(buffer, outcome);
             })?;
         }
-        Ok(self.roster.finish()?)
+        self.see_off()
+    }
+
+    /// Waits until everybody who lives has the end. Reports that come until then are of no use any more, but must be
+    /// taken: a worker may send a long one, and reads nothing before it is sent.
+    fn see_off(&mut self) -> Result<(), TrainError> {
+        const LOOK: Duration = Duration::from_millis(5);
+        let mut gone = vec![false; self.roster.len()];
+        while self.roster.awaits(&gone)? {
+            if let Some(post) = self.inbox.next(LOOK)? {
+                gone[post.worker] |= post.reply.word == Word::Bye;
+                self.inbox.give_back(post.buffer);
+            }
+        }
+        self.roster.give_up();
+        Ok(())
     }
 }
