@@ -51,7 +51,7 @@ pub fn tell(case: &Case, world: &World, plan: &Plan, wrap: Wrap, arrange: Arrang
     let first = run(case, world, plan.clone(), None, wrap);
     trace(&first);
     counts.calls += first.outcome.calls;
-    check(case, world, plan, &first, &first.book.applied, arrange)?;
+    check(case, world, plan, &first, &first.book.applied, 0, arrange)?;
     counts.crashed += usize::from(first.outcome.ends.iter().any(|end| end.returned().is_none()));
     match server(&first) {
         Some(Ok(end)) if end.ending == Ending::Finished => {
@@ -69,7 +69,7 @@ pub fn tell(case: &Case, world: &World, plan: &Plan, wrap: Wrap, arrange: Arrang
     counts.calls += second.outcome.calls;
     let mut applied: Vec<Applied> = first.book.applied[..kept].to_vec();
     applied.extend(second.book.applied.iter().cloned());
-    check(case, world, &healthy, &second, &applied, arrange)
+    check(case, world, &healthy, &second, &applied, kept, arrange)
         .map_err(|words| format!("gone on from step {kept}: {words}"))?;
     let finished = matches!(server(&second), Some(Ok(end)) if end.ending == Ending::Finished);
     must!(finished, "gone on from step {kept}: it did not finish");
@@ -108,7 +108,10 @@ fn seeds(half: u64) {
     for seed in (0..count).filter(|seed| seed % 2 == half) {
         let case = Case::draw(seed, Rule::ALL);
         match tell(&case, &world, &plan(&case), &plain, &by_chunk) {
-            Err(words) => failures.push(format!("seed {seed} ({}): {words}", case.grid.rule.name())),
+            Err(words) => {
+                let (rule, faults) = (case.grid.rule.name(), plan(&case).faults);
+                failures.push(format!("seed {seed} ({rule}): {words}; {faults:?}"));
+            }
             Ok(counts) => {
                 total.seeds += 1;
                 total.finished += counts.finished;

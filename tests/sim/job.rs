@@ -115,11 +115,16 @@ pub fn plain(
 /// Trains, from the beginning or from a state.
 pub fn run(case: &Case, world: &World, plan: Plan, resume: Option<&Snapshot>, wrap: Wrap) -> Run {
     let book = Mutex::new(Book::default());
-    let outcome = run_simulated(case.ranks, plan, |comm| {
+    let outcome = run_simulated(case.ranks, plan, |sim| {
+        let comm = sim;
         let (task, clock) = (case.task(world, resume), comm.clock());
         let mut outside = Outside { comm, book: &book, save_every: case.save_every, turns: 0 };
         let result = wrap(comm, &mut outside, &mut |comm, job| {
             let fit = fit(Strategy::SendRecv, &task, comm, &clock, job)?;
+            if comm.rank() == 0 {
+                // Nobody waits for them any more, but a launcher would.
+                fit.lost.iter().for_each(|rank| sim.kill(*rank));
+            }
             Ok(Ended { ending: fit.ending, cursor: fit.cursor, theta: fit.theta })
         });
         result.map_err(|error| {

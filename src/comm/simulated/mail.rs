@@ -3,7 +3,7 @@
 use super::outcome::Left;
 use super::plan::{Fault, Garble};
 use super::record::Happened;
-use super::world::{Ended, Wait, What, World, nanoseconds};
+use super::world::{Ended, Rank, Wait, What, World, nanoseconds};
 use crate::comm::{CommError, Note, Tag};
 
 /// A message on its way or in a mailbox.
@@ -77,7 +77,7 @@ impl World {
 
     /// Whose message lies there that a receive with this ticket takes, and where.
     pub fn find(&self, rank: usize, from: Option<usize>, tag: Tag, ticket: u64) -> Option<usize> {
-        let super::world::Rank { mailbox, begun, .. } = &self.ranks[rank];
+        let Rank { mailbox, begun, .. } = &self.ranks[rank];
         let mut seen = vec![0; self.ranks.len()];
         mailbox.iter().position(|message| {
             if message.tag != tag || from.is_some_and(|from| from != message.from) {
@@ -142,7 +142,10 @@ impl World {
     }
 
     fn leave(&mut self, to: usize, message: &Message) {
-        let returned = |rank: usize| matches!(self.ranks[rank].ended, None | Some(Ended::Returned));
+        let returned = |rank: usize| {
+            let Rank { ended, aborts, .. } = self.ranks[rank];
+            matches!(ended, None | Some(Ended::Returned)) && !aborts
+        };
         if returned(to) && returned(message.from) {
             self.left.push(Left { from: message.from, to, tag: message.tag, step: message.step });
         }

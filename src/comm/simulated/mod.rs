@@ -63,6 +63,9 @@ impl Shared {
             drop(world);
             unwind();
         }
+        if world.ranks[rank].killed {
+            self.crash(world, rank);
+        }
         world
     }
 

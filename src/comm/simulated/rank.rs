@@ -81,6 +81,12 @@ impl SimComm {
         self.shared.lock().ranks[self.rank].aborts = true;
     }
 
+    /// Ends another rank from outside, even if it is frozen, as a process is killed. One that has returned is not
+    /// touched.
+    pub fn kill(&self, rank: usize) {
+        self.shared.lock().kill(rank);
+    }
+
     /// Puts a line into the world's trace, and into its hash.
     pub fn remark(&self, text: &str) {
         let mut world = self.shared.lock();
@@ -348,7 +354,7 @@ impl Clock for SimClock {
 
 impl Shared {
     /// The end of this rank: its stack unwinds, and nothing that it would have done happens.
-    fn crash(&self, mut world: std::sync::MutexGuard<World>, rank: usize) -> ! {
+    pub(super) fn crash(&self, mut world: std::sync::MutexGuard<World>, rank: usize) -> ! {
         world.end(rank, Ended::Crashed);
         drop(world);
         super::unwind()

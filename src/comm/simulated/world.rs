@@ -90,6 +90,8 @@ pub(super) struct Rank {
     pub ended: Option<Ended>,
     /// When its body returns, that is no end in order.
     pub aborts: bool,
+    /// It is ended from outside when it would go on next.
+    pub killed: bool,
     /// When it learned that others have ended.
     lost: BTreeMap<usize, u64>,
 }
@@ -198,7 +200,7 @@ impl World {
         if self.ranks[rank].turn != turn || self.ranks[rank].ended.is_some() {
             return false;
         }
-        if let Some(until) = self.frozen_until(rank, self.now) {
+        if let Some(until) = self.frozen_until(rank, self.now).filter(|_| !self.ranks[rank].killed) {
             self.record.note(self.now, Happened::Frozen { rank, until });
             if until < u64::MAX {
                 self.at(until, What::Wake { rank, turn });
@@ -224,6 +226,12 @@ impl World {
     pub fn wake_soon(&mut self, rank: usize) {
         let (time, turn) = (self.now + self.draws.below(1_000), self.ranks[rank].turn);
         self.at(time, What::Wake { rank, turn });
+    }
+
+    /// Ends a rank from outside.
+    pub fn kill(&mut self, rank: usize) {
+        self.ranks[rank].killed = true;
+        self.wake_soon(rank);
     }
 
     /// Lets pass what a rank has done since, and a call of the communicator.

@@ -59,8 +59,12 @@ impl<'a> Roster<'a> {
         self.workers[worker].figures
     }
 
-    /// A worker told about itself.
+    /// A worker told about itself. To the quorum it is there then; if it is silent all the same, because it sent this
+    /// before it fell silent, that is news once more.
     pub fn note(&mut self, worker: usize, figures: Figures) {
+        if self.workers[worker].life == Life::Silent {
+            self.workers[worker].life = Life::Alive;
+        }
         self.workers[worker].figures = figures;
     }
 

@@ -355,6 +355,8 @@ impl<'a> Server<'a> {
             self.look(job);
         }
         if quiet {
+            // Who was silent when it ended or left was not counted on, so the quorum has nothing to say about it.
+            self.nobody(job)?;
             // Where no step comes, none is waited for.
             self.wish = self.wish.max(job.turn(&self.state())?);
             return Ok(if self.wish == Turn::Stop { std::mem::take(&mut self.wish) } else { Turn::GoOn });
