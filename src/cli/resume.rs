@@ -46,7 +46,7 @@ pub enum Look {
     /// Train.
     Train(Box<Begin>),
     /// Nothing: the run is complete.
-    Done(Done),
+    Done(Box<Done>),
 }
 
 /// A run that is complete.
@@ -85,7 +85,7 @@ fn newest_of(dir: &Path) -> Result<Look, Failure> {
     let Newest { loaded, refused } = newest_valid(&RealDisk, &dir.join("ckpt"))?;
     let run = read_state(dir).ok();
     if let (None, Some(run)) = (&loaded, run.as_ref().filter(|run| run.state == State::Complete)) {
-        return Ok(Look::Done(Done { dir: dir.to_owned(), run: run.clone() }));
+        return Ok(Look::Done(Box::new(Done { dir: dir.to_owned(), run: run.clone() })));
     }
     let mut notes: Vec<String> = refused.iter().map(|refused| refused.why.to_string()).collect();
     if loaded.is_none() && run.is_some() {
@@ -126,7 +126,7 @@ fn named(path: &Path, run_dir: Option<&Path>) -> Result<Look, Failure> {
     if let (None, Some(dir)) = (&loaded, &dir)
         && let Some(run) = read_state(dir).ok().filter(|run| run.state == State::Complete)
     {
-        return Ok(Look::Done(Done { dir: dir.clone(), run }));
+        return Ok(Look::Done(Box::new(Done { dir: dir.clone(), run })));
     }
     let Some(loaded) = loaded else {
         let text = match refused.first() {
