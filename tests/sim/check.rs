@@ -38,6 +38,11 @@ pub fn check(
     arrange: Arrange,
 ) -> Result<(), String> {
     if let Some(stuck) = &run.outcome.stuck {
+        let beginning = run.book.applied.is_empty() && stuck.to_string().contains("Collective");
+        let for_ever = |fault: &Fault| matches!(fault, Fault::Freeze { until: Duration::MAX, .. });
+        if beginning && plan.faults.iter().any(for_ever) {
+            return Ok(()); // before the first task all ranks are needed
+        }
         return Err(format!("it did not end: {stuck}"));
     }
     must!(run.outcome.left.is_empty(), "messages that nobody received: {:?}", run.outcome.left);
@@ -153,7 +158,7 @@ fn wishes(plan: &Plan, run: &Run) -> Result<(), String> {
         };
         for (rank, said) in &book.said_leave {
             let heard = book.notes.iter().any(|note| *note == format!("rank {rank} leaves; the others go on"));
-            let late = run.outcome.time.saturating_sub(*said) < slack;
+            let late = book.applied_at.saturating_sub(*said) < slack;
             must!(heard || late || held(*rank), "rank {rank} wished to leave, and nobody heard");
         }
     }

@@ -14,6 +14,8 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Book {
     pub applied: Vec<Applied>,
+    /// When the last step was applied.
+    pub applied_at: Duration,
     /// The state on the disk.
     pub saved: Option<Snapshot>,
     /// Attempts to save, and those that failed.
@@ -47,6 +49,7 @@ impl Job for Outside<'_> {
             Event::Applied(applied) => {
                 self.comm.remark(&format!("applies step {}: {:?}", applied.step, applied.contributions));
                 book.applied.push(applied);
+                book.applied_at = Duration::from_secs_f64(self.comm.clock().now().0);
             }
             Event::Note { text } => {
                 self.comm.remark(&text);

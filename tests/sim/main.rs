@@ -3,6 +3,8 @@
 mod check;
 mod grid;
 mod job;
+mod mutant;
 mod oracle;
+mod planted;
 mod setup;
 mod world;
