@@ -131,7 +131,7 @@ one_run() {
 check_missing_binary() {
   local script
   work_dir empty empty
-  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv pipeline_chain pipeline_1f1b srun_pmix scaling; do
+  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv pipeline_chain pipeline_1f1b srun_pmix scaling requeue; do
     wait_job "$(submit "slurm/$script.sbatch")" 60
     check "$script without ./goai-rs: exit code 2" "state $state, exit $code" [ "$code" = 2:0 ]
     check "$script without ./goai-rs: one line says so" "output: $(head -c 300 "$log")" \
@@ -202,6 +202,36 @@ check_scripts() {
   check "scaling: speedup.svg" "no drawing in $runs" grep -q '<svg' "$runs/speedup.svg"
 }
 
+# The job is asked to stop as Slurm asks before the time limit, requeues itself, and ends as if nothing had been.
+check_requeue() {
+  local id reference run k
+  work_dir requeue
+  reference=$(GOAI_NUM_EPOCHS=1500 OMPI_MCA_rmaps_base_oversubscribe=1 timeout 300 mpirun -n 2 ./goai-rs --run-dir whole --quiet && json whole/run.json weights_hash)
+  id=$(GOAI_NUM_EPOCHS=1500 submit -n 2 --time=5 slurm/requeue.sbatch) || { fail "requeue: sbatch" "not accepted"; return; }
+  run=runs/requeue_$id
+  for ((k = 0; k < 600; k++)); do
+    [ "$(grep -c . "$run/metrics.csv" 2>/dev/null)" -gt 20 ] 2>/dev/null && break
+    sleep 0.05
+  done
+  scancel --signal=USR1 --batch "$id"
+  for ((k = 0; k < 600; k++)); do
+    [ "$(job_field "$id" Restarts)" = 1 ] && break
+    sleep 0.1
+  done
+  check "requeue: queued again" "state $(job_field "$id" JobState), restarts $(job_field "$id" Restarts): $(tail -n 5 "slurm-$id.out")" [ "$(job_field "$id" Restarts)" = 1 ]
+  check "requeue: checkpointed in between" "state is $(json "$run/run.json" state)" [ "$(json "$run/run.json" state)" = checkpointed ]
+  # Slurm waits two minutes before it starts a requeued job again.
+  for ((k = 0; k < 100; k++)); do
+    [ "$(job_field "$id" JobState)" = PENDING ] && scontrol update JobId="$id" StartTime=now && break
+    sleep 0.1
+  done
+  job_done requeue "$id" 240 || return
+  run_complete requeue "$run/run.json" 2
+  check "requeue: went on once" "output: $(grep piece "$log")" [ "$(grep -c '^piece [01] of job' "$log")" = 2 ]
+  check "requeue: the bits of an undisturbed run" "weights $(json "$run/run.json" weights_hash), undisturbed $reference" \
+    [ -n "$reference" -a "$(json "$run/run.json" weights_hash)" = "$reference" ]
+}
+
 check_slurm_alone() {
   work_dir self empty
   job_done "sbatch" "$(submit --wrap hostname)" 60 && check "sbatch: output" "$(cat "$log")" [ -s "$log" ]
@@ -259,6 +289,7 @@ if [ "$self_check" = yes ]; then
 else
   check_missing_binary
   check_scripts
+  check_requeue
   check_stop
 fi
 finish

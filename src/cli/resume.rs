@@ -7,6 +7,7 @@ use super::args::TrainArgs;
 use super::failure::{DATA, Failure};
 use super::host::host;
 use super::ranks::{Ended, World, agreed};
+use super::stages;
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, Values};
 use crate::config::{Config, Difference, GlobalBatch, Mode, Origin, Origins, Schedule, Sources, differences, table};
@@ -206,14 +207,18 @@ impl Begin {
         if config.global_batch == GlobalBatch::PerRank {
             config.global_batch = GlobalBatch::Fixed(about.global_batch as usize);
         }
-        let of_checkpoint = matches!(origins.of("mode"), Origin::File { path, .. } if *path == show(&from.path));
+        let name = show(&from.path);
+        let said = |key: &str| matches!(origins.of(key), Origin::File { path, .. } if *path == name);
         let fits = match config.mode {
             Some(Mode::Single) => ranks == 1,
             Some(Mode::SendRecv) => ranks > 1,
             _ => true,
         };
-        if of_checkpoint && !fits {
+        if said("mode") && !fits {
             config.mode = None;
+        }
+        if config.mode != Some(Mode::Pipeline) {
+            stages::KEYS.iter().filter(|key| said(key)).for_each(|key| config.reset(key));
         }
         if config.learning_rate != then.learning_rate {
             self.notes.push(format!(

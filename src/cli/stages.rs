@@ -11,7 +11,7 @@ use crate::strategy::{self, Exits, Pipeline, Sureness};
 use crate::units::{Bytes, Flops, Seconds};
 
 /// Keys that mean something in a pipeline alone.
-const KEYS: &[&str] = &[
+pub const KEYS: &[&str] = &[
     "learn",
     "stages",
     "cuts",

@@ -198,6 +198,17 @@ impl Config {
         self.value(key) == default
     }
 
+    /// Gives a key the value that it has when nobody gives one, where that is the same on any data.
+    pub fn reset(&mut self, key: &str) {
+        let default = match super::keys::key(key).map(|key| (key.kind, key.default)) {
+            Some((kind, Fallback::All(text))) => kind.parse(text).ok(),
+            _ => None,
+        };
+        let mut all = serde_json::to_value(&*self).expect("numbers, words and texts are JSON");
+        all[key] = default.unwrap_or_default();
+        *self = serde_json::from_value(all).expect("the table of keys and the fields of Config agree");
+    }
+
     /// The value of a key as JSON, if it has one.
     pub(super) fn value(&self, key: &str) -> Option<serde_json::Value> {
         let all = serde_json::to_value(self).expect("numbers, words and texts are JSON");

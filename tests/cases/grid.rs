@@ -253,7 +253,7 @@ fn leaving(comm: &dyn Communicator) {
 fn divergence(comm: &dyn Communicator) {
     let Some(workers) = workers(comm) else { return };
     let iris = Iris::load();
-    let task = iris.task(hyper(Descent::Sgd, 1e30, 12, 3));
+    let task = iris.task(hyper(Descent::Sgd, 1e38, 12, 3));
     let grid = grid(Rule::KSync, workers);
     let error = run(comm, &task, &grid, &mut Recorder::default()).unwrap_err();
     assert!(matches!(error, TrainError::Diverged { .. }), "{error}");

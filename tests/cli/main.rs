@@ -11,5 +11,6 @@ mod files;
 mod memory;
 mod modes;
 mod pictures;
+mod resume;
 mod run;
 mod terminal;

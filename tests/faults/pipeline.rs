@@ -92,8 +92,8 @@ fn a_pipeline_that_is_asked_to_stop_does_so_in_order() {
         job.signal("TERM", pids[ranks - 1]);
         let end = job.end();
         end.check_abnormal();
-        assert_eq!((end.code(), end.field("exit_code")), (143, "143".into()), "{way}: {end}");
-        assert!(end.field("error").contains("SIGTERM after step"), "{way}: {end}");
+        assert_eq!((end.code(), end.field("exit_code")), (75, "75".into()), "{way}: {end}");
+        assert!(end.text.contains("checkpointed: SIGTERM after step"), "{way}: {end}");
         assert!(!end.text.contains("panicked"), "{way}: {end}");
     }
 }

@@ -15,6 +15,7 @@ mod grid;
 mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;
+mod saved;
 mod simulated;
 mod strategies;
 mod teams;
