@@ -71,21 +71,33 @@ pub fn tell(
         }
         _ => {}
     }
-    let saved = first.book.saved.as_ref();
-    let kept = saved.map_or(0, |state| state.cursor.step as usize);
+    let saved = first.book.saved;
+    let kept = saved.as_ref().map_or(0, |state| state.cursor.step as usize);
     must!(kept <= first.book.applied.len(), "the saved state is at step {kept}, which was never applied");
-    let healthy = Plan { faults: Vec::new(), ..plan.clone() };
-    let second = run(running, world, healthy.clone(), saved, wrap);
-    trace(&second);
-    counts.calls += second.outcome.calls;
     let mut applied: Vec<Applied> = first.book.applied[..kept].to_vec();
-    applied.extend(second.book.applied.iter().cloned());
-    check(case, world, &healthy, &second, &applied, kept, arrange)
-        .map_err(|words| format!("gone on from step {kept}: {words}"))?;
-    let finished = matches!(server(&second), Some(Ok(end)) if end.ending == Ending::Finished);
-    must!(finished, "gone on from step {kept}: it did not finish");
-    counts.resumed += 1;
-    Ok(counts)
+    // Every second time what goes on is hit as well, and what goes on from that is not.
+    let mut saved = saved;
+    for again in Dice::new(case.seed ^ 0x53).below(2)..2 {
+        let plan = match again {
+            0 => Plan { faults: self::plan(&Case { seed: !case.seed, ..case.clone() }).faults, ..plan.clone() },
+            _ => Plan { faults: Vec::new(), ..plan.clone() },
+        };
+        let before = applied.len();
+        let run = run(running, world, plan.clone(), saved.as_ref(), wrap);
+        trace(&run);
+        counts.calls += run.outcome.calls;
+        counts.resumed += 1;
+        applied.extend(run.book.applied.iter().cloned());
+        let context = |words| format!("gone on from step {before}: {words}; {:?}", plan.faults);
+        check(case, world, &plan, &run, &applied, before, arrange).map_err(context)?;
+        if matches!(server(&run), Some(Ok(end)) if end.ending == Ending::Finished) {
+            return Ok(counts);
+        }
+        must!(again == 0, "gone on from step {before}: it did not finish");
+        saved = run.book.saved.or(saved);
+        applied.truncate(saved.as_ref().map_or(0, |state| state.cursor.step as usize));
+    }
+    unreachable!("the last one finished or was found out")
 }
 
 fn trace(run: &Run) {

@@ -4,6 +4,7 @@
 //! takes by mistake is relabelled on its way in, what it forgets to send is blanked on its way out.
 
 use super::job::Outside;
+use goai::comm::fixed_point::NOT_FINITE;
 use goai::comm::simulated::SimComm;
 use goai::comm::{Buffer, CommError, Communicator, Kind, Life, Note, Pending, Reduce, Tag};
 use goai::event::Event;
@@ -38,6 +39,8 @@ pub enum Bug {
     OldFinalWeights,
     /// Reports are added as they come.
     ArrivalOrder,
+    /// A gradient holds a NaN.
+    NotANumber,
 }
 
 /// Words of [`Note::edge`]: what a task asks for, what a report is.
@@ -123,6 +126,9 @@ impl<'a> Mutant<'a> {
                     message.f32s_mut()[..len].iter_mut().for_each(|value| *value *= 2.0);
                 }
             }
+            Bug::NotANumber if message.kind() == Kind::F32 => message.f32s_mut()[0] = f32::NAN,
+            // The largest exponent of a tensor, where sums are integers: that of infinity.
+            Bug::NotANumber => message.payload_mut()[..8].copy_from_slice(&NOT_FINITE.to_le_bytes()),
             _ => {}
         }
     }

@@ -12,7 +12,7 @@ use crate::device::{Clock, Machine};
 use crate::event::{Applied, Event};
 use crate::nn::{Program, Tally};
 use crate::optim::{Optimizer, Step};
-use crate::plan::quorum::{self, Action, Quorum};
+use crate::plan::quorum::{self, Action, Quorum, Why};
 use crate::strategy::evaluate::Evaluator;
 use crate::strategy::fit::MOMENTS_SHARE;
 use crate::strategy::modelled::{Phases, together};
@@ -197,7 +197,7 @@ impl<'a> Server<'a> {
                         )?;
                     }
                     Action::Take { chunk, staleness, .. } => self.take(chunk, staleness),
-                    Action::Drop { .. } => self.discard(),
+                    Action::Drop { worker, why, .. } => self.discard(worker, why)?,
                     Action::Close { .. } => {
                         if self.close(job)? == Turn::Stop {
                             return self.stop(job);
@@ -262,9 +262,17 @@ impl<'a> Server<'a> {
         }
     }
 
-    pub(super) fn discard(&mut self) {
+    /// Throws the report away that arrived. One that nobody asked for is an error: whoever sent it does not do what it
+    /// was told, and is waited for in vain.
+    pub(super) fn discard(&mut self, worker: usize, why: Why) -> Result<(), CommError> {
         if let Some((post, _)) = self.arrived.take() {
             self.inbox.give_back(post.buffer);
+        }
+        match why {
+            Why::Unknown => {
+                Err(CommError::Garbage { from: worker + 1, tag: Tag::Report, why: "a result that nobody asked for" })
+            }
+            Why::Stale | Why::Duplicate | Why::Cancelled => Ok(()),
         }
     }
 
@@ -376,7 +384,10 @@ impl<'a> Server<'a> {
                 job.emit(Event::Note { text: format!("rank {from} leaves; the others go on") });
             }
             Word::Stop => self.wish = Turn::Stop,
-            Word::Measured | Word::Bye => {}
+            Word::Measured => {}
+            Word::Bye => {
+                return Err(CommError::Garbage { from, tag: Tag::Report, why: "a goodbye before the end" }.into());
+            }
             Word::Result => {
                 let expected = self.collected.vector_len() + elements(self.collected.kind());
                 if post.buffer.len() != expected {
