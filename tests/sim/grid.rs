@@ -155,6 +155,23 @@ fn seeds(half: u64) {
     );
 }
 
+/// However the system runs the threads: the same seeds, twice at the same time.
+#[test]
+fn a_seed_replays() {
+    let world = World::new();
+    let hashes = || {
+        let hash = |seed| {
+            let case = Case::draw(seed, Rule::ALL);
+            run(&case, &world, plan(&case), None, &plain).outcome.hash
+        };
+        (0..100).map(hash).collect::<Vec<u64>>()
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(hashes);
+        assert_eq!(hashes(), other.join().unwrap());
+    });
+}
+
 #[test]
 fn even_seeds() {
     seeds(0);

@@ -96,22 +96,14 @@ pub struct Run {
     pub book: Book,
 }
 
-/// The communicator and the outside of one rank, as a planted bug has them.
-pub type Wrap<'a> = &'a (
-        dyn Fn(
-    &SimComm,
-    &mut Outside,
-    &mut dyn FnMut(&dyn Communicator, &mut dyn Job) -> Result<Ended, TrainError>,
-) -> Result<Ended, TrainError>
-            + Sync
-    );
+/// Trains on one rank, over this communicator and with this outside.
+pub type Train<'a> = &'a mut dyn FnMut(&dyn Communicator, &mut dyn Job) -> Result<Ended, TrainError>;
+
+/// Lets a rank train, with its communicator and its outside as a planted bug has them.
+pub type Wrap<'a> = &'a (dyn Fn(&SimComm, &mut Outside, Train) -> Result<Ended, TrainError> + Sync);
 
 /// Nothing is planted.
-pub fn plain(
-    comm: &SimComm,
-    outside: &mut Outside,
-    train: &mut dyn FnMut(&dyn Communicator, &mut dyn Job) -> Result<Ended, TrainError>,
-) -> Result<Ended, TrainError> {
+pub fn plain(comm: &SimComm, outside: &mut Outside, train: Train) -> Result<Ended, TrainError> {
     train(comm, outside)
 }
 
