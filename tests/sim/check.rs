@@ -152,7 +152,7 @@ fn wishes(plan: &Plan, run: &Run) -> Result<(), String> {
         let held = |who: usize| {
             plan.faults.iter().any(|fault| match fault {
                 Fault::Freeze { rank, .. } | Fault::Crash { rank, .. } => *rank == who || *rank == 0,
-                Fault::SlowLink { .. } | Fault::Slow { .. } => true,
+                Fault::SlowLink { .. } | Fault::Outage { .. } | Fault::Slow { .. } => true,
                 _ => false,
             })
         };

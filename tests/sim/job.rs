@@ -4,7 +4,7 @@ use super::setup::{Case, World};
 use goai::comm::Communicator;
 use goai::comm::simulated::{Outcome, Plan, SimComm, run_simulated};
 use goai::device::Clock;
-use goai::event::{Applied, Event};
+use goai::event::{Applied, EpochRecord, Event};
 use goai::strategy::{Cursor, Ending, Job, JobError, Snapshot, State, Strategy, TrainError, Turn, fit};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -22,6 +22,7 @@ pub struct Book {
     pub saves: u64,
     pub failed: u64,
     pub notes: Vec<String>,
+    pub epochs: Vec<EpochRecord>,
     /// Who said when that it leaves.
     pub said_leave: BTreeMap<usize, Duration>,
 }
@@ -51,6 +52,7 @@ impl Job for Outside<'_> {
                 book.applied.push(applied);
                 book.applied_at = Duration::from_secs_f64(self.comm.clock().now().0);
             }
+            Event::Epoch(record) => book.epochs.push(record),
             Event::Note { text } => {
                 self.comm.remark(&text);
                 book.notes.push(text);

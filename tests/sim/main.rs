@@ -4,6 +4,7 @@
 //! `GOAI_SIM_SEED=123 cargo test --test sim grid::even -- --nocapture`.
 
 mod check;
+mod faults;
 mod garbage;
 mod grid;
 mod job;

@@ -36,6 +36,11 @@ impl World {
                 Fault::SlowLink { from: f, to: t, bytes_per_s } if (*f, *t) == (from, to) => {
                     delay += 1_000_000_000 * len as u64 / bytes_per_s;
                 }
+                Fault::Outage { from: f, to: t, at, until } if (*f, *t) == (from, to) => {
+                    if (nanoseconds(*at)..nanoseconds(*until)).contains(&self.now) {
+                        delay += nanoseconds(*until) - self.now;
+                    }
+                }
                 Fault::Garble { from: f, to: t, message, how } if (*f, *t, *message) == (from, to, number) => {
                     garble(&mut bytes, *how);
                 }
