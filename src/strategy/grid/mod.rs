@@ -22,6 +22,7 @@ mod chunks;
 mod collect;
 mod ending;
 mod inbox;
+mod listen;
 mod measure;
 mod roster;
 mod server;
