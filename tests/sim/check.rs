@@ -161,6 +161,12 @@ fn wishes(plan: &Plan, run: &Run) -> Result<(), String> {
             let late = book.applied_at.saturating_sub(*said) < slack;
             must!(heard || late || held(*rank), "rank {rank} wished to leave, and nobody heard");
         }
+        for (rank, (said, steps)) in &book.said_stop {
+            let (more, late) = (book.applied.len() - steps, book.applied_at.saturating_sub(*said) < slack);
+            must!(*rank > 0 || more <= 1, "the server wished to stop, and {more} steps came after that");
+            let heard = end.ending == Ending::Stopped;
+            must!(heard || late || held(*rank), "rank {rank} wished to stop, and nobody heard");
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::check::{check, must, server};
 use super::job::{Run, Wrap, plain, run};
 use super::oracle::{Arrange, by_chunk};
-use super::setup::{Case, Dice, World};
+use super::setup::{Case, Dice, ROWS, World};
 use goai::comm::simulated::{Fault, Plan};
 use goai::event::Applied;
 use goai::plan::quorum::Rule;
@@ -79,17 +79,18 @@ pub fn tell(
     let mut saved = saved;
     for again in Dice::new(case.seed ^ 0x53).below(2)..2 {
         let plan = match again {
-            0 => Plan { faults: self::plan(&Case { seed: !case.seed, ..case.clone() }).faults, ..plan.clone() },
+            0 => Plan { faults: self::plan(&Case { seed: !case.seed, ..other_ranks(case) }).faults, ..plan.clone() },
             _ => Plan { faults: Vec::new(), ..plan.clone() },
         };
         let before = applied.len();
-        let run = run(running, world, plan.clone(), saved.as_ref(), wrap);
+        let (running, case) = (other_ranks(running), other_ranks(case));
+        let run = run(&running, world, plan.clone(), saved.as_ref(), wrap);
         trace(&run);
         counts.calls += run.outcome.calls;
         counts.resumed += 1;
         applied.extend(run.book.applied.iter().cloned());
         let context = |words| format!("gone on from step {before}: {words}; {:?}", plan.faults);
-        check(case, world, &plan, &run, &applied, before, arrange).map_err(context)?;
+        check(&case, world, &plan, &run, &applied, before, arrange).map_err(context)?;
         if matches!(server(&run), Some(Ok(end)) if end.ending == Ending::Finished) {
             return Ok(counts);
         }
@@ -98,6 +99,13 @@ pub fn tell(
         applied.truncate(saved.as_ref().map_or(0, |state| state.cursor.step as usize));
     }
     unreachable!("the last one finished or was found out")
+}
+
+/// The same training with another number of ranks, if its rule can have that: what goes on from a checkpoint may.
+fn other_ranks(case: &Case) -> Case {
+    let ranks = 2 + Dice::new(case.seed ^ 0x54).below(5);
+    let fits = case.grid.check(ROWS, &case.hyper, ranks - 1).is_ok();
+    Case { ranks: if fits { ranks } else { case.ranks }, ..case.clone() }
 }
 
 fn trace(run: &Run) {

@@ -23,8 +23,9 @@ pub struct Book {
     pub failed: u64,
     pub notes: Vec<String>,
     pub epochs: Vec<EpochRecord>,
-    /// Who said when that it leaves.
+    /// Who said when that it leaves, and who that all stop, with the steps that were applied then.
     pub said_leave: BTreeMap<usize, Duration>,
+    pub said_stop: BTreeMap<usize, (Duration, usize)>,
 }
 
 /// How training ended on a rank.
@@ -65,17 +66,22 @@ impl Job for Outside<'_> {
         let server = self.comm.rank() == 0;
         self.turns += 1;
         let due = server && self.save_every.is_some_and(|every| self.turns.is_multiple_of(every));
-        Ok(match (self.comm.stop_wished(), self.comm.leave_wished()) {
+        let wish = match (self.comm.stop_wished(), self.comm.leave_wished()) {
             (true, _) => Turn::Stop,
             (_, true) if server => Turn::Stop,
-            (_, true) => {
-                let now = Duration::from_secs_f64(self.comm.clock().now().0);
-                self.book.lock().unwrap().said_leave.entry(self.comm.rank()).or_insert(now);
-                Turn::Leave
-            }
+            (_, true) => Turn::Leave,
             _ if due => Turn::Save,
             _ => Turn::GoOn,
-        })
+        };
+        let (now, rank) = (Duration::from_secs_f64(self.comm.clock().now().0), self.comm.rank());
+        let mut book = self.book.lock().unwrap();
+        let steps = book.applied.len();
+        match wish {
+            Turn::Leave => drop(book.said_leave.entry(rank).or_insert(now)),
+            Turn::Stop => drop(book.said_stop.entry(rank).or_insert((now, steps))),
+            _ => {}
+        }
+        Ok(wish)
     }
 
     /// A disk that fails is a warning: the state before stays.
