@@ -37,9 +37,8 @@ impl World {
                     delay += 1_000_000_000 * len as u64 / bytes_per_s;
                 }
                 Fault::Outage { from: f, to: t, at, until } if (*f, *t) == (from, to) => {
-                    if (nanoseconds(*at)..nanoseconds(*until)).contains(&self.now) {
-                        delay += nanoseconds(*until) - self.now;
-                    }
+                    let out = (nanoseconds(*at)..nanoseconds(*until)).contains(&self.now);
+                    delay += if out { nanoseconds(*until) - self.now } else { 0 };
                 }
                 Fault::Garble { from: f, to: t, message, how } if (*f, *t, *message) == (from, to, number) => {
                     garble(&mut bytes, *how);
