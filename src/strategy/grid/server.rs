@@ -175,6 +175,17 @@ impl<'a> Server<'a> {
             job.emit(Event::Epoch(record.clone()));
             fit.last = Some(record);
             fit.cursor = self.cursor;
+            let turn = std::mem::take(&mut self.wish).in_lock_step();
+            if turn != Turn::GoOn {
+                job.save(&self.state())?;
+            }
+            if job.keeps_epochs() {
+                job.epoch_ended(&self.state())?;
+            }
+            if turn == Turn::Stop && self.cursor.epoch < self.task.hyper.epochs {
+                fit.ending = Ending::Stopped;
+                break;
+            }
         }
         fit.comm_share = if fit.loop_s > 0.0 { talked / fit.loop_s } else { 0.0 };
         Ok(fit)
@@ -300,12 +311,15 @@ impl<'a> Server<'a> {
             Summed::Done => self.apply(job),
         }
         self.quorum.on(quorum::Event::Applied, self.now());
-        let turn = std::mem::take(&mut self.wish);
+        if self.quorum.pass_over() {
+            // What was wished for comes behind the epoch's record.
+            return Ok(Turn::GoOn);
+        }
+        let turn = std::mem::take(&mut self.wish).in_lock_step();
         if turn != Turn::GoOn {
             job.save(&self.state())?;
         }
-        // After the last step of a pass the wishes are asked for when the next one begins.
-        if turn != Turn::Stop && !self.quorum.pass_over() {
+        if turn != Turn::Stop {
             self.wish = job.turn(&self.state())?;
         }
         Ok(turn)
