@@ -60,9 +60,9 @@ impl<'a> Roster<'a> {
     }
 
     /// A worker told about itself. To the quorum it is there then; if it is silent all the same, because it sent this
-    /// before it fell silent, that is news once more.
+    /// before it fell silent, that will be news once more.
     pub fn note(&mut self, worker: usize, figures: Figures) {
-        if self.workers[worker].life == Life::Silent {
+        if self.workers[worker].life == Life::Silent && self.comm.life(worker + 1) == Life::Silent {
             self.workers[worker].life = Life::Alive;
         }
         self.workers[worker].figures = figures;
