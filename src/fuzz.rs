@@ -16,10 +16,11 @@ use std::ffi::OsString;
 pub type Door = fn(&[u8]) -> Result<(), String>;
 
 /// All doors by the names of their targets.
-pub const DOORS: [(&str, Door); 6] = [
+pub const DOORS: [(&str, Door); 7] = [
     ("env_file", env_file),
     ("iris_csv", iris_csv),
     ("picture_gate", picture_gate),
+    ("checkpoint", checkpoint),
     ("model_file", model_file),
     ("wire_frame", wire_frame),
     ("cli_args", cli_args),
@@ -70,6 +71,14 @@ pub fn picture_gate(bytes: &[u8]) -> Result<(), String> {
     let pixels = decode(bytes, &wanted).map_err(refused)?;
     assert_eq!(pixels.len(), wanted.bytes());
     Ok(())
+}
+
+/// A checkpoint.
+///
+/// # Errors
+/// Why it is refused.
+pub fn checkpoint(bytes: &[u8]) -> Result<(), String> {
+    untrusted::checkpoint(bytes).map_err(refused)
 }
 
 /// A model file.

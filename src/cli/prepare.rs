@@ -295,8 +295,8 @@ fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<(Sh
     let mut done = None;
     let mut read = || -> Result<Shared, Failure> {
         match resume::look(args)? {
-            Look::Train(found) => begin = found,
-            Look::Done(found) => done = Some(found),
+            Look::Train(found) => begin = *found,
+            Look::Done(found) => done = Some(*found),
         }
         let (mut config, origins) = begin.with_configuration(args.sources().of_process()).load()?;
         done = match done.take() {

@@ -44,9 +44,9 @@ pub struct Begin {
 /// What there is to do.
 pub enum Look {
     /// Train.
-    Train(Begin),
+    Train(Box<Begin>),
     /// Nothing: the run is complete.
-    Done(Done),
+    Done(Box<Done>),
 }
 
 /// A run that is complete.
@@ -70,7 +70,7 @@ pub fn who() -> String {
 /// Exit code 3 when another job is at work there, 4 when there is no checkpoint, or none that is whole.
 pub fn look(args: &TrainArgs) -> Result<Look, Failure> {
     match (&args.resume, &args.run_dir) {
-        (None, _) => Ok(Look::Train(Begin::default())),
+        (None, _) => Ok(Look::Train(Box::default())),
         (Some(word), Some(dir)) if word == Path::new(AUTO) => newest_of(dir),
         (Some(path), _) => named(path, args.run_dir.as_deref()),
     }
@@ -79,19 +79,19 @@ pub fn look(args: &TrainArgs) -> Result<Look, Failure> {
 /// `--resume auto --run-dir DIR`.
 fn newest_of(dir: &Path) -> Result<Look, Failure> {
     if !dir.is_dir() {
-        return Ok(Look::Train(Begin::default()));
+        return Ok(Look::Train(Box::default()));
     }
     let lock = Lock::take(dir, &who())?;
     let Newest { loaded, refused } = newest_valid(&RealDisk, &dir.join("ckpt"))?;
     let run = read_state(dir).ok();
     if let (None, Some(run)) = (&loaded, run.as_ref().filter(|run| run.state == State::Complete)) {
-        return Ok(Look::Done(Done { dir: dir.to_owned(), run: run.clone() }));
+        return Ok(Look::Done(Box::new(Done { dir: dir.to_owned(), run: run.clone() })));
     }
     let mut notes: Vec<String> = refused.iter().map(|refused| refused.why.to_string()).collect();
     if loaded.is_none() && run.is_some() {
         notes.push(format!("{}: this run left no checkpoint that is whole; it begins again", show(dir)));
     }
-    Ok(Look::Train(Begin { from: loaded, dir: Some(dir.to_owned()), lock: Some(lock), notes }))
+    Ok(Look::Train(Box::new(Begin { from: loaded, dir: Some(dir.to_owned()), lock: Some(lock), notes })))
 }
 
 /// `--resume DIR`: a run directory, its folder of checkpoints, or one of these.
@@ -126,7 +126,7 @@ fn named(path: &Path, run_dir: Option<&Path>) -> Result<Look, Failure> {
     if let (None, Some(dir)) = (&loaded, &dir)
         && let Some(run) = read_state(dir).ok().filter(|run| run.state == State::Complete)
     {
-        return Ok(Look::Done(Done { dir: dir.clone(), run }));
+        return Ok(Look::Done(Box::new(Done { dir: dir.clone(), run })));
     }
     let Some(loaded) = loaded else {
         let text = match refused.first() {
@@ -139,7 +139,7 @@ fn named(path: &Path, run_dir: Option<&Path>) -> Result<Look, Failure> {
         return Err(Failure::new(DATA, text));
     };
     let notes = refused.iter().map(|refused| refused.why.to_string()).collect();
-    Ok(Look::Train(Begin { from: Some(loaded), dir, lock, notes }))
+    Ok(Look::Train(Box::new(Begin { from: Some(loaded), dir, lock, notes })))
 }
 
 fn above(path: &Path) -> PathBuf {

@@ -1,8 +1,9 @@
 //! Messages between ranks.
 //!
-//! A [`Communicator`] is small and object-safe. Three backends carry it: [`Solo`] (one rank),
-//! [`ThreadComm`] (ranks as threads, stricter than MPI) and `MpiComm` (the only file that names the
-//! mpi crate). [`Metered`] counts bytes and seconds around any of them, [`Emulated`] lets messages take virtual time; a
+//! A [`Communicator`] is small and object-safe. Four backends carry it: [`Solo`] (one rank),
+//! [`ThreadComm`] (ranks as threads, stricter than MPI), `MpiComm` (the only file that names the
+//! mpi crate) and [`SimComm`](simulated::SimComm) (ranks in virtual time, to test protocols on any schedule).
+//! [`Metered`] counts bytes and seconds around any of them, [`Emulated`] lets messages take virtual time; a
 //! [`Group`] is some of its ranks. A [`Heartbeat`] knows which ranks live, [`Watched`] says so.
 
 mod agree;
@@ -17,6 +18,7 @@ mod heartbeat;
 pub mod launcher;
 mod metered;
 mod reductions;
+pub mod simulated;
 mod solo;
 mod thread;
 mod values;

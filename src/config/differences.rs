@@ -145,12 +145,13 @@ mod tests {
     fn the_table_has_a_column_for_each_side() {
         let (then, _) = config(&[]);
         let (now, origins) = config(&["hiddenLayerNeurons=30", "globalBatch=8", "label=x"]);
-        let lines = table(&differences(&then, &now, &origins, 16)).join("\n");
-        let golden = "\
-  key                 checkpoint  now  given by
-  hiddenLayerNeurons  20          30   --set
-  label               unset       x    --set
-  globalBatch         16          8    --set";
+        let lines = table(&differences(&then, &now, &origins, 16));
+        let golden = [
+            "  key                 checkpoint  now  given by",
+            "  hiddenLayerNeurons  20          30   --set",
+            "  label               unset       x    --set",
+            "  globalBatch         16          8    --set",
+        ];
         assert_eq!(lines, golden);
     }
 }

@@ -320,6 +320,15 @@ mod tests {
     use std::fs;
 
     fn record() -> EpochRecord {
+        let worker = GridRecord {
+            taken: 7,
+            stale: 1,
+            duplicate: 2,
+            cancelled: 3,
+            repeated: 4,
+            staleness: 0.5,
+            staleness_max: 2,
+        };
         EpochRecord {
             epoch: 1,
             step: 30,
@@ -335,7 +344,7 @@ mod tests {
             modelled_energy_j: Some(2.5),
             ranks: vec![
                 RankRecord { rank: 0, samples: 60, compute_s: 0.25, rss_mb: 12.34, ..RankRecord::default() },
-                RankRecord { rank: 1, samples: 60, bytes_recv: 9, ..RankRecord::default() },
+                RankRecord { rank: 1, samples: 60, bytes_recv: 9, grid: Some(worker), ..RankRecord::default() },
             ],
             ..EpochRecord::default()
         }
@@ -366,7 +375,7 @@ mod tests {
         let path = dir.path().join("ranks.csv");
         let mut log = RanksLog::create(&path, vec!["a,b".into()]).unwrap();
         log.epoch(&record()).unwrap();
-        let rows = "1,0,\"a,b\",60,0.250000,0.000000,0.000000,0,0,12.3\n1,1,,60,0.000000,0.000000,0.000000,0,9,0.0\n";
+        let rows = "1,0,\"a,b\",60,0.250000,0.000000,0.000000,0,0,12.3,,,,,,,\n1,1,,60,0.000000,0.000000,0.000000,0,9,0.0,7,1,2,3,4,0.5,2\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{RANKS_HEADER}\n{rows}"));
     }
 

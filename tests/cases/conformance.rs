@@ -9,6 +9,7 @@ pub const CASES: &[Case] = &[
     ("any rank's message is received, each with its sender", messages::from_any),
     ("a message waits unread until it is received", messages::probe),
     ("waits for a message end", bounded::bounded_waits),
+    ("patience is kept, by the real clock", bounded::patience),
     ("what is given up takes nothing away", bounded::abandoned),
     ("empty and long messages of every kind arrive unchanged", messages::sizes_and_kinds),
     ("an open buffer takes any length", messages::open_buffers),

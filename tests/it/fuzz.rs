@@ -164,6 +164,7 @@ fn valid(door: &str) -> Vec<Vec<u8>> {
             text("\u{feff}\"label\",\"p q\"\r\n1, 0.5\r\n2, 0.25\r\n"),
         ],
         "picture_gate" => vec![picture(8, 8), picture(9, 13), jpeg(8, 8), jpeg(17, 10)],
+        "checkpoint" => vec![std::fs::read("tests/golden/checkpoint_v1.safetensors").unwrap()],
         "model_file" => vec![model()],
         "cli_args" => vec![
             text("--mode\nallreduce\n--epochs\n3\n--lr=0.05\n--batch\n4"),
@@ -195,7 +196,9 @@ fn stands(name: &str) {
     });
     result.unwrap_or_else(|error| panic!("{name}: {error}"));
     println!("{name}: {} taken, {} refused", taken.get(), refused.get());
-    assert!(taken.get() > 20 && refused.get() > 20, "{name}: {} taken, {} refused", taken.get(), refused.get());
+    // A seal is right only where the changes undo each other, or change nothing.
+    let least = if name == "checkpoint" { 0 } else { 20 };
+    assert!(taken.get() > least && refused.get() > 20, "{name}: {} taken, {} refused", taken.get(), refused.get());
 }
 
 macro_rules! doors {
@@ -212,4 +215,4 @@ macro_rules! doors {
     };
 }
 
-doors!(env_file, iris_csv, picture_gate, model_file, wire_frame, cli_args);
+doors!(env_file, iris_csv, picture_gate, checkpoint, model_file, wire_frame, cli_args);

@@ -16,5 +16,6 @@ mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;
 mod saved;
+mod simulated;
 mod strategies;
 mod teams;

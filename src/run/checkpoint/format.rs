@@ -178,7 +178,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// The checkpoint in these bytes of the file `path`.
-    pub(super) fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, RunError> {
+    pub(in crate::run) fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, RunError> {
         let Contents { model, state } = contents(bytes).map_err(|(why, cure)| match cure {
             crate::run::model_file::RETRAIN => refuse(path, why, GIVE),
             cure => refuse(path, why, cure),

@@ -77,7 +77,7 @@ impl<'a> Inbox<'a> {
             }
             let post = aside(self.clock.machine(), || self.take(worker))?;
             match post.reply.word {
-                Word::Leave | Word::Stop => return Ok(Some(post)),
+                Word::Leave | Word::Stop | Word::Bye => return Ok(Some(post)),
                 Word::Result | Word::Measured => self.held[worker] = Some((post.reply, post.buffer)),
             }
         }

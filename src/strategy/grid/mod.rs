@@ -21,6 +21,7 @@ mod books;
 mod chunks;
 mod collect;
 mod inbox;
+mod listen;
 mod measure;
 mod roster;
 mod server;

@@ -2,7 +2,6 @@
 
 use super::wire::{Figures, Order};
 use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Pending, Tag};
-use std::time::Duration;
 
 /// What became known of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +59,12 @@ impl<'a> Roster<'a> {
         self.workers[worker].figures
     }
 
-    /// A worker told about itself.
+    /// A worker told about itself. To the quorum it is there then; if it is silent all the same, because it sent this
+    /// before it fell silent, that is news once more.
     pub fn note(&mut self, worker: usize, figures: Figures) {
+        if self.workers[worker].life == Life::Silent {
+            self.workers[worker].life = Life::Alive;
+        }
         self.workers[worker].figures = figures;
     }
 
@@ -132,25 +135,17 @@ impl<'a> Roster<'a> {
         Ok(())
     }
 
-    /// Waits until everybody who lives has taken its last message, and gives up the messages of all others.
-    pub fn finish(&mut self) -> Result<(), CommError> {
-        const LOOK: Duration = Duration::from_millis(5);
-        for worker in 0..self.len() {
-            loop {
-                self.collect(worker)?;
-                while self.news().is_some() {}
-                if self.workers[worker].on_their_way.is_empty() {
-                    break;
-                }
-                if self.workers[worker].life != Life::Alive {
-                    self.workers[worker].on_their_way.drain(..).for_each(|pending| self.comm.abandon(pending));
-                    break;
-                }
-                // Nobody reports any more: this only lets time pass.
-                self.comm.message_within(None, Tag::Pull, LOOK)?;
-            }
-        }
-        Ok(())
+    /// Whether somebody lives who has not gone yet.
+    pub fn awaits(&mut self, gone: &[bool]) -> Result<bool, CommError> {
+        while self.news().is_some() {}
+        (0..self.len()).try_for_each(|worker| self.collect(worker))?;
+        Ok(self.workers.iter().zip(gone).any(|(worker, gone)| worker.life == Life::Alive && !gone))
+    }
+
+    /// Gives up the messages that nobody will take any more.
+    pub fn give_up(&mut self) {
+        let pending = self.workers.iter_mut().flat_map(|worker| worker.on_their_way.drain(..));
+        pending.for_each(|pending| self.comm.abandon(pending));
     }
 
     /// Workers that cannot take part in anything that all do together.

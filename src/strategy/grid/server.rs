@@ -4,10 +4,10 @@ use super::books::Books;
 use super::chunks::Chunks;
 use super::collect::{Collected, Contribution, Summed};
 use super::inbox::{Inbox, Post};
-use super::roster::{News, Roster};
-use super::wire::{Figures, Order, Outcome, Verdict, What, Word, elements, read, write};
-use super::{Grid, PATIENCE, halves};
-use crate::comm::{CommError, Communicator, Metered, Tag};
+use super::roster::Roster;
+use super::wire::{Figures, Order, Outcome, Verdict, What, Word, elements, write};
+use super::{Grid, halves};
+use crate::comm::{CommError, Communicator, Metered};
 use crate::device::{Clock, Machine};
 use crate::event::{Applied, Event};
 use crate::nn::{Program, Tally};
@@ -19,6 +19,7 @@ use crate::strategy::modelled::{Phases, together};
 use crate::strategy::team::team;
 use crate::strategy::{Cursor, Ending, Fit, Job, Snapshot, State, Task, TrainError, Turn};
 use crate::units::Seconds;
+use std::time::Duration;
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,16 +43,16 @@ pub(super) struct Server<'a> {
     pub(super) sigma: Vec<f32>,
     pub(super) cursor: Cursor,
     pub(super) rate: f64,
-    collected: Collected,
-    optimizer: Box<dyn Optimizer>,
+    pub(super) collected: Collected,
+    pub(super) optimizer: Box<dyn Optimizer>,
     /// The report that the quorum decides on.
-    arrived: Option<(Post, Figures)>,
+    pub(super) arrived: Option<(Post, Figures)>,
     /// 1 for each chunk of this pass that is applied.
     applied: Vec<f32>,
     /// Sums over what this pass applied.
     pub(super) tally: Tally,
-    wish: Turn,
-    looked: Seconds,
+    pub(super) wish: Turn,
+    pub(super) looked: Seconds,
 }
 
 impl<'a> Server<'a> {
@@ -107,7 +108,7 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    fn state(&self) -> State<'_> {
+    pub(super) fn state(&self) -> State<'_> {
         let (theta, sigma, optimizer) = (&self.theta, &self.sigma, self.optimizer.as_ref());
         State { cursor: self.cursor, theta, sigma, scales: self.collected.scales(), applied: &self.applied, optimizer }
     }
@@ -341,89 +342,6 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Waits for what happens next. Tells whether to stop at once.
-    fn listen(&mut self, job: &mut dyn Job) -> Result<Turn, TrainError> {
-        let post = self.inbox.next(PATIENCE)?;
-        let quiet = post.is_none();
-        if let Some(post) = post {
-            self.hear(post, job)?;
-        }
-        let now = self.clock.now();
-        if quiet || (now - self.looked).0 > PATIENCE.as_secs_f64() {
-            self.looked = now;
-            self.look(job);
-        }
-        if quiet {
-            // Where no step comes, none is waited for.
-            self.wish = self.wish.max(job.turn(&self.state())?);
-            return Ok(if self.wish == Turn::Stop { std::mem::take(&mut self.wish) } else { Turn::GoOn });
-        }
-        Ok(Turn::GoOn)
-    }
-
-    /// Takes in a report.
-    pub(super) fn hear(&mut self, post: Post, job: &mut dyn Job) -> Result<(), TrainError> {
-        let (worker, from, now) = (post.worker, post.worker + 1, self.now());
-        let figures: Figures = read(&post.buffer, from, Tag::Report)?;
-        self.roster.note(worker, figures);
-        match post.reply.word {
-            Word::Leave => {
-                self.roster.left(worker);
-                self.quorum.on(quorum::Event::Left { worker }, now);
-                job.emit(Event::Note { text: format!("rank {from} leaves; the others go on") });
-            }
-            Word::Stop => self.wish = Turn::Stop,
-            Word::Measured => {}
-            Word::Result => {
-                let expected = self.collected.vector_len() + elements(self.collected.kind());
-                if post.buffer.len() != expected {
-                    let (kind, len) = (self.collected.kind(), expected);
-                    let (got_kind, got_len) = (post.buffer.kind(), post.buffer.len());
-                    return Err(CommError::Mismatch { from, tag: Tag::Report, kind, len, got_kind, got_len }.into());
-                }
-                let (chunk, version, attempt) = (post.reply.chunk, post.reply.version, post.reply.attempt);
-                self.arrived = Some((post, figures));
-                self.quorum.on(quorum::Event::Arrived { worker, chunk, version, attempt }, now);
-                return Ok(());
-            }
-        }
-        self.inbox.give_back(post.buffer);
-        Ok(())
-    }
-
-    /// Looks who lives, and whether somebody is late.
-    pub(super) fn look(&mut self, job: &mut dyn Job) {
-        let now = self.now();
-        while let Some(news) = self.roster.news() {
-            let (event, text) = match news {
-                News::Lost(worker) => {
-                    self.inbox.forget(worker);
-                    (
-                        quorum::Event::Lost { worker },
-                        format!("rank {} is lost: its process ended; the others go on", worker + 1),
-                    )
-                }
-                News::Silent(worker) => (
-                    quorum::Event::Silent { worker },
-                    format!("rank {} is silent; its work is given to others until it is back", worker + 1),
-                ),
-                News::Back(worker) => (quorum::Event::Back { worker }, format!("rank {} is back", worker + 1)),
-            };
-            self.quorum.on(event, now);
-            job.emit(Event::Note { text });
-        }
-        self.quorum.on(quorum::Event::Tick, now);
-    }
-
-    /// Nobody works. Who is only silent may come back; without anybody else there is nothing to wait for.
-    fn nobody(&mut self, job: &mut dyn Job) -> Result<(), TrainError> {
-        if (0..self.roster.len()).any(|worker| self.roster.works(worker)) {
-            return Ok(());
-        }
-        job.save(&self.state())?;
-        Err(TrainError::Deserted { epoch: self.cursor.epoch + 1, step: self.cursor.step })
-    }
-
     /// A stop in a pass: what is under way is dropped.
     fn stop(&mut self, job: &mut dyn Job) -> Result<Pass, TrainError> {
         let under_way = self.quorum.in_flight() + self.collected.results().len();
@@ -478,6 +396,21 @@ impl<'a> Server<'a> {
                 write(buffer, outcome);
             })?;
         }
-        Ok(self.roster.finish()?)
+        self.see_off()
+    }
+
+    /// Waits until everybody who lives has the end. Reports that come until then are of no use any more, but must be
+    /// taken: a worker may send a long one, and reads nothing before it is sent.
+    fn see_off(&mut self) -> Result<(), TrainError> {
+        const LOOK: Duration = Duration::from_millis(5);
+        let mut gone = vec![false; self.roster.len()];
+        while self.roster.awaits(&gone)? {
+            if let Some(post) = self.inbox.next(LOOK)? {
+                gone[post.worker] |= post.reply.word == Word::Bye;
+                self.inbox.give_back(post.buffer);
+            }
+        }
+        self.roster.give_up();
+        Ok(())
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum Word {
     Leave = 3,
     /// The worker wishes that all stop.
     Stop = 4,
+    /// The worker has the end, and reports nothing any more.
+    Bye = 5,
 }
 
 /// What a worker is to do, and with what.
@@ -97,7 +99,7 @@ impl Reply {
     }
 
     pub fn read(note: Note, from: usize) -> Result<Self, CommError> {
-        let words = [Word::Result, Word::Measured, Word::Leave, Word::Stop];
+        let words = [Word::Result, Word::Measured, Word::Leave, Word::Stop, Word::Bye];
         let word = words.into_iter().find(|word| *word as u8 == note.edge as u8);
         Ok(Self {
             word: word.ok_or(CommError::Garbage { from, tag: Tag::Report, why: "a report that does not exist" })?,

@@ -124,7 +124,7 @@ impl<'a> Worker<'a> {
                     phases.end("train", job)?;
                     phases = Phases::open(self.comm, self.clock, job, wanted);
                 }
-                What::End => return self.end(),
+                What::End => return self.end(job),
             }
         }
     }
@@ -330,7 +330,9 @@ impl<'a> Worker<'a> {
     }
 
     /// The end of it, as the server tells it.
-    fn end(self) -> Result<Fit, TrainError> {
+    fn end(mut self, job: &dyn Job) -> Result<Fit, TrainError> {
+        self.clock.machine().inspect(|machine| machine.hold(true));
+        self.send(Reply { word: Word::Bye, chunk: 0, version: 0, attempt: 0 }, 0, Tally::default(), job)?;
         let outcome: Outcome = read(&self.message, SERVER, Tag::Task)?;
         let cursor = Cursor {
             epoch: outcome.epoch as u64,
