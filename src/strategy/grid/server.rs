@@ -76,7 +76,7 @@ impl<'a> Server<'a> {
             applied: vec![0.0; chunks.count()],
             chunks,
             quorum,
-            roster: Roster::new(comm),
+            roster: Roster::new(comm, clock.machine().is_some_and(|machine| !machine.is_paced())),
             inbox: Inbox::new(comm, clock, collected.kind(), workers),
             theta: hyper.init.draw(network, hyper.seed),
             sigma: network.initial_sigma(),
@@ -176,6 +176,9 @@ impl<'a> Server<'a> {
             job.emit(Event::Epoch(record.clone()));
             fit.last = Some(record);
             fit.cursor = self.cursor;
+            if job.keeps_epochs() {
+                job.epoch_ended(&self.state())?;
+            }
         }
         fit.comm_share = if fit.loop_s > 0.0 { talked / fit.loop_s } else { 0.0 };
         Ok(fit)
@@ -221,6 +224,9 @@ impl<'a> Server<'a> {
     /// Gives a worker an order, with the weights if it lacks them.
     pub(super) fn assign(&mut self, worker: usize, order: Order) -> Result<(), CommError> {
         self.inbox.expect(worker);
+        if !self.roster.may_send(worker, order) {
+            return Ok(());
+        }
         // Measuring takes the newest weights too, and knows no attempt.
         let (version, attempt) = match order.what {
             What::Train => (order.version, order.attempt),
@@ -246,7 +252,8 @@ impl<'a> Server<'a> {
     /// Tells a worker that there is nothing to do.
     fn park(&mut self, worker: usize) -> Result<(), CommError> {
         self.inbox.forget(worker);
-        self.roster.send(worker, Order::bare(What::Wait, self.cursor.epoch), 0, |_| {})
+        let order = Order::bare(What::Wait, self.cursor.epoch);
+        if self.roster.may_send(worker, order) { self.roster.send(worker, order, 0, |_| {}) } else { Ok(()) }
     }
 
     /// Calls off what is still being worked on.
@@ -362,8 +369,11 @@ impl<'a> Server<'a> {
             return Ok(());
         }
         let epoch = self.cursor.epoch;
-        (0..self.roster.len())
-            .try_for_each(|worker| self.roster.send(worker, Order::bare(What::Books, epoch), 0, |_| {}))?;
+        for worker in 0..self.roster.len() {
+            let order = Order::bare(What::Books, epoch);
+            self.roster.may_send(worker, order);
+            self.roster.send(worker, order, 0, |_| {})?;
+        }
         phases.end("train", job)
     }
 
@@ -380,12 +390,11 @@ impl<'a> Server<'a> {
             step: self.cursor.step as f64,
             samples: self.cursor.samples as f64,
             verdict: f64::from(verdict as u8),
-            lost: self.roster.gone().len() as f64,
             rate: self.rate,
             test_loss: test.loss,
             test_correct: test.correct as f64,
             test_samples: test.samples as f64,
-            unused: 0.0,
+            ..Outcome::default()
         };
         let (theta, sigma) = (&self.theta, &self.sigma);
         let len = theta.len() + sigma.len() + elements(crate::comm::Kind::F32);
@@ -410,6 +419,9 @@ impl<'a> Server<'a> {
                 self.inbox.give_back(post.buffer);
             }
         }
+        // Only now it is known who is gone, and those who are there have to know it alike.
+        let order = Order { chunk: self.roster.gone().len(), ..Order::bare(What::Part, self.cursor.epoch) };
+        (0..self.roster.len()).try_for_each(|worker| self.roster.send(worker, order, 0, |_| {}))?;
         self.roster.give_up();
         Ok(())
     }
