@@ -41,7 +41,7 @@ fn a_killed_worker_is_no_loss() {
         return;
     }
     for seed in 1..=3 {
-        assert!(disturbed(seed) > 0.8);
+        assert!(disturbed(seed) > 0.75);
     }
 }
 

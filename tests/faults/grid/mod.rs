@@ -13,7 +13,8 @@ const RECOVERY: &str = "mpirun --mca orte_enable_recovery 1 -n 5 {exe}";
 const PLAIN: &str = "mpirun -n 5 {exe}";
 
 /// What the tests train on: 3600 rows, 24 a step.
-const ROWS: &str = "--mode sendrecv --dataset rows.csv --data-split 0.6/0.2/0.2 --batch 6 --run-dir run --progress none";
+const ROWS: &str =
+    "--mode sendrecv --dataset rows.csv --data-split 0.6/0.2/0.2 --batch 6 --run-dir run --progress none";
 
 /// Epochs of a training that is long enough to be disturbed, and soon over.
 const EPOCHS: usize = 24;

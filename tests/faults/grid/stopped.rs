@@ -8,7 +8,8 @@ use crate::survivors::no_recovery;
 #[test]
 fn a_worker_that_is_asked_to_leave_leaves_and_the_others_complete() {
     needs_mpi!();
-    let table = [(PLAIN, "k-batch --k 3", 2), (PLAIN, "k-sync --k 3", 4), (PLAIN, "async", 1), (RECOVERY, "k-batch", 3)];
+    let table =
+        [(PLAIN, "k-batch --k 3", 2), (PLAIN, "k-sync --k 3", 4), (PLAIN, "async", 1), (RECOVERY, "k-batch", 3)];
     for (launcher, rule, rank) in table {
         if launcher == RECOVERY && no_recovery() {
             continue;
