@@ -56,6 +56,7 @@ impl From<TrainError> for Ended {
             TrainError::Replicas { .. } => Self::all(5, message),
             TrainError::Resume(_) => Self::all(4, message),
             TrainError::Local(_) => Self::all(3, message),
+            TrainError::Deserted { .. } => Self::Own(Failure::new(7, message)),
             TrainError::OutOfStep { .. } => Self::Own(Failure::new(5, message)),
             _ => Self::Own(Failure::new(4, message)),
         }
@@ -217,9 +218,9 @@ fn tell_own(ended: &Ended, rank: usize) {
         return;
     }
     let (code, message) = ended.summary();
-    if is_death(&message) {
-        // ULFM tells every rank, but not of whom: the watchdog knows, and ends the job.
-        std::thread::sleep(Duration::from_secs(2));
+    if is_death(&message) || matches!(ended, Ended::PeerLost(_)) {
+        // Every rank sees it, and not all know of whom: the watchdog does, says so once and ends the job.
+        std::thread::sleep(Duration::from_secs(4));
     }
     tell(&[(rank, Failure { code, message: format!("rank {rank} on {}: {message}", host()) })]);
     Vigil::end_all(code);

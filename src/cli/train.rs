@@ -211,17 +211,20 @@ impl Scene<'_> {
             }
             let command = written.then_some(command).flatten();
             let words = told(&stop, command.is_some());
-            // Who is lost tells nothing, and those who live cannot wait for it.
-            let words = if whole { together(comm, words)? } else { words };
-            return Err(stopped(&fit, words, command));
+            // The ranks of a grid may be gone at any moment, so they do nothing together here: rank 0 speaks for all.
+            return match (prepared.grid.is_some(), comm.rank()) {
+                (true, 1..) => Ok(()),
+                (true, 0) => Err(stopped(&fit, words, command)),
+                (false, _) => Err(stopped(&fit, together(comm, words)?, command)),
+            };
         }
         let saved = match output {
             Some(output) => save::save(output, prepared, &parts, &fit, self.started),
             None => Ok(()),
         };
-        match whole {
-            true => agreed(comm, saved),
-            false => {
+        match prepared.grid {
+            None => agreed(comm, saved),
+            Some(_) => {
                 if comm.rank() == 0 {
                     host::end_frozen(places, &fit.lost);
                 }

@@ -8,7 +8,7 @@ use std::process::Command;
 const RECOVERY: &str = "mpirun --mca orte_enable_recovery 1 -n 4 {exe}";
 
 /// Whether mpirun is Open MPI 4's, whose flag this is.
-fn no_recovery() -> bool {
+pub fn no_recovery() -> bool {
     let version = Command::new("mpirun").arg("--version").output().map(|out| out.stdout).unwrap_or_default();
     let old = String::from_utf8_lossy(&version).contains("(Open MPI) 4.");
     if !old {

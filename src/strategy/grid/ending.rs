@@ -17,12 +17,11 @@ impl Server<'_> {
             step: self.cursor.step as f64,
             samples: self.cursor.samples as f64,
             verdict: f64::from(verdict as u8),
-            lost: self.roster.gone().len() as f64,
             rate: self.rate,
             test_loss: test.loss,
             test_correct: test.correct as f64,
             test_samples: test.samples as f64,
-            unused: 0.0,
+            ..Outcome::default()
         };
         let (theta, sigma) = (&self.theta, &self.sigma);
         let len = theta.len() + sigma.len() + elements(Kind::F32);
@@ -47,6 +46,9 @@ impl Server<'_> {
                 self.inbox.give_back(post.buffer);
             }
         }
+        // Only now it is known who is gone, and those who are there have to know it alike.
+        let order = Order { chunk: self.roster.gone().len(), ..Order::bare(What::Part, self.cursor.epoch) };
+        (0..self.roster.len()).try_for_each(|worker| self.roster.send(worker, order, 0, |_| {}))?;
         self.roster.give_up();
         Ok(())
     }

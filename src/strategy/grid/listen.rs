@@ -38,6 +38,7 @@ impl Server<'_> {
         let (worker, from, now) = (post.worker, post.worker + 1, self.now());
         let figures: Figures = read(&post.buffer, from, Tag::Report)?;
         self.roster.note(worker, figures);
+        self.after_answer(&post)?;
         match post.reply.word {
             Word::Leave => {
                 self.roster.left(worker);
@@ -64,6 +65,12 @@ impl Server<'_> {
         }
         self.inbox.give_back(post.buffer);
         Ok(())
+    }
+
+    /// Gives a worker that has answered what was kept back for it.
+    pub(super) fn after_answer(&mut self, post: &Post) -> Result<(), CommError> {
+        let order = self.roster.answered(post.worker, post.reply);
+        order.map_or(Ok(()), |order| self.assign(post.worker, order))
     }
 
     /// Looks who lives, and whether somebody is late.

@@ -55,8 +55,10 @@ pub(super) fn train(
     job: &mut dyn Job,
 ) -> Result<Fit, TrainError> {
     let program = Program::compile(task.network, Flavor::Fused);
-    // The only thing that all do together where machines are real, while all are there.
-    let wanted = Phases::wanted(comm, clock, job)? && clock.machine().is_some();
+    // The only thing that all do together where time is real, while all are there. Books of machines in virtual time are
+    // kept by all together; in real time somebody may be gone by then, and the wall clock tells the seconds.
+    let virtual_time = clock.machine().is_some_and(|machine| !machine.is_paced());
+    let wanted = Phases::wanted(comm, clock, job)? && virtual_time;
     match comm.rank() {
         0 => server::Server::new(task, grid, &program, comm, clock)?.run(wanted, job),
         _ => worker::Worker::new(task, grid, &program, comm, clock).run(wanted, job),

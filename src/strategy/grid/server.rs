@@ -75,7 +75,7 @@ impl<'a> Server<'a> {
             applied: vec![0.0; chunks.count()],
             chunks,
             quorum,
-            roster: Roster::new(comm),
+            roster: Roster::new(comm, clock.machine().is_some_and(|machine| !machine.is_paced())),
             inbox: Inbox::new(comm, clock, collected.kind(), workers),
             theta: hyper.init.draw(network, hyper.seed),
             sigma: network.initial_sigma(),
@@ -231,6 +231,9 @@ impl<'a> Server<'a> {
     /// Gives a worker an order, with the weights if it lacks them.
     pub(super) fn assign(&mut self, worker: usize, order: Order) -> Result<(), CommError> {
         self.inbox.expect(worker);
+        if !self.roster.may_send(worker, order) {
+            return Ok(());
+        }
         // Measuring takes the newest weights too, and knows no attempt.
         let (version, attempt) = match order.what {
             What::Train => (order.version, order.attempt),
@@ -256,7 +259,8 @@ impl<'a> Server<'a> {
     /// Tells a worker that there is nothing to do.
     fn park(&mut self, worker: usize) -> Result<(), CommError> {
         self.inbox.forget(worker);
-        self.roster.send(worker, Order::bare(What::Wait, self.cursor.epoch), 0, |_| {})
+        let order = Order::bare(What::Wait, self.cursor.epoch);
+        if self.roster.may_send(worker, order) { self.roster.send(worker, order, 0, |_| {}) } else { Ok(()) }
     }
 
     /// Calls off what is still being worked on.
@@ -383,8 +387,11 @@ impl<'a> Server<'a> {
             return Ok(());
         }
         let epoch = self.cursor.epoch;
-        (0..self.roster.len())
-            .try_for_each(|worker| self.roster.send(worker, Order::bare(What::Books, epoch), 0, |_| {}))?;
+        for worker in 0..self.roster.len() {
+            let order = Order::bare(What::Books, epoch);
+            self.roster.may_send(worker, order);
+            self.roster.send(worker, order, 0, |_| {})?;
+        }
         phases.end("train", job)
     }
 
