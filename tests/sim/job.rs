@@ -119,10 +119,9 @@ pub fn plain(comm: &SimComm, outside: &mut Outside, train: Train) -> Result<Ende
 pub fn run(case: &Case, world: &World, plan: Plan, resume: Option<&Snapshot>, wrap: Wrap) -> Run {
     let book = Mutex::new(Book::default());
     let outcome = run_simulated(case.ranks, plan, |sim| {
-        let comm = sim;
-        let (task, clock) = (case.task(world, resume), comm.clock());
-        let mut outside = Outside { comm, book: &book, save_every: case.save_every, turns: 0 };
-        let result = wrap(comm, &mut outside, &mut |comm, job| {
+        let (task, clock) = (case.task(world, resume), sim.clock());
+        let mut outside = Outside { comm: sim, book: &book, save_every: case.save_every, turns: 0 };
+        let result = wrap(sim, &mut outside, &mut |comm, job| {
             let fit = fit(Strategy::SendRecv, &task, comm, &clock, job)?;
             if comm.rank() == 0 {
                 // Nobody waits for them any more, but a launcher would.
@@ -131,8 +130,10 @@ pub fn run(case: &Case, world: &World, plan: Plan, resume: Option<&Snapshot>, wr
             Ok(Ended { ending: fit.ending, cursor: fit.cursor, theta: fit.theta })
         });
         result.map_err(|error| {
-            // A process that fails ends the job, or is lost at least.
-            comm.abort();
+            if !error.is_agreed() {
+                // A process that fails alone ends the job, or is lost at least.
+                sim.abort();
+            }
             error.to_string()
         })
     });

@@ -142,7 +142,8 @@ impl<'a> Server<'a> {
     }
 
     fn epochs(&mut self, wanted: bool, job: &mut dyn Job) -> Result<Fit, TrainError> {
-        let mut fit = Fit::begun();
+        // Of a run that was saved at its very end nothing is left to do.
+        let mut fit = Fit { cursor: self.cursor, ..Fit::begun() };
         let mut talked = 0.0;
         while self.cursor.epoch < self.task.hyper.epochs {
             let books = Books::open(self, job);
