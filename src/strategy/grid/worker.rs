@@ -148,15 +148,16 @@ impl<'a> Worker<'a> {
 
     /// The newest order that is there, if one comes in time: it supersedes those before it.
     fn next_order(&mut self) -> Result<Option<Order>, TrainError> {
-        if self.comm.life(SERVER) == Life::Lost {
-            return Err(CommError::PeerLost { rank: SERVER, tag: Tag::Task }.into());
-        }
         if self.comm.message_within(Some(SERVER), Tag::Task, PATIENCE)?.is_none() {
-            return Ok(None);
+            // What a server sent before it ended is read first: it may be the end.
+            return match self.comm.life(SERVER) {
+                Life::Lost => Err(CommError::PeerLost { rank: SERVER, tag: Tag::Task }.into()),
+                Life::Alive | Life::Silent => Ok(None),
+            };
         }
         let mut order = self.read_order()?;
         // Books are kept by all together, and an end is the end: nothing supersedes them.
-        while !matches!(order.what, What::Books | What::End)
+        while !matches!(order.what, What::Books | What::End | What::Part)
             && self.comm.message_within(Some(SERVER), Tag::Task, Duration::ZERO)?.is_some()
         {
             order = self.read_order()?;
