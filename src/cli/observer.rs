@@ -175,11 +175,13 @@ pub fn together(comm: &dyn Communicator, mut words: [i64; 2]) -> Result<[i64; 2]
 /// The ending of a run that a signal stopped. `command`, at rank 0: what goes on from the checkpoint, if one was written.
 pub fn stopped(fit: &Fit, words: [i64; 2], command: Option<String>) -> Ended {
     let (signal, written) = (words[0] as i32, words[1] > 0);
-    let place = format!("{} after step {}, in epoch {}", signal_name(signal), fit.cursor.step, fit.cursor.epoch + 1);
+    // A worker of a grid says that it is asked to stop, and not by what.
+    let name = if signal == 0 { "a signal to another rank" } else { signal_name(signal) };
+    let place = format!("{name} after step {}, in epoch {}", fit.cursor.step, fit.cursor.epoch + 1);
     match written {
         true => Ended::all(CHECKPOINTED, format!("{place}; go on with: {}", command.unwrap_or_default())),
         false => {
-            let code = u8::try_from(128 + signal).unwrap_or(143);
+            let code = u8::try_from(128 + signal).ok().filter(|_| signal > 0).unwrap_or(143);
             Ended::all(code, format!("stopped by {place}; no checkpoint was written, start the run again"))
         }
     }

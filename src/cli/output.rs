@@ -84,7 +84,7 @@ impl Output {
             run.resumed.push(Resumed { from: from.path.to_string_lossy().into_owned(), step, time });
         }
         dir.write("config.toml", config.as_bytes())?;
-        let epochs = from.as_ref().map_or(0, |from| from.about.cursor.epoch);
+        let (epochs, steps) = from.as_ref().map_or((0, 0), |from| (from.about.cursor.epoch, from.about.cursor.step));
         let hosts = run.placement.iter().map(|place| place.host.clone()).collect();
         let out: Box<dyn Write + Send> = match args.quiet || args.json {
             true => Box::new(std::io::sink()),
@@ -100,7 +100,7 @@ impl Output {
                 MetricsLog::reopen(&logs[0], epochs)?,
                 RanksLog::reopen(&logs[1], hosts, epochs)?,
                 EventsLog::reopen(&logs[2])?,
-                StageLogs::reopen(dir.path(), epochs)?,
+                StageLogs::reopen(dir.path(), epochs, steps)?,
             ),
             false => (
                 MetricsLog::create(&logs[0])?,

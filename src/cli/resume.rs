@@ -7,10 +7,12 @@ use super::args::TrainArgs;
 use super::failure::{DATA, Failure};
 use super::host::host;
 use super::ranks::{Ended, World, agreed};
-use super::stages;
+use super::{stages, sync};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, Values};
-use crate::config::{Config, Difference, GlobalBatch, Mode, Origin, Origins, Schedule, Sources, differences, table};
+use crate::config::{
+    Config, Difference, GlobalBatch, Mode, Origin, Origins, Schedule, Sources, Sync, differences, table,
+};
 use crate::nn::Network;
 use crate::report::text::{count, quoted};
 use crate::run::checkpoint::{Loaded, Newest, load, newest_valid};
@@ -204,9 +206,6 @@ impl Begin {
         let then = Sources { checkpoint: Some((show(&from.path), about.config.clone())), ..Sources::default() };
         let (then, _) = then.load()?;
         refuse(&from.path, &differences(&then, config, origins, about.global_batch))?;
-        if config.global_batch == GlobalBatch::PerRank {
-            config.global_batch = GlobalBatch::Fixed(about.global_batch as usize);
-        }
         let name = show(&from.path);
         let said = |key: &str| matches!(origins.of(key), Origin::File { path, .. } if *path == name);
         let fits = match config.mode {
@@ -216,6 +215,15 @@ impl Begin {
         };
         if said("mode") && !fits {
             config.mode = None;
+        }
+        // Lock-step goes on with a grid whose steps are fixed: they are its own. Any other grid's it would not find.
+        if config.mode != Some(Mode::SendRecv) && config.deterministic {
+            sync::keys().filter(|key| said(key)).for_each(|key| config.reset(key));
+        }
+        // With shards a step is K of them, whatever the ranks.
+        let by_shards = config.mode == Some(Mode::SendRecv) && config.sync == Sync::Shards;
+        if config.global_batch == GlobalBatch::PerRank && !by_shards {
+            config.global_batch = GlobalBatch::Fixed(about.global_batch as usize);
         }
         if config.mode != Some(Mode::Pipeline) {
             stages::KEYS.iter().filter(|key| said(key)).for_each(|key| config.reset(key));

@@ -21,6 +21,11 @@ const KEYS: &[(&str, &[Sync])] = &[
 const EVERY: &[Sync] =
     &[Sync::Full, Sync::KSync, Sync::KBatch, Sync::KAsync, Sync::KBatchAsync, Sync::Async, Sync::Backup, Sync::Shards];
 
+/// The names of all these keys.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(key, _)| *key)
+}
+
 /// Refuses keys of grids where they mean nothing.
 ///
 /// # Errors

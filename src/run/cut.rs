@@ -5,12 +5,20 @@ use super::file::write_atomic;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Keeps the header and the rows of the first `epochs` epochs, by the first column; whether there is such a file. Rows
-/// of an older version get empty cells for the columns that were appended since.
+/// Keeps the header and the rows of the first `epochs` epochs, by the first column; whether there is such a file.
+///
+/// # Errors
+/// As [`to_rows`].
+pub(super) fn to_epochs(path: &Path, header: &str, epochs: u64) -> Result<bool, RunError> {
+    to_rows(path, header, 0, epochs)
+}
+
+/// Keeps the header and the rows whose number in this column is at most this one; whether there is such a file. Rows of
+/// an older version get empty cells for the columns that were appended since.
 ///
 /// # Errors
 /// [`RunError::Io`], and [`RunError::Damaged`] for a file with another header.
-pub(super) fn to_epochs(path: &Path, header: &str, epochs: u64) -> Result<bool, RunError> {
+pub(super) fn to_rows(path: &Path, header: &str, column: usize, most: u64) -> Result<bool, RunError> {
     let Some(text) = read(path)? else { return Ok(false) };
     let whole = &text[..whole_lines(&text)];
     let mut lines = whole.lines();
@@ -24,8 +32,8 @@ pub(super) fn to_epochs(path: &Path, header: &str, epochs: u64) -> Result<bool, 
         }
     };
     let belongs = |line: &&str| {
-        let epoch = line.split(',').next().and_then(|cell| cell.parse::<u64>().ok());
-        epoch.is_some_and(|epoch| epoch <= epochs)
+        let number = line.split(',').nth(column).and_then(|cell| cell.parse::<u64>().ok());
+        number.is_some_and(|number| number <= most)
     };
     let rows: String = lines.filter(belongs).map(|line| format!("{line}{}\n", ",".repeat(appended))).collect();
     write_atomic(path, format!("{header}\n{rows}").as_bytes())?;

@@ -43,15 +43,20 @@ impl StageLogs {
         }
     }
 
-    /// Logs that go on in this directory behind `epochs` epochs. What exit thresholds did is measured behind the last
+    /// Logs that go on in this directory behind `epochs` epochs and so many steps. What exit thresholds did is measured behind the last
     /// epoch, so it is measured again.
     ///
     /// # Errors
     /// [`RunError::Io`] when a log of before cannot be cut back.
-    pub fn reopen(dir: &Path, epochs: u64) -> Result<Self, RunError> {
+    pub fn reopen(dir: &Path, epochs: u64, steps: u64) -> Result<Self, RunError> {
         let mut logs = Self::new(dir);
-        for (log, header) in [(&mut logs.stages, STAGES_HEADER), (&mut logs.energy, ENERGY_HEADER)] {
-            if cut::to_epochs(&log.path, header, epochs)? {
+        // The ledger has a row a step, in its second column, and a checkpoint may be within an epoch.
+        for (log, header, column, most) in [
+            (&mut logs.stages, STAGES_HEADER, 0, epochs),
+            (&mut logs.energy, ENERGY_HEADER, 0, epochs),
+            (&mut logs.ledger, LEDGER_HEADER, 1, steps),
+        ] {
+            if cut::to_rows(&log.path, header, column, most)? {
                 log.writer = Some(Writer::reopen(&log.path)?);
             }
         }

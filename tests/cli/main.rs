@@ -8,6 +8,7 @@ mod chain;
 mod commands;
 mod exits;
 mod files;
+mod grid;
 mod memory;
 mod modes;
 mod pictures;

@@ -49,19 +49,22 @@ fn alone() -> MutexGuard<'static, ()> {
 pub struct Plan {
     words: Vec<String>,
     variables: Vec<(String, String)>,
+    /// The directory that it is started in.
+    dir: tempfile::TempDir,
 }
 
 impl Plan {
     /// Any command line; `{exe}` stands for the program.
     pub fn new(line: &str) -> Self {
         let words = line.split_whitespace().map(|word| word.replace("{exe}", env!("CARGO_BIN_EXE_goai-rs")));
-        Self { words: words.collect(), variables: Vec::new() }
+        Self { words: words.collect(), variables: Vec::new(), dir: tempfile::tempdir().unwrap() }
     }
 
     /// A script for the shell; `{exe}` stands for the program.
     pub fn shell(script: &str) -> Self {
         let script = script.replace("{exe}", env!("CARGO_BIN_EXE_goai-rs"));
-        Self { words: vec!["sh".into(), "-c".into(), script], variables: Vec::new() }
+        let dir = tempfile::tempdir().unwrap();
+        Self { words: vec!["sh".into(), "-c".into(), script], variables: Vec::new(), dir }
     }
 
     /// Sets a variable for all ranks.
@@ -70,12 +73,24 @@ impl Plan {
         self
     }
 
-    /// Starts it in a directory of its own.
+    /// Puts a file where it is started.
+    pub fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.dir.path().join(name), text).unwrap();
+        self
+    }
+
+    /// Moves it to the directory of a job that has ended.
+    pub fn after(mut self, end: End) -> Self {
+        self.dir = end.dir;
+        self
+    }
+
+    /// Starts it, in a directory of its own unless it is moved.
     pub fn start(self) -> Job {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let alone = alone();
         let marker = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = tempfile::tempdir().unwrap();
+        let dir = self.dir;
         let file = |name: &str| Stdio::from(File::create(dir.path().join(name)).unwrap());
         let child = Command::new(&self.words[0])
             .args(&self.words[1..])
@@ -121,6 +136,7 @@ pub struct End {
     pub took: Duration,
     /// Who was still there when that had taken too long.
     pub late: String,
+    dir: tempfile::TempDir,
 }
 
 impl Job {
@@ -136,18 +152,20 @@ impl Job {
 
     /// Waits until the ranks train and returns their process ids, in rank order.
     pub fn training(&mut self) -> Vec<u32> {
+        self.wait_for("training", "run/events.jsonl", |events| events.lines().count() > 1);
+        let run = read_run(self.dir()).expect("a training run has a run.json");
+        let places = run["placement"].as_array().unwrap();
+        places.iter().map(|place| place["pid"].as_u64().unwrap() as u32).collect()
+    }
+
+    /// Waits until the text of a file says so.
+    pub fn wait_for(&mut self, what: &str, file: &str, done: impl Fn(&str) -> bool) {
         let start = Instant::now();
-        loop {
-            let events = std::fs::read_to_string(self.dir().join("run/events.jsonl")).unwrap_or_default();
-            if events.lines().count() > 1 {
-                let run = read_run(self.dir()).expect("a training run has a run.json");
-                let places = run["placement"].as_array().unwrap();
-                return places.iter().map(|place| place["pid"].as_u64().unwrap() as u32).collect();
-            }
+        while !done(&std::fs::read_to_string(self.dir().join(file)).unwrap_or_default()) {
             let ended = self.child.try_wait().unwrap();
             if ended.is_some() || start.elapsed() > PATIENCE {
                 self.kill_all();
-                panic!("{}: no training: {ended:?}\n{}", self.line, self.text());
+                panic!("{}: no {what}: {ended:?}\n{}", self.line, self.text());
             }
             std::thread::sleep(POLL);
         }
@@ -193,7 +211,7 @@ impl Job {
             std::thread::sleep(POLL);
         }
         let took = self.since_sign();
-        End { status, text: self.text(), run: read_run(self.dir()), took, late, line: self.line }
+        End { status, text: self.text(), run: read_run(self.dir()), took, late, line: self.line, dir: self.dir }
     }
 
     /// Time since the fault, or since the last sign of training before it.
@@ -260,6 +278,18 @@ impl End {
             Some(value) => value.to_string(),
             None => String::new(),
         }
+    }
+
+    /// A file that the job left; empty without one.
+    pub fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
+    /// The texts of the notes in events.jsonl.
+    pub fn notes(&self) -> Vec<String> {
+        let events = self.file("run/events.jsonl");
+        let events = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("events are not torn"));
+        events.filter_map(|event| event["text"].as_str().map(str::to_owned)).collect()
     }
 
     /// Our own error lines; the launcher's words are not ours.

@@ -3,6 +3,7 @@
 //! Real processes under the real launcher; the faults are planned ones (`GOAI_FAULT`) or come from outside
 //! (`kill`). What is measured is the time from the fault to the end of the last process.
 
+mod grid;
 mod job;
 mod output;
 mod outside;

@@ -54,8 +54,12 @@ impl Hub {
         while wishes.last_word().is_none() {
             let now = Instant::now();
             if now - last > wishes.period() * 2 {
-                // This process itself stood still: what was not heard meanwhile is nobody's silence.
-                self.peers.iter_mut().flatten().for_each(|peer| peer.heard = now);
+                // This process itself stood still: what was not heard meanwhile is nobody's silence. Who was silent
+                // before has to be heard to be back.
+                for (rank, peer) in self.peers.iter_mut().enumerate() {
+                    let silent = self.vitals.condition(rank) == Condition::Silent;
+                    peer.iter_mut().filter(|_| !silent).for_each(|peer| peer.heard = now);
+                }
             }
             last = now;
             self.admit(now);

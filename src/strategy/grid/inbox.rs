@@ -65,7 +65,7 @@ impl<'a> Inbox<'a> {
     pub fn next(&mut self, patience: Duration) -> Result<Option<Post>, CommError> {
         if !self.ordered {
             let from = self.comm.message_within(None, Tag::Report, patience)?;
-            return from.map(|from| self.take(from - 1)).transpose();
+            return self.take_of(from);
         }
         for worker in 0..self.owes.len() {
             if !self.owes[worker] || self.held[worker].is_some() {
@@ -75,7 +75,7 @@ impl<'a> Inbox<'a> {
             if self.comm.message_within(Some(worker + 1), Tag::Report, patience)?.is_none() {
                 return Ok(None);
             }
-            let post = aside(self.clock.machine(), || self.take(worker))?;
+            let Some(post) = aside(self.clock.machine(), || self.take(worker))? else { return Ok(None) };
             match post.reply.word {
                 Word::Leave | Word::Stop | Word::Bye => return Ok(Some(post)),
                 Word::Result | Word::Measured => self.held[worker] = Some((post.reply, post.buffer)),
@@ -86,7 +86,7 @@ impl<'a> Inbox<'a> {
         let Some((_, worker)) = times.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))) else {
             // Nobody owes anything: only wishes may come.
             let from = self.comm.message_within(None, Tag::Report, patience)?;
-            return from.map(|from| self.take(from - 1)).transpose();
+            return self.take_of(from);
         };
         let (reply, buffer) = self.held[worker].take().expect("it was there");
         self.owes[worker] = false;
@@ -94,12 +94,21 @@ impl<'a> Inbox<'a> {
         Ok(Some(Post { worker, reply, buffer }))
     }
 
-    fn take(&mut self, worker: usize) -> Result<Post, CommError> {
+    /// Takes the report that a rank has sent.
+    fn take_of(&mut self, rank: Option<usize>) -> Result<Option<Post>, CommError> {
+        rank.map_or(Ok(None), |rank| self.take(rank - 1))
+    }
+
+    /// Takes a report, or nothing where its sender has ended before all of it was here.
+    fn take(&mut self, worker: usize) -> Result<Option<Post>, CommError> {
         let mut buffer = self.spare.pop().unwrap_or_else(|| Buffer::open(self.kind));
         buffer.reopen(self.kind);
-        self.comm.recv(worker + 1, Tag::Report, &mut buffer)?;
+        match self.comm.recv(worker + 1, Tag::Report, &mut buffer) {
+            Err(CommError::PeerLost { .. }) => return Ok(None),
+            received => received?,
+        }
         self.owes[worker] &= self.ordered;
-        Ok(Post { worker, reply: Reply::read(buffer.note, worker + 1)?, buffer })
+        Ok(Some(Post { worker, reply: Reply::read(buffer.note, worker + 1)?, buffer }))
     }
 }
 

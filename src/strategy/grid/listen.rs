@@ -38,6 +38,7 @@ impl Server<'_> {
         let (worker, from, now) = (post.worker, post.worker + 1, self.now());
         let figures: Figures = read(&post.buffer, from, Tag::Report)?;
         self.roster.note(worker, figures);
+        self.after_answer(&post)?;
         match post.reply.word {
             Word::Leave => {
                 self.roster.left(worker);
@@ -45,7 +46,10 @@ impl Server<'_> {
                 job.emit(Event::Note { text: format!("rank {from} leaves; the others go on") });
             }
             Word::Stop => self.wish = Turn::Stop,
-            Word::Measured | Word::Bye => {}
+            Word::Measured => {}
+            Word::Bye => {
+                return Err(CommError::Garbage { from, tag: Tag::Report, why: "a goodbye before the end" }.into());
+            }
             Word::Result => {
                 let expected = self.collected.vector_len() + elements(self.collected.kind());
                 if post.buffer.len() != expected {
@@ -61,6 +65,12 @@ impl Server<'_> {
         }
         self.inbox.give_back(post.buffer);
         Ok(())
+    }
+
+    /// Gives a worker that has answered what was kept back for it.
+    pub(super) fn after_answer(&mut self, post: &Post) -> Result<(), CommError> {
+        let order = self.roster.answered(post.worker, post.reply);
+        order.map_or(Ok(()), |order| self.assign(post.worker, order))
     }
 
     /// Looks who lives, and whether somebody is late.

@@ -76,6 +76,7 @@ impl Server<'_> {
             match self.inbox.next(PATIENCE)? {
                 Some(post) if post.reply.word == Word::Measured => {
                     let figures: Figures = read(&post.buffer, post.worker + 1, Tag::Report)?;
+                    self.after_answer(&post)?;
                     let (chunk, worker) = (post.reply.chunk, post.worker);
                     let (version, attempt) = (post.reply.version, post.reply.attempt);
                     if version == quorum.version()
@@ -104,8 +105,8 @@ impl Server<'_> {
     fn hear_late(&mut self, post: Post, job: &mut dyn Job) -> Result<(), TrainError> {
         self.hear(post, job)?;
         while let Some(action) = self.quorum.next_action() {
-            if let Action::Drop { .. } = action {
-                self.discard();
+            if let Action::Drop { worker, why, .. } = action {
+                self.discard(worker, why)?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | task | server | an order; `[θ \| σ \| scales \| rate]` where the worker lacks these weights |
 //! | report | worker | `[∇ \| moments \| tail]` of a chunk, as integers with `--deterministic`; or `[Δθ \| Δσ \| tail]` of a shard; then the worker's figures |
-//! | end | server | the final weights and how it ended |
+//! | end | server | the final weights and how it ended; a worker answers with a last report |
 //!
 //! # References
 //! Dutta et al., *Slow and stale gradients can win the race*, AISTATS 2018, arXiv:1803.01113; for shards, McMahan et
@@ -20,6 +20,7 @@
 mod books;
 mod chunks;
 mod collect;
+mod ending;
 mod inbox;
 mod listen;
 mod measure;
@@ -54,8 +55,10 @@ pub(super) fn train(
     job: &mut dyn Job,
 ) -> Result<Fit, TrainError> {
     let program = Program::compile(task.network, Flavor::Fused);
-    // The only thing that all do together where machines are real, while all are there.
-    let wanted = Phases::wanted(comm, clock, job)? && clock.machine().is_some();
+    // The only thing that all do together where time is real, while all are there. Books of machines in virtual time are
+    // kept by all together; in real time somebody may be gone by then, and the wall clock tells the seconds.
+    let virtual_time = clock.machine().is_some_and(|machine| !machine.is_paced());
+    let wanted = Phases::wanted(comm, clock, job)? && virtual_time;
     match comm.rank() {
         0 => server::Server::new(task, grid, &program, comm, clock)?.run(wanted, job),
         _ => worker::Worker::new(task, grid, &program, comm, clock).run(wanted, job),

@@ -1,7 +1,12 @@
 //! The workers as the server sees them: who lives, what each holds, and what is on its way to it.
 
-use super::wire::{Figures, Order};
+use super::wire::{Figures, Order, Reply, What};
 use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Pending, Tag};
+use std::collections::VecDeque;
+
+/// Orders that a worker may leave unanswered. One that stands still reads nothing, every order to it takes memory, and
+/// MPI's room for short messages is one for all peers: full of orders to one, none reaches the others.
+const MOST_UNANSWERED: usize = 8;
 
 /// What became known of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +24,10 @@ struct Worker {
     holds: Option<(u64, u32)>,
     /// Messages that are not sent to the end. A frozen worker takes none, so nothing may wait for them.
     on_their_way: Vec<Pending>,
+    /// Chunk, version and attempt of its orders since the one that it answered last, oldest first.
+    unanswered: VecDeque<(usize, u64, u32)>,
+    /// What it is to do once it has answered one of these.
+    kept_back: Option<Order>,
     figures: Figures,
 }
 
@@ -27,12 +36,16 @@ pub(super) struct Roster<'a> {
     comm: &'a dyn Communicator,
     workers: Vec<Worker>,
     spare: Vec<Buffer>,
+    most_unanswered: usize,
 }
 
 impl<'a> Roster<'a> {
-    pub fn new(comm: &'a dyn Communicator) -> Self {
+    /// All workers of this world. With `patient` they may leave any number of orders unanswered: in virtual time
+    /// everybody who owes an answer is waited for.
+    pub fn new(comm: &'a dyn Communicator, patient: bool) -> Self {
         let workers = (1..comm.size()).map(|_| Worker::default()).collect();
-        Self { comm, workers, spare: Vec::new() }
+        let most_unanswered = if patient { usize::MAX } else { MOST_UNANSWERED };
+        Self { comm, workers, spare: Vec::new(), most_unanswered }
     }
 
     pub fn len(&self) -> usize {
@@ -60,9 +73,9 @@ impl<'a> Roster<'a> {
     }
 
     /// A worker told about itself. To the quorum it is there then; if it is silent all the same, because it sent this
-    /// before it fell silent, that is news once more.
+    /// before it fell silent, that will be news once more.
     pub fn note(&mut self, worker: usize, figures: Figures) {
-        if self.workers[worker].life == Life::Silent {
+        if self.workers[worker].life == Life::Silent && self.comm.life(worker + 1) == Life::Silent {
             self.workers[worker].life = Life::Alive;
         }
         self.workers[worker].figures = figures;
@@ -88,6 +101,36 @@ impl<'a> Roster<'a> {
             });
         }
         None
+    }
+
+    /// Whether a worker may be sent this order now. If not, what is to be answered is kept back for
+    /// [`Roster::answered`]. The newest of the unanswered orders is never a bare one: the worker answers it if it
+    /// lives, whatever it left out before.
+    pub fn may_send(&mut self, worker: usize, order: Order) -> bool {
+        let worker = &mut self.workers[worker];
+        let room = worker.unanswered.len() < self.most_unanswered;
+        worker.kept_back = None;
+        match order.what {
+            What::Train | What::Measure if room => {
+                worker.unanswered.push_back((order.chunk, order.version, order.attempt));
+            }
+            What::Train | What::Measure => worker.kept_back = Some(order),
+            What::Wait => {}
+            // What all do together they do when they have read everything before.
+            What::Books | What::End | What::Part => worker.unanswered.clear(),
+        }
+        room || worker.unanswered.is_empty()
+    }
+
+    /// A worker answered: what was kept back for it, if that may be sent now.
+    pub fn answered(&mut self, worker: usize, reply: Reply) -> Option<Order> {
+        let worker = &mut self.workers[worker];
+        let answered = (reply.chunk, reply.version, reply.attempt);
+        if let Some(at) = worker.unanswered.iter().position(|order| *order == answered) {
+            worker.unanswered.drain(..=at);
+        }
+        let room = worker.unanswered.len() < self.most_unanswered;
+        worker.kept_back.take_if(|_| room)
     }
 
     /// Whether a worker lacks the weights of this version and attempt; it is taken to have them from now on.

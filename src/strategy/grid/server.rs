@@ -5,21 +5,20 @@ use super::chunks::Chunks;
 use super::collect::{Collected, Contribution, Summed};
 use super::inbox::{Inbox, Post};
 use super::roster::Roster;
-use super::wire::{Figures, Order, Outcome, Verdict, What, Word, elements, write};
+use super::wire::{Figures, Order, Verdict, What};
 use super::{Grid, halves};
-use crate::comm::{CommError, Communicator, Metered};
+use crate::comm::{CommError, Communicator, Metered, Tag};
 use crate::device::{Clock, Machine};
 use crate::event::{Applied, Event};
 use crate::nn::{Program, Tally};
 use crate::optim::{Optimizer, Step};
-use crate::plan::quorum::{self, Action, Quorum};
+use crate::plan::quorum::{self, Action, Quorum, Why};
 use crate::strategy::evaluate::Evaluator;
 use crate::strategy::fit::MOMENTS_SHARE;
 use crate::strategy::modelled::{Phases, together};
 use crate::strategy::team::team;
 use crate::strategy::{Cursor, Ending, Fit, Job, Snapshot, State, Task, TrainError, Turn};
 use crate::units::Seconds;
-use std::time::Duration;
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +75,7 @@ impl<'a> Server<'a> {
             applied: vec![0.0; chunks.count()],
             chunks,
             quorum,
-            roster: Roster::new(comm),
+            roster: Roster::new(comm, clock.machine().is_some_and(|machine| !machine.is_paced())),
             inbox: Inbox::new(comm, clock, collected.kind(), workers),
             theta: hyper.init.draw(network, hyper.seed),
             sigma: network.initial_sigma(),
@@ -208,7 +207,7 @@ impl<'a> Server<'a> {
                         )?;
                     }
                     Action::Take { chunk, staleness, .. } => self.take(chunk, staleness),
-                    Action::Drop { .. } => self.discard(),
+                    Action::Drop { worker, why, .. } => self.discard(worker, why)?,
                     Action::Close { .. } => {
                         if self.close(job)? == Turn::Stop {
                             return self.stop(job);
@@ -232,6 +231,9 @@ impl<'a> Server<'a> {
     /// Gives a worker an order, with the weights if it lacks them.
     pub(super) fn assign(&mut self, worker: usize, order: Order) -> Result<(), CommError> {
         self.inbox.expect(worker);
+        if !self.roster.may_send(worker, order) {
+            return Ok(());
+        }
         // Measuring takes the newest weights too, and knows no attempt.
         let (version, attempt) = match order.what {
             What::Train => (order.version, order.attempt),
@@ -257,7 +259,8 @@ impl<'a> Server<'a> {
     /// Tells a worker that there is nothing to do.
     fn park(&mut self, worker: usize) -> Result<(), CommError> {
         self.inbox.forget(worker);
-        self.roster.send(worker, Order::bare(What::Wait, self.cursor.epoch), 0, |_| {})
+        let order = Order::bare(What::Wait, self.cursor.epoch);
+        if self.roster.may_send(worker, order) { self.roster.send(worker, order, 0, |_| {}) } else { Ok(()) }
     }
 
     /// Calls off what is still being worked on.
@@ -273,9 +276,17 @@ impl<'a> Server<'a> {
         }
     }
 
-    pub(super) fn discard(&mut self) {
+    /// Throws the report away that arrived. One that nobody asked for is an error: whoever sent it does not do what it
+    /// was told, and is waited for in vain.
+    pub(super) fn discard(&mut self, worker: usize, why: Why) -> Result<(), CommError> {
         if let Some((post, _)) = self.arrived.take() {
             self.inbox.give_back(post.buffer);
+        }
+        match why {
+            Why::Unknown => {
+                Err(CommError::Garbage { from: worker + 1, tag: Tag::Report, why: "a result that nobody asked for" })
+            }
+            Why::Stale | Why::Duplicate | Why::Cancelled => Ok(()),
         }
     }
 
@@ -376,55 +387,15 @@ impl<'a> Server<'a> {
             return Ok(());
         }
         let epoch = self.cursor.epoch;
-        (0..self.roster.len())
-            .try_for_each(|worker| self.roster.send(worker, Order::bare(What::Books, epoch), 0, |_| {}))?;
+        for worker in 0..self.roster.len() {
+            let order = Order::bare(What::Books, epoch);
+            self.roster.may_send(worker, order);
+            self.roster.send(worker, order, 0, |_| {})?;
+        }
         phases.end("train", job)
     }
 
     pub(super) fn diverged(&self, epoch: u64) -> TrainError {
         TrainError::Diverged { epoch, step: self.cursor.step, rate: self.rate }
-    }
-
-    /// Ends the workers, with the final weights.
-    fn end(&mut self, verdict: Verdict, test: Tally) -> Result<(), TrainError> {
-        self.clock.machine().inspect(|machine| machine.hold(true));
-        let outcome = Outcome {
-            epoch: self.cursor.epoch as f64,
-            step_in_epoch: self.cursor.step_in_epoch as f64,
-            step: self.cursor.step as f64,
-            samples: self.cursor.samples as f64,
-            verdict: f64::from(verdict as u8),
-            lost: self.roster.gone().len() as f64,
-            rate: self.rate,
-            test_loss: test.loss,
-            test_correct: test.correct as f64,
-            test_samples: test.samples as f64,
-            unused: 0.0,
-        };
-        let (theta, sigma) = (&self.theta, &self.sigma);
-        let len = theta.len() + sigma.len() + elements(crate::comm::Kind::F32);
-        for worker in 0..self.roster.len() {
-            self.roster.send(worker, Order::bare(What::End, self.cursor.epoch), len, |buffer| {
-                buffer.f32s_mut()[..theta.len()].copy_from_slice(theta);
-                buffer.f32s_mut()[theta.len()..theta.len() + sigma.len()].copy_from_slice(sigma);
-                write(buffer, outcome);
-            })?;
-        }
-        self.see_off()
-    }
-
-    /// Waits until everybody who lives has the end. Reports that come until then are of no use any more, but must be
-    /// taken: a worker may send a long one, and reads nothing before it is sent.
-    fn see_off(&mut self) -> Result<(), TrainError> {
-        const LOOK: Duration = Duration::from_millis(5);
-        let mut gone = vec![false; self.roster.len()];
-        while self.roster.awaits(&gone)? {
-            if let Some(post) = self.inbox.next(LOOK)? {
-                gone[post.worker] |= post.reply.word == Word::Bye;
-                self.inbox.give_back(post.buffer);
-            }
-        }
-        self.roster.give_up();
-        Ok(())
     }
 }

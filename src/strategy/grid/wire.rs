@@ -19,6 +19,8 @@ pub(super) enum What {
     Books = 4,
     /// End; the payload holds the final weights and how it ended.
     End = 5,
+    /// All others have the end, too, but for so many: the number stands for a chunk.
+    Part = 6,
 }
 
 /// What a report says.
@@ -75,7 +77,7 @@ impl Order {
     }
 
     pub fn read(note: Note, from: usize) -> Result<Self, CommError> {
-        let words = [What::Train, What::Measure, What::Wait, What::Books, What::End];
+        let words = [What::Train, What::Measure, What::Wait, What::Books, What::End, What::Part];
         let what = words.into_iter().find(|what| *what as u8 == note.edge as u8);
         Ok(Self {
             what: what.ok_or(CommError::Garbage { from, tag: Tag::Task, why: "an order that does not exist" })?,
@@ -169,13 +171,12 @@ numbers! {
         samples,
         /// A [`Verdict`].
         verdict,
-        /// Workers that are gone.
-        lost,
         rate,
         test_loss,
         test_correct,
         test_samples,
         unused,
+        unused_too,
     }
 }
 

@@ -124,6 +124,7 @@ impl<'a> Worker<'a> {
                     phases.end("train", job)?;
                     phases = Phases::open(self.comm, self.clock, job, wanted);
                 }
+                What::Part => {}
                 What::End => return self.end(job),
             }
         }
@@ -168,6 +169,10 @@ impl<'a> Worker<'a> {
         self.message.reopen(Kind::F32);
         self.receive()?;
         let order = Order::read(self.message.note, SERVER)?;
+        if order.what == What::Train && order.chunk >= self.chunks.count() {
+            let why = "a chunk that does not exist";
+            return Err(CommError::Garbage { from: SERVER, tag: Tag::Task, why }.into());
+        }
         let (len, expected) = (self.message.len(), self.weights.len() + halves_len());
         if len == expected && order.what != What::End {
             let (weights, rate) = self.message.f32s().split_at(self.weights.len());
@@ -346,6 +351,9 @@ impl<'a> Worker<'a> {
                 CommError::Garbage { from: SERVER, tag: Tag::Task, why: "not the weights of this network" }.into()
             );
         }
+        let floats = self.message.f32s();
+        let (theta, sigma) = (floats[..theta].to_vec(), floats[theta..theta + sigma].to_vec());
+        let lost = vec![usize::MAX; self.part()?];
         let ending = match Verdict::read(outcome.verdict) {
             Verdict::Finished => Ending::Finished,
             Verdict::Stopped => Ending::Stopped,
@@ -358,16 +366,17 @@ impl<'a> Worker<'a> {
             correct: outcome.test_correct as u64,
             samples: outcome.test_samples as u64,
         };
-        let floats = self.message.f32s();
-        Ok(Fit {
-            theta: floats[..theta].to_vec(),
-            sigma: floats[theta..theta + sigma].to_vec(),
-            cursor,
-            ending,
-            test,
-            lost: vec![usize::MAX; outcome.lost as usize],
-            ..Fit::begun()
-        })
+        Ok(Fit { theta, sigma, cursor, ending, test, lost, ..Fit::begun() })
+    }
+
+    /// Waits until the server has seen everybody off; how many it could not.
+    fn part(&mut self) -> Result<usize, TrainError> {
+        loop {
+            match self.next_order()? {
+                Some(order) if order.what == What::Part => return Ok(order.chunk),
+                _ => {}
+            }
+        }
     }
 }
 

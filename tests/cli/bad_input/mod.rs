@@ -3,6 +3,7 @@
 mod commands;
 mod configuration;
 mod directory;
+mod grid;
 mod launchers;
 mod odd_pictures;
 mod pictures;
@@ -174,6 +175,11 @@ fn mistakes_with_pictures_do_so_too() {
     let mut cases = pictures::cases();
     cases.extend(odd_pictures::cases());
     check_all(cases);
+}
+
+#[test]
+fn mistakes_with_grids_do_so_too() {
+    check_all(grid::cases());
 }
 
 #[test]
