@@ -24,15 +24,7 @@ fn modes() -> Vec<Case> {
         let run = Run::new("--epochs 20 --lr 1000 --optimizer sgd --weight-decay 1 --schedule constant");
         case("a rate that diverges", run, 6, &["diverged", "not finite at step", "lower --lr"]).on(launch).leaves(Leaves::Run("diverged"))
     };
-    let quorum = |args: &str, ranks, parts: &[&str]| {
-        case(&format!("{args} on {ranks} ranks"), Run::new(&format!("--mode sendrecv {args}")), 2, parts).on(Launch::Threads(ranks))
-    };
     vec![
-        quorum("--sync k-sync --k 0", 3, &["--k", "zero", "1 or more"]),
-        quorum("--sync k-sync --k 5 --global-batch 8", 2, &["--k 5", "only 1 workers", "--sync k-batch"]),
-        quorum("--sync k-async --k 3 --global-batch 8", 3, &["--k 3", "only 2 workers", "--k 2 or less"]),
-        quorum("--sync k-batch --k 5 --global-batch 4", 2, &["--k 5", "only 4 samples", "a larger --global-batch"]),
-        quorum("--sync shards --shards 5 --k 8", 3, &["--k 8", "only 5 chunks", "more --shards"]),
         case("sendrecv on one rank", Run::new("--mode sendrecv"), 2, &["sendrecv", "1 rank", "--ranks 4"]).on(Launch::Threads(1)),
         case("sendrecv on one rank", Run::new("--mode sendrecv"), 2, &["sendrecv", "1 rank", "--ranks 4"]).on(Launch::Mpi(1)),
         case("single on several ranks", Run::new("--mode single"), 2, &["single"]).on(Launch::Threads(3)),
