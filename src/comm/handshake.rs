@@ -104,4 +104,24 @@ mod tests {
         let expected = ["--lr is '0.2' on rank 2, '0.1' on rank 0", "GOAI_SEED is '4' on rank 2, unset on rank 0"];
         assert!(results.iter().all(|lines| lines == &expected), "{results:?}");
     }
+
+    #[test]
+    fn a_program_of_another_version_is_named() {
+        let results = run_threads(3, ThreadOptions::default(), |comm| {
+            if comm.rank() != 2 {
+                return compare(comm, &Identity::default()).unwrap();
+            }
+            // What a later version sends first; behind it, whatever it likes.
+            let mut later = frame();
+            later[4..6].copy_from_slice(&(PROTOCOL + 1).to_le_bytes());
+            later[6..].fill(0);
+            later[6..11].copy_from_slice(b"9.9.9");
+            comm.all_gather(&later, &mut [0; 3 * FRAME]).unwrap();
+            Vec::new()
+        });
+        let named = format!("rank 2 runs goai-rs 9.9.9 with wire protocol {}, rank 0 another", PROTOCOL + 1);
+        for lines in &results[..2] {
+            assert!(lines.len() == 1 && lines[0].starts_with(&named), "{lines:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The memory that a run says it will take, against what the kernel says it took.
+//! The memory that a run says it will take, against what the kernel says it took, and that it stays so.
 
 use crate::pictures::with_set;
 use crate::run::{Launch, Run};
@@ -41,5 +41,27 @@ fn a_run_takes_no_more_memory_than_predicted() {
         println!("{args}: {:.1} MB predicted, {:.1} MB measured", predicted / 1e6, measured / 1e6);
         assert!(measured > 1e6 && predicted > least, "{args}: {measured} measured, {predicted} predicted");
         assert!(measured <= predicted + BESIDES, "{args}: {measured} measured, {predicted} predicted");
+    }
+}
+
+/// What MPI and the loops hold on to: at most 1 MiB in 10,000 steps.
+#[test]
+fn many_steps_take_no_more_memory_than_few() {
+    const EPOCHS: usize = 170;
+    for launch in [Launch::Threads(2), Launch::Mpi(2)].into_iter().filter(|launch| launch.possible()) {
+        for mode in ["allreduce", "sendrecv"] {
+            let line = format!("--mode {mode} --global-batch 2 --epochs {EPOCHS} --run-dir r --quiet");
+            let outcome = Run::new(&line).launch(launch).ok();
+            let table = outcome.text("r/ranks.csv");
+            let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split(',').collect()).collect();
+            let column = rows[0].iter().position(|name| *name == "rss_mb").expect("the column");
+            let memory = |epoch: usize| -> f64 {
+                let of_it = rows[1..].iter().filter(|row| row[0] == epoch.to_string());
+                of_it.map(|row| row[column].parse::<f64>().expect("a number")).fold(0.0, f64::max)
+            };
+            let (before, after) = (memory(20), memory(EPOCHS));
+            println!("{mode} on {launch:?}: {before} MiB after 1,200 steps, {after} after 10,200");
+            assert!(before > 1.0 && after - before <= 1.0, "{mode} on {launch:?}: {before}, {after}");
+        }
     }
 }

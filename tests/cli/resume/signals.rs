@@ -105,6 +105,25 @@ fn a_stop_without_a_place_for_the_checkpoint_is_no_checkpoint() {
     }
 }
 
+/// The first is heard when a task of half a minute is over; nobody has to wait for that.
+#[test]
+fn a_second_signal_ends_at_once() {
+    let line = "--mode sendrecv --sync k-batch --clock real --delay const:30 --run-dir r --progress none";
+    let mut running = Run::new(line).start(Launch::Threads(3));
+    running.wait_until("the start", |dir| {
+        std::fs::read_to_string(dir.join("r/events.jsonl")).is_ok_and(|text| text.contains("started"))
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal("TERM");
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal("INT");
+    let outcome = running.finish();
+    assert_eq!(outcome.code, 130, "{}", outcome.stderr);
+    assert!(outcome.took < Duration::from_secs(20), "took {:?}", outcome.took);
+    assert_eq!(outcome.json_of("r")["state"], "running");
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+}
+
 #[test]
 fn a_cross_validation_keeps_no_checkpoint() {
     let mut running = Run::new("--folds 10 --repeats 200 --epochs 200 --run-dir r").start(Launch::Solo);
