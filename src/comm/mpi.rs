@@ -216,6 +216,19 @@ impl MpiComm {
         self.under_way.borrow_mut().insert(ticket, transfer);
         ticket
     }
+
+    /// Begins to receive a message of at most so many bytes.
+    fn begin_recv(&self, from: usize, tag: Tag, mut into: Buffer, room: usize) -> Result<Pending, CommError> {
+        let peer = self.check_peer(from, tag)?;
+        let bytes = count(room, 1)?;
+        let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
+        let pointer = into.wire_room(room).as_mut_ptr().cast::<c_void>();
+        checked!(MPI_Irecv(pointer, bytes, byte(), peer, tag as c_int, self.comm, request.as_mut_ptr()))?;
+        // SAFETY: MPI_Irecv succeeded and set the request; moving the buffer does not move its heap memory.
+        let request = unsafe { request.assume_init() };
+        let ticket = self.begin(Transfer { request, buffer: into, _mine: Vec::new(), bytes: None });
+        Ok(Pending { ticket, peer: from, tag, what: Doing::Receive })
+    }
 }
 
 /// `MPI_IN_PLACE`, which is a macro and so not among the bindings: copying a large vector first costs as much as half of
@@ -350,18 +363,32 @@ impl Communicator for MpiComm {
         Ok(Pending { ticket, peer: to, tag, what: Doing::Send })
     }
 
-    fn start_recv(&self, from: usize, tag: Tag, mut into: Buffer) -> Result<Pending, CommError> {
+    fn recv_while(
+        &self,
+        from: usize,
+        tag: Tag,
+        into: Buffer,
+        living: &dyn Fn() -> bool,
+    ) -> Result<Option<Buffer>, CommError> {
         let peer = self.check_peer(from, tag)?;
+        let mut status = blank_status();
+        checked!(MPI_Probe(peer, tag as c_int, self.comm, &mut status))?;
+        let pending = self.begin_recv(from, tag, into, message_len(&status)?)?;
+        let start = Instant::now();
+        while !self.test(&pending)? {
+            if !living() {
+                self.abandon(pending);
+                return Ok(None);
+            }
+            rest(start.elapsed(), Duration::from_millis(1));
+        }
+        self.wait(pending).map(Some)
+    }
+
+    fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError> {
         assert!(!into.is_open(), "a receive under way needs its length");
         let room = into.wire_len();
-        let bytes = count(room, 1)?;
-        let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
-        let pointer = into.wire_room(room).as_mut_ptr().cast::<c_void>();
-        checked!(MPI_Irecv(pointer, bytes, byte(), peer, tag as c_int, self.comm, request.as_mut_ptr()))?;
-        // SAFETY: MPI_Irecv succeeded and set the request; moving the buffer does not move its heap memory.
-        let request = unsafe { request.assume_init() };
-        let ticket = self.begin(Transfer { request, buffer: into, _mine: Vec::new(), bytes: None });
-        Ok(Pending { ticket, peer: from, tag, what: Doing::Receive })
+        self.begin_recv(from, tag, into, room)
     }
 
     fn test(&self, pending: &Pending) -> Result<bool, CommError> {

@@ -1,7 +1,7 @@
 //! The server's post: which report it takes next.
 
 use super::wire::{Reply, Word};
-use crate::comm::{Buffer, CommError, Communicator, Kind, Tag};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Tag};
 use crate::device::{Clock, Machine};
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl<'a> Inbox<'a> {
     pub fn next(&mut self, patience: Duration) -> Result<Option<Post>, CommError> {
         if !self.ordered {
             let from = self.comm.message_within(None, Tag::Report, patience)?;
-            return from.map(|from| self.take(from - 1)).transpose();
+            return from.map_or(Ok(None), |from| self.take(from - 1));
         }
         for worker in 0..self.owes.len() {
             if !self.owes[worker] || self.held[worker].is_some() {
@@ -75,7 +75,7 @@ impl<'a> Inbox<'a> {
             if self.comm.message_within(Some(worker + 1), Tag::Report, patience)?.is_none() {
                 return Ok(None);
             }
-            let post = aside(self.clock.machine(), || self.take(worker))?;
+            let Some(post) = aside(self.clock.machine(), || self.take(worker))? else { return Ok(None) };
             match post.reply.word {
                 Word::Leave | Word::Stop | Word::Bye => return Ok(Some(post)),
                 Word::Result | Word::Measured => self.held[worker] = Some((post.reply, post.buffer)),
@@ -86,7 +86,7 @@ impl<'a> Inbox<'a> {
         let Some((_, worker)) = times.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))) else {
             // Nobody owes anything: only wishes may come.
             let from = self.comm.message_within(None, Tag::Report, patience)?;
-            return from.map(|from| self.take(from - 1)).transpose();
+            return from.map_or(Ok(None), |from| self.take(from - 1));
         };
         let (reply, buffer) = self.held[worker].take().expect("it was there");
         self.owes[worker] = false;
@@ -94,12 +94,16 @@ impl<'a> Inbox<'a> {
         Ok(Some(Post { worker, reply, buffer }))
     }
 
-    fn take(&mut self, worker: usize) -> Result<Post, CommError> {
+    /// Takes a worker's report; nothing when the worker died or froze before all of it had come.
+    fn take(&mut self, worker: usize) -> Result<Option<Post>, CommError> {
         let mut buffer = self.spare.pop().unwrap_or_else(|| Buffer::open(self.kind));
         buffer.reopen(self.kind);
-        self.comm.recv(worker + 1, Tag::Report, &mut buffer)?;
+        let (comm, from) = (self.comm, worker + 1);
+        let Some(buffer) = comm.recv_while(from, Tag::Report, buffer, &|| comm.life(from) == Life::Alive)? else {
+            return Ok(None);
+        };
         self.owes[worker] &= self.ordered;
-        Ok(Post { worker, reply: Reply::read(buffer.note, worker + 1)?, buffer })
+        Ok(Some(Post { worker, reply: Reply::read(buffer.note, from)?, buffer }))
     }
 }
 

@@ -73,12 +73,15 @@ impl<'a> Roster<'a> {
     }
 
     /// A worker told about itself. To the quorum it is there then; if it is silent all the same, because it sent this
-    /// before it fell silent, that is news once more.
-    pub fn note(&mut self, worker: usize, figures: Figures) {
-        if self.workers[worker].life == Life::Silent {
-            self.workers[worker].life = Life::Alive;
+    /// before it fell silent, that is news once more. Tells whether it was silent.
+    pub fn note(&mut self, worker: usize, figures: Figures) -> bool {
+        let worker = &mut self.workers[worker];
+        worker.figures = figures;
+        let silent = worker.life == Life::Silent;
+        if silent {
+            worker.life = Life::Alive;
         }
-        self.workers[worker].figures = figures;
+        silent
     }
 
     /// The first thing that became known since the last question.
