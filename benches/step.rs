@@ -57,7 +57,16 @@ fn train(data: &Dataset, network: &Network, micro_chunk: Option<usize>, epochs: 
         micro_chunk,
         local: None,
     };
-    let task = Task { network, train: data, validation: &empty, test: &empty, hyper, pipeline: None, resume: None };
+    let task = Task {
+        network,
+        train: data,
+        validation: &empty,
+        test: &empty,
+        hyper,
+        pipeline: None,
+        grid: None,
+        resume: None,
+    };
     fit(Strategy::Single, &task, &Solo::new(), &RealClock::start(), &mut Silent).expect("iris trains");
 }
 

@@ -31,7 +31,7 @@ struct Findings {
     instruction_set: &'static str,
     oversubscribed: bool,
     all_reduce_us: f64,
-    a_rank_dies: Option<&'static str>,
+    a_rank_dies: Option<Fates>,
     problems: Vec<String>,
 }
 
@@ -125,25 +125,42 @@ fn problems(ranks: usize, places: &[Place], launcher: &Launcher, all_reduce_us: 
     problems
 }
 
-/// What the present line makes of a rank's death, and the line that gives more.
-fn a_rank_dies(launcher: &Launcher) -> &'static str {
+/// What the present line makes of a rank's death, by mode, and what to know besides.
+#[derive(Debug, serde::Serialize)]
+struct Fates {
+    /// `--mode sendrecv` with any `--sync` but `full`.
+    grid: &'static str,
+    allreduce: &'static str,
+    /// Also `--mode sendrecv --sync full`.
+    pipeline: &'static str,
+    hint: &'static str,
+}
+
+fn a_rank_dies(launcher: &Launcher) -> Fates {
+    const ENDS: &str = "the job ends within seconds, to be resumed";
+    const WITHOUT: &str = "training goes on without it, unless it is rank 0";
+    const SHRINKS: &str = "the others go back a step at most and training goes on without it, unless it is rank 0";
     let open_mpi_5 = libraries().1.contains(" v5");
+    let all = Fates { grid: ENDS, allreduce: ENDS, pipeline: ENDS, hint: "" };
     match (launcher.survival, launcher.name) {
-        (Survival::Recovery, _) => {
-            "with --sync other than full training goes on without it (heartbeat); all other modes end, to be resumed; mpirun's exit code is 0 whatever happens, run.json tells"
-        }
+        (Survival::Recovery, _) => Fates {
+            grid: WITHOUT,
+            hint: "found by the heartbeat; mpirun's exit code is 0 whatever happens, run.json tells",
+            ..all
+        },
         (Survival::Ulfm, _) => {
-            "with --sync other than full training goes on without it (heartbeat, ULFM); all other modes end, to be resumed"
+            Fates { grid: WITHOUT, allreduce: SHRINKS, hint: "found by the heartbeat and by MPI (ULFM)", ..all }
         }
         (Survival::Ends, Some("mpirun (Open MPI)")) if open_mpi_5 => {
-            "the job ends, to be resumed; to go on without it in the modes that can, start with `mpirun --with-ft ulfm`"
+            Fates { hint: "to go on without it in grid and allreduce, start with `mpirun --with-ft ulfm`", ..all }
         }
         (Survival::Ends, Some("mpirun (Open MPI)")) => {
-            "the job ends, to be resumed; to go on without it in the modes that can, start with `mpirun --mca orte_enable_recovery 1`"
+            Fates { hint: "to go on without it in a grid, start with `mpirun --mca orte_enable_recovery 1`", ..all }
         }
-        (Survival::Ends, _) => {
-            "the job ends, to be resumed; only Open MPI's mpirun can let the others go on (4: --mca orte_enable_recovery 1, 5: --with-ft ulfm)"
-        }
+        (Survival::Ends, _) => Fates {
+            hint: "only Open MPI's mpirun can let the others go on (4: --mca orte_enable_recovery 1, 5: --with-ft ulfm)",
+            ..all
+        },
     }
 }
 
@@ -172,8 +189,11 @@ fn describe(findings: &Findings) -> String {
     if f.ranks > 1 {
         let _ = writeln!(text, "all-reduce of 3.3 kB: {:.1} µs (median of 21, measured)", f.all_reduce_us);
     }
-    if let Some(what) = f.a_rank_dies {
-        let _ = writeln!(text, "if a rank dies: {what}");
+    if let Some(fates) = &f.a_rank_dies {
+        let _ = writeln!(text, "if a rank dies ({})", fates.hint);
+        let _ = writeln!(text, "  grid (sendrecv with --sync other than full): {}", fates.grid);
+        let _ = writeln!(text, "  allreduce: {}", fates.allreduce);
+        let _ = writeln!(text, "  pipeline, sendrecv with --sync full: {}", fates.pipeline);
     }
     if f.oversubscribed {
         let _ =

@@ -40,6 +40,8 @@ pub struct Keeper<'a> {
     hoped: Vec<(u64, f64)>,
     best: f64,
     told: Vec<String>,
+    /// A test waits for every checkpoint, so that none makes room for a newer one.
+    waits: bool,
 }
 
 impl<'a> Keeper<'a> {
@@ -72,6 +74,7 @@ impl<'a> Keeper<'a> {
             hoped: Vec::new(),
             best: best.unwrap_or(f64::NEG_INFINITY),
             told: Vec::new(),
+            waits: std::env::var_os("GOAI_TEST_CHECKPOINTS").is_some_and(|word| word == "wait"),
         }
     }
 
@@ -116,9 +119,17 @@ impl<'a> Keeper<'a> {
             },
         };
         let about = CheckpointMeta { modelled_s: output.modelled_s(), ..self.about.clone() };
-        writer.submit(Checkpoint::of(self.network, state, self.model.clone(), about));
+        let checkpoint = Checkpoint::of(self.network, state, self.model.clone(), about);
+        let waited = match self.waits {
+            true => vec![writer.write_now(&checkpoint)],
+            false => {
+                writer.submit(checkpoint);
+                Vec::new()
+            }
+        };
         self.submitted = Some(state.cursor.step);
         self.open += 1;
+        self.take(waited, output)?;
         self.look(output)
     }
 

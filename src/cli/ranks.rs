@@ -37,9 +37,10 @@ pub enum Ended {
 
 impl From<CommError> for Ended {
     fn from(error: CommError) -> Self {
-        let lost = matches!(error, CommError::PeerLost { .. });
+        let lost = error.is_death();
         let code = match error {
-            CommError::PeerLost { .. } | CommError::Deadline { .. } => 7,
+            CommError::Deadline { .. } => 7,
+            _ if lost => 7,
             _ => 5,
         };
         let failure = Failure::new(code, error);
@@ -205,11 +206,9 @@ fn name_rank_on_panic(launcher: &Launcher) {
     }));
 }
 
-/// Whether MPI says that some process has failed.
+/// The time that a watchdog has to tell of a rank's end: it knows which one.
 #[cfg(feature = "mpi")]
-fn is_death(message: &str) -> bool {
-    ["MPI_ERR_PROC_FAILED", "MPI_ERR_REVOKED"].iter().any(|class| message.contains(class))
-}
+const WATCHDOG_TELLS: Duration = Duration::from_secs(4);
 
 /// Tells the failure that only this rank knows, and ends the others where the launcher would not.
 #[cfg(feature = "mpi")]
@@ -218,9 +217,9 @@ fn tell_own(ended: &Ended, rank: usize) {
         return;
     }
     let (code, message) = ended.summary();
-    if is_death(&message) || matches!(ended, Ended::PeerLost(_)) {
+    if matches!(ended, Ended::PeerLost(_)) {
         // Every rank sees it, and not all know of whom: the watchdog does, says so once and ends the job.
-        std::thread::sleep(Duration::from_secs(4));
+        std::thread::sleep(WATCHDOG_TELLS);
     }
     tell(&[(rank, Failure { code, message: format!("rank {rank} on {}: {message}", host()) })]);
     Vigil::end_all(code);

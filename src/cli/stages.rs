@@ -1,6 +1,7 @@
 //! From a checked configuration to the stages of a pipeline: how many, cut where, on which machines.
 
 use super::failure::{DATA, Failure};
+use super::prepare::Prepared;
 use super::task;
 use crate::config::{Config, ConfigError, ExitRule, Learn, Origin, Origins};
 use crate::device::{Devices, Pass, Work};
@@ -382,4 +383,10 @@ pub fn check_memory(
         }
     }
     Ok(())
+}
+/// What each rank of a pipeline is.
+pub fn titles(prepared: &Prepared, ranks: usize) -> Vec<String> {
+    let Some(pipeline) = &prepared.pipeline else { return Vec::new() };
+    let (layers, replicas) = (pipeline.layers(&prepared.network), ranks / pipeline.stages());
+    (0..ranks).map(|rank| rank / replicas).map(|stage| format!("stage {stage} ({})", layers[stage])).collect()
 }

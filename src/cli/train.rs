@@ -102,7 +102,7 @@ impl Scene<'_> {
             0 => Decoding::shown(args.shown(self.launcher)),
             _ => Decoding::silent(),
         };
-        self.vigil.configure(&configured.config, comm.rank(), false, None);
+        self.vigil.configure(&configured.config, comm.rank(), false, None, Vec::new());
         let (prepared, begin) = prepare(comm, configured, &places, &decoding)?;
         // Not before: until steps are made nobody reads the request, and a signal has to end what waits for a file.
         let stop = StopRequest::listen();
@@ -129,6 +129,9 @@ impl Scene<'_> {
         let (code, error) = match &result {
             Ok(()) => (0, None),
             Err(ended) if ended.summary().0 == CHECKPOINTED => (CHECKPOINTED.into(), None),
+            Err(Ended::PeerLost(failure)) if self.world == World::Mpi => {
+                (failure.code.into(), Some(failure.message.clone()))
+            }
             // The end of a rank that is a thread: why is known before it is gone, unless it panicked.
             Err(Ended::PeerLost(_)) => match self.cause.get() {
                 Some(failure) => (failure.code.into(), Some(failure.message.clone())),
@@ -182,7 +185,9 @@ impl Scene<'_> {
             output.as_ref().map(|output| resume_command(self.world, self.launcher, comm.size(), output.dir.path()));
         // Some ranks of a grid may die, and training goes on.
         let way_on = command.clone().filter(|_| config.checkpoint_every.is_some());
-        self.vigil.configure(config, comm.rank(), prepared.grid.is_some(), way_on);
+        let outlives =
+            prepared.strategy.outlives(&task, comm) && (prepared.devices.is_none() || prepared.grid.is_some());
+        self.vigil.configure(config, comm.rank(), outlives, way_on, stages::titles(prepared, comm.size()));
         let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault)
             .with_live(live)
             .with_meter(meter)
@@ -200,7 +205,8 @@ impl Scene<'_> {
             (Some((_, step)), Some(command)) => ended.with_way_on(*step, command, config.learning_rate),
             _ => ended,
         })?;
-        let whole = fit.lost.is_empty();
+        // Where MPI lets ranks die one may do so behind the last step, too: nobody asks all of them any more.
+        let (whole, waits) = (fit.lost.is_empty(), !comm.recovers());
         if !whole {
             self.vigil.has_lost_ranks();
         }
@@ -222,9 +228,10 @@ impl Scene<'_> {
             Some(output) => save::save(output, prepared, &parts, &fit, self.started),
             None => Ok(()),
         };
-        match prepared.grid {
-            None => agreed(comm, saved),
-            Some(_) => {
+        // Of a grid, somebody may have died since.
+        match whole && waits && prepared.grid.is_none() {
+            true => agreed(comm, saved),
+            false => {
                 // A launcher that ends the job with a rank ends the frozen ones, too, and the others before it is saved.
                 if comm.rank() == 0 && self.launcher.survival.lets_live() {
                     host::end_frozen(places, &fit.lost);

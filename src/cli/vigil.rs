@@ -93,8 +93,8 @@ impl Vigil {
     }
 
     /// From now on holds to what the configuration says. With `survives` a rank may die and training goes on: a death
-    /// ends the job only where it is rank 0's, seen by another rank.
-    pub fn configure(&self, config: &Config, rank: usize, survives: bool, resume: Option<String>) {
+    /// ends the job only where it is rank 0's, seen by another rank. `titles` say what each rank is, where they differ.
+    pub fn configure(&self, config: &Config, rank: usize, survives: bool, resume: Option<String>, titles: Vec<String>) {
         let time = |seconds: f64| Some(Duration::from_secs_f64(seconds)).filter(|time| !time.is_zero());
         if let Some(heart) = &self.heart {
             heart.set_timeout(Duration::from_secs_f64(config.heartbeat));
@@ -105,6 +105,7 @@ impl Vigil {
             abort: time(config.stall_abort).filter(|_| judges),
             deaths: self.grace.filter(|_| !(judges && survives)),
             resume,
+            titles,
         };
         if let Some(dog) = &self.dog {
             dog.set_rules(rules);

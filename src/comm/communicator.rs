@@ -115,6 +115,25 @@ pub trait Communicator {
         Life::Alive
     }
 
+    /// Whether ranks that do everything together can go on without those that have ended: see [`Communicator::recover`].
+    fn recovers(&self) -> bool {
+        false
+    }
+
+    /// Goes on without the ranks that have ended, after an operation failed for that. Those that are left are all the ranks
+    /// there are from then on: [`Communicator::rank`] and [`Communicator::size`] change, the order stays. Gives the ranks
+    /// that are gone, as [`Communicator::world_rank`] names them; nothing, and changes nothing, where it cannot.
+    ///
+    /// # Collective
+    /// Every rank that lives must call it. They all get there: once one has called it, every operation on which another
+    /// waits fails. Operations under way are lost.
+    ///
+    /// # Errors
+    /// When the transport fails otherwise.
+    fn recover(&self) -> Result<Option<Vec<usize>>, CommError> {
+        Ok(None)
+    }
+
     /// Receives a message of the buffer's kind and length (any length, when the buffer is open).
     ///
     /// # Collective

@@ -14,6 +14,12 @@ pub enum CommError {
         /// The channel that was waited on.
         tag: Tag,
     },
+    /// MPI knows that ranks have ended; which ones it does not say here.
+    #[error("{call}: a rank has ended")]
+    RanksLost {
+        /// The MPI function that said so.
+        call: &'static str,
+    },
     /// Nothing came in time.
     #[error("rank {rank} waited {seconds} s for {tag:?} from {from}; a peer is stuck or the protocol is wrong")]
     Deadline {
@@ -113,4 +119,11 @@ pub enum CommError {
     /// MPI could not be started as needed.
     #[error("{0}")]
     Start(String),
+}
+
+impl CommError {
+    /// Whether the end of another rank is the cause.
+    pub fn is_death(&self) -> bool {
+        matches!(self, Self::PeerLost { .. } | Self::RanksLost { .. })
+    }
 }

@@ -87,6 +87,14 @@ impl Communicator for Metered<'_> {
         self.inner.world_rank(rank)
     }
 
+    fn recovers(&self) -> bool {
+        self.inner.recovers()
+    }
+
+    fn recover(&self) -> Result<Option<Vec<usize>>, CommError> {
+        self.inner.recover()
+    }
+
     fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError> {
         self.talk(message.wire_len(), 0, || self.inner.send(to, tag, message))
     }

@@ -10,8 +10,8 @@
 #![allow(unsafe_code)]
 
 use super::communicator::Doing;
-use super::launcher::Launcher;
-use super::{Buffer, CommError, Communicator, Kind, Pending, Reduce, SharedVector, Tag, Values};
+use super::launcher::{Launcher, Survival};
+use super::{Buffer, CommError, Communicator, Kind, Life, Pending, Reduce, SharedVector, Tag, Values};
 use mpi::Threading;
 use mpi::ffi;
 use std::cell::{Cell, RefCell, RefMut};
@@ -19,16 +19,23 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The MPI library this program was compiled against, as its compiler wrapper named it.
 pub const BUILT_FOR: &str = env!("BUILT_FOR_MPI");
 
-/// This rank's end of `MPI_COMM_WORLD`.
+/// This rank's end of `MPI_COMM_WORLD`, or of what [`Communicator::recover`] left of it.
 pub struct MpiComm {
-    comm: ffi::MPI_Comm,
-    rank: usize,
-    size: usize,
+    comm: Cell<ffi::MPI_Comm>,
+    rank: Cell<usize>,
+    size: Cell<usize>,
+    /// What the ranks were in the beginning, and which of those MPI knows to have failed.
+    world: RefCell<Vec<usize>>,
+    lost: RefCell<Vec<bool>>,
+    /// Where the launcher lets ranks live and the library knows of failures.
+    ulfm: Option<ulfm::Ulfm>,
+    /// The rank whose messages are looked for first, where that is not MPI's choice.
+    first: Cell<usize>,
     tickets: Cell<u64>,
     under_way: RefCell<HashMap<u64, Transfer>>,
     scratch: RefCell<Buffer>,
@@ -61,6 +68,8 @@ macro_rules! checked {
 }
 
 mod node;
+mod probe;
+mod ulfm;
 
 fn check(call: &'static str, code: c_int) -> Result<(), CommError> {
     if code == 0 {
@@ -170,9 +179,13 @@ impl MpiComm {
         checked!(MPI_Comm_rank(comm, &mut rank))?;
         checked!(MPI_Comm_size(comm, &mut size))?;
         Ok(Self {
-            comm,
-            rank: rank as usize,
-            size: size as usize,
+            comm: Cell::new(comm),
+            rank: Cell::new(rank as usize),
+            size: Cell::new(size as usize),
+            world: RefCell::new((0..size as usize).collect()),
+            lost: RefCell::new(vec![false; size as usize]),
+            ulfm: (launcher.survival == Survival::Ulfm).then(ulfm::Ulfm::find).flatten(),
+            first: Cell::new(0),
             tickets: Cell::new(0),
             under_way: RefCell::default(),
             scratch: RefCell::new(Buffer::new(Kind::U8, 0)),
@@ -189,7 +202,7 @@ impl MpiComm {
     /// Every rank must call it.
     pub fn finish(mut self) {
         self.windows.take().free();
-        let _ = checked!(MPI_Comm_free(&mut self.comm));
+        let _ = checked!(MPI_Comm_free(self.comm.get_mut()));
         // SAFETY: `self` is consumed, so nobody uses the universe after this.
         unsafe { ManuallyDrop::drop(&mut self.universe) };
     }
@@ -203,10 +216,11 @@ impl MpiComm {
     }
 
     fn check_peer(&self, peer: usize, tag: Tag) -> Result<c_int, CommError> {
-        if peer < self.size && peer != self.rank {
+        let (rank, size) = (self.rank.get(), self.size.get());
+        if peer < size && peer != rank {
             return Ok(peer as c_int);
         }
-        Err(CommError::NoSuchRank { rank: self.rank, size: self.size, peer, tag })
+        Err(CommError::NoSuchRank { rank, size, peer, tag })
     }
 
     /// Keeps a transfer until it is waited for, and says under which ticket.
@@ -223,7 +237,8 @@ impl MpiComm {
         let bytes = count(room, 1)?;
         let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
         let pointer = into.wire_room(room).as_mut_ptr().cast::<c_void>();
-        checked!(MPI_Irecv(pointer, bytes, byte(), peer, tag as c_int, self.comm, request.as_mut_ptr()))?;
+        let (at, comm) = (request.as_mut_ptr(), self.comm.get());
+        self.with_peer(from, tag, checked!(MPI_Irecv(pointer, bytes, byte(), peer, tag as c_int, comm, at)))?;
         // SAFETY: MPI_Irecv succeeded and set the request; moving the buffer does not move its heap memory.
         let request = unsafe { request.assume_init() };
         let ticket = self.begin(Transfer { request, buffer: into, _mine: Vec::new(), bytes: None });
@@ -260,16 +275,6 @@ fn operation(op: Reduce) -> ffi::MPI_Op {
     }
 }
 
-/// Between two looks for a message: at first only a chance for other processes, so that what comes soon is found at
-/// once; after that a sleep that grows with what was waited already, which costs at most a fortieth more.
-fn rest(waited: Duration, left: Duration) {
-    const SOON: Duration = Duration::from_millis(2);
-    match waited < SOON {
-        true => std::thread::yield_now(),
-        false => std::thread::sleep((waited / 40).min(Duration::from_millis(1)).min(left)),
-    }
-}
-
 fn blank_status() -> ffi::MPI_Status {
     // SAFETY: a status is a C structure of integers; zeros are a valid one.
     unsafe { std::mem::zeroed() }
@@ -284,49 +289,50 @@ fn message_len(status: &ffi::MPI_Status) -> Result<usize, CommError> {
 
 impl Communicator for MpiComm {
     fn rank(&self) -> usize {
-        self.rank
+        self.rank.get()
     }
 
     fn size(&self) -> usize {
-        self.size
+        self.size.get()
+    }
+
+    fn world_rank(&self, rank: usize) -> usize {
+        self.world.borrow()[rank]
+    }
+
+    fn life(&self, rank: usize) -> Life {
+        self.life_of(rank)
+    }
+
+    fn recovers(&self) -> bool {
+        self.ulfm.is_some()
+    }
+
+    fn recover(&self) -> Result<Option<Vec<usize>>, CommError> {
+        self.shrink()
     }
 
     fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError> {
         let peer = self.check_peer(to, tag)?;
         let bytes = count(message.wire_len(), 1)?;
         let wire = message.wire(tag);
-        checked!(MPI_Send(wire.as_ptr().cast::<c_void>(), bytes, byte(), peer, tag as c_int, self.comm))
+        let (at, comm) = (wire.as_ptr().cast::<c_void>(), self.comm.get());
+        self.with_peer(to, tag, checked!(MPI_Send(at, bytes, byte(), peer, tag as c_int, comm)))
     }
 
     fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError> {
-        let source = match from {
-            Some(from) => self.check_peer(from, tag)?,
-            // SAFETY: a constant of the C library.
-            None => unsafe { ffi::RSMPI_ANY_SOURCE },
-        };
+        let source = self.source_of(from, tag)?;
         let mut status = blank_status();
-        checked!(MPI_Probe(source, tag as c_int, self.comm, &mut status))?;
+        let waited = checked!(MPI_Probe(source, tag as c_int, self.comm.get(), &mut status));
+        match from {
+            Some(from) => self.with_peer(from, tag, waited)?,
+            None => self.with_all(waited)?,
+        }
         Ok(status.MPI_SOURCE as usize)
     }
 
     fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
-        let source = match from {
-            Some(from) => self.check_peer(from, tag)?,
-            // SAFETY: a constant of the C library.
-            None => unsafe { ffi::RSMPI_ANY_SOURCE },
-        };
-        let (start, mut status, mut there) = (Instant::now(), blank_status(), 0);
-        loop {
-            checked!(MPI_Iprobe(source, tag as c_int, self.comm, &mut there, &mut status))?;
-            if there != 0 {
-                return Ok(Some(status.MPI_SOURCE as usize));
-            }
-            let waited = start.elapsed();
-            if waited >= patience {
-                return Ok(None);
-            }
-            rest(waited, patience - waited);
-        }
+        self.probe_within(from, tag, patience)
     }
 
     fn abandon(&self, pending: Pending) {
@@ -342,12 +348,12 @@ impl Communicator for MpiComm {
 
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
         let peer = self.check_peer(from, tag)?;
-        let mut status = blank_status();
-        checked!(MPI_Probe(peer, tag as c_int, self.comm, &mut status))?;
+        let (mut status, comm) = (blank_status(), self.comm.get());
+        self.with_peer(from, tag, checked!(MPI_Probe(peer, tag as c_int, comm, &mut status)))?;
         let bytes = message_len(&status)?;
         let room = into.wire_room(bytes);
         let (pointer, len) = (room.as_mut_ptr().cast::<c_void>(), count(bytes, 1)?);
-        checked!(MPI_Recv(pointer, len, byte(), peer, tag as c_int, self.comm, &mut status))?;
+        self.with_peer(from, tag, checked!(MPI_Recv(pointer, len, byte(), peer, tag as c_int, comm, &mut status)))?;
         into.accept(from, tag, bytes)
     }
 
@@ -356,7 +362,8 @@ impl Communicator for MpiComm {
         let bytes = count(message.wire_len(), 1)?;
         let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
         let wire = message.wire(tag).as_ptr().cast::<c_void>();
-        checked!(MPI_Isend(wire, bytes, byte(), peer, tag as c_int, self.comm, request.as_mut_ptr()))?;
+        let (at, comm) = (request.as_mut_ptr(), self.comm.get());
+        self.with_peer(to, tag, checked!(MPI_Isend(wire, bytes, byte(), peer, tag as c_int, comm, at)))?;
         // SAFETY: MPI_Isend succeeded and set the request; moving the buffer does not move its heap memory.
         let request = unsafe { request.assume_init() };
         let ticket = self.begin(Transfer { request, buffer: message, _mine: Vec::new(), bytes: None });
@@ -370,19 +377,7 @@ impl Communicator for MpiComm {
         into: Buffer,
         living: &dyn Fn() -> bool,
     ) -> Result<Option<Buffer>, CommError> {
-        let peer = self.check_peer(from, tag)?;
-        let mut status = blank_status();
-        checked!(MPI_Probe(peer, tag as c_int, self.comm, &mut status))?;
-        let pending = self.begin_recv(from, tag, into, message_len(&status)?)?;
-        let start = Instant::now();
-        while !self.test(&pending)? {
-            if !living() {
-                self.abandon(pending);
-                return Ok(None);
-            }
-            rest(start.elapsed(), Duration::from_millis(1));
-        }
-        self.wait(pending).map(Some)
+        self.recv_living(from, tag, into, living)
     }
 
     fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError> {
@@ -399,7 +394,8 @@ impl Communicator for MpiComm {
         }
         let (mut done, mut status) = (0, blank_status());
         let tested = checked!(MPI_Test(&mut transfer.request, &mut done, &mut status));
-        tested.map_err(|error| longer(error, pending, &transfer.buffer))?;
+        let tested = tested.map_err(|error| longer(error, pending, &transfer.buffer));
+        self.of_pending(pending, tested)?;
         if done != 0 {
             transfer.bytes = Some(if pending.what == Doing::Receive { message_len(&status)? } else { 0 });
         }
@@ -414,7 +410,8 @@ impl Communicator for MpiComm {
             None => {
                 let mut status = blank_status();
                 let waited = checked!(MPI_Wait(&mut transfer.request, &mut status));
-                if let Err(error) = waited.map_err(|error| longer(error, &pending, &transfer.buffer)) {
+                let waited = waited.map_err(|error| longer(error, &pending, &transfer.buffer));
+                if let Err(error) = self.of_pending(&pending, waited) {
                     // MPI may still write to the buffer of a failed operation: it must outlive the process.
                     std::mem::forget(transfer);
                     return Err(error);
@@ -433,7 +430,7 @@ impl Communicator for MpiComm {
     }
 
     fn barrier(&self) -> Result<(), CommError> {
-        checked!(MPI_Barrier(self.comm))
+        self.with_all(checked!(MPI_Barrier(self.comm.get())))
     }
 
     fn broadcast(&self, root: usize, mut values: Values) -> Result<(), CommError> {
@@ -442,7 +439,7 @@ impl Communicator for MpiComm {
         }
         let (kind, len) = (values.kind(), count(values.len(), values.kind().size())?);
         let pointer = values.bytes_mut().as_mut_ptr().cast::<c_void>();
-        checked!(MPI_Bcast(pointer, len, datatype(kind), root as c_int, self.comm))
+        self.with_all(checked!(MPI_Bcast(pointer, len, datatype(kind), root as c_int, self.comm.get())))
     }
 
     fn all_reduce(&self, mut values: Values, op: Reduce) -> Result<(), CommError> {
@@ -450,7 +447,8 @@ impl Communicator for MpiComm {
         assert!(kind != Kind::U8, "bytes are not reduced");
         let from = source(values.bytes(), &mut self.outgoing.borrow_mut());
         let to = values.bytes_mut().as_mut_ptr().cast::<c_void>();
-        checked!(MPI_Allreduce(from, to, len, datatype(kind), operation(op), self.comm))
+        let comm = self.comm.get();
+        self.with_all(checked!(MPI_Allreduce(from, to, len, datatype(kind), operation(op), comm)))
     }
 
     fn start_all_reduce(&self, mut buffer: Buffer, op: Reduce) -> Result<Pending, CommError> {
@@ -461,24 +459,26 @@ impl Communicator for MpiComm {
         let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
         let from = source(buffer.payload(), &mut mine);
         let to = buffer.payload_mut().as_mut_ptr().cast::<c_void>();
-        checked!(MPI_Iallreduce(from, to, len, datatype(kind), operation(op), self.comm, request.as_mut_ptr()))?;
+        let (at, comm) = (request.as_mut_ptr(), self.comm.get());
+        self.with_all(checked!(MPI_Iallreduce(from, to, len, datatype(kind), operation(op), comm, at)))?;
         // SAFETY: MPI_Iallreduce succeeded and set the request; moving the vectors does not move their heap memory.
         let request = unsafe { request.assume_init() };
         Ok(Pending::reduction(self.begin(Transfer { request, buffer, _mine: mine, bytes: None })))
     }
 
     fn shared_vector(&self, len: usize) -> Result<Option<Box<dyn SharedVector + '_>>, CommError> {
-        node::vector(self, len)
+        // A window outlives no rank that has a part of it.
+        if self.recovers() { Ok(None) } else { node::vector(self, len) }
     }
 
     fn all_gather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), CommError> {
-        assert_eq!(all.len(), mine.len() * self.size);
+        assert_eq!(all.len(), mine.len() * self.size.get());
         if mine.is_empty() {
             return Ok(()); // as in broadcast
         }
         let len = count(mine.len(), 1)?;
         let (from, to) = (mine.as_ptr().cast::<c_void>(), all.as_mut_ptr().cast::<c_void>());
-        checked!(MPI_Allgather(from, len, byte(), to, len, byte(), self.comm))
+        self.with_all(checked!(MPI_Allgather(from, len, byte(), to, len, byte(), self.comm.get())))
     }
 }
 

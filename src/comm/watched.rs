@@ -49,9 +49,17 @@ impl Communicator for Watched<'_> {
 
     fn life(&self, rank: usize) -> Life {
         match self.inner.life(rank) {
-            Life::Alive => self.vitals.life(rank),
+            Life::Alive => self.vitals.life(self.world_rank(rank)),
             known => known,
         }
+    }
+
+    fn recovers(&self) -> bool {
+        self.inner.recovers()
+    }
+
+    fn recover(&self) -> Result<Option<Vec<usize>>, CommError> {
+        self.wait(|| self.inner.recover())
     }
 
     fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError> {

@@ -316,7 +316,7 @@ fn damaged(path: &Path, why: &csv::Error) -> RunError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::RankRecord;
+    use crate::event::{GridRecord, RankRecord};
     use std::fs;
 
     fn record() -> EpochRecord {

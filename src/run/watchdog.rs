@@ -26,6 +26,8 @@ pub struct Rules {
     pub deaths: Option<Duration>,
     /// The command that resumes, for the last line.
     pub resume: Option<String>,
+    /// What each rank is besides its number, as `stage 1 (fc2)`; empty where they are all alike.
+    pub titles: Vec<String>,
 }
 
 /// What it has to say.
@@ -142,7 +144,9 @@ impl<'a> Watch<'a> {
         ranks.clone().filter(lost).for_each(|rank| _ = self.died[rank].get_or_insert(now));
         let fatal = |grace: Duration| self.died.iter().position(|died| died.is_some_and(|died| now - died >= grace));
         if let Some(rank) = rules.deaths.and_then(fatal) {
-            let text = format!("{} is lost (its process ended), and with it the job{}", self.names[rank], again(rules));
+            let title = rules.titles.get(rank).map_or(String::new(), |title| format!("{title}, "));
+            let name = &self.names[rank];
+            let text = format!("{title}{name} is lost (its process ended), and with it the job{}", again(rules));
             return Some(Alarm::End(7, Some(text)));
         }
         let steps: Vec<u64> = ranks.clone().map(|rank| self.vitals.step(rank)).collect();

@@ -29,6 +29,10 @@ impl<'a> Exchange<'a> for AllReduce<'a> {
         self.comm.size()
     }
 
+    fn recovers(&self) -> bool {
+        self.comm.recovers()
+    }
+
     fn summing(&self, network: &Network, rest: usize) -> Result<Summing<'a>, TrainError> {
         Summing::fastest(self.comm, network, rest)
     }

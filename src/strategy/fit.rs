@@ -8,18 +8,19 @@ use super::evaluate::Evaluator;
 use super::learner::{Learner, Weights};
 use super::local_sgd::LocalSgd;
 use super::modelled::{Phases, together};
+use super::recovery::Kept;
 use super::sampled::Sampled;
 use super::single::Alone;
 use super::stepper::{StepSum, Stepper, bytes_per_exchange};
 use super::team::team;
 use super::{Cursor, Exchange, Job, Snapshot, State, Task, TrainError, Turn};
-use crate::comm::{Communicator, Metered, Reduce, Traffic, Values};
-use crate::data::order::{StepPlan, balanced, epoch_order};
+use crate::comm::{Communicator, Metered, Traffic, Values};
+use crate::data::order::{StepPlan, epoch_order};
 use crate::device::Clock;
-use crate::event::{EpochRecord, Event, RankRecord};
+use crate::event::{EpochRecord, Event};
 use crate::nn::{Flavor, Program, Tally};
 use crate::optim::{Optimizer, Step};
-use xxhash_rust::xxh3::xxh3_64;
+use crate::units::Seconds;
 
 /// Share of a step's moments in the running statistics, as in PyTorch's batch norm.
 pub(super) const MOMENTS_SHARE: f32 = 0.1;
@@ -76,34 +77,57 @@ impl Fit {
 
 /// What an epoch's steps add up to.
 #[derive(Debug, Clone, Copy, Default)]
-struct EpochSums {
-    tally: Tally,
+pub(super) struct EpochSums {
+    pub(super) tally: Tally,
     /// Samples of which this rank computed the gradients.
-    own: u64,
-    turn: Turn,
+    pub(super) own: u64,
+    pub(super) turn: Turn,
+}
+
+/// An epoch under way: what it is measured from.
+pub(super) struct Opened<'a> {
+    pub(super) start: Seconds,
+    pub(super) before: Traffic,
+    pub(super) phases: Phases<'a>,
+    /// Seconds and traffic of its steps, when these are done.
+    pub(super) spent: Option<(f64, Traffic)>,
 }
 
 /// What the epochs carry along.
-struct Training<'a> {
-    task: &'a Task<'a>,
-    comm: &'a Metered<'a>,
-    evaluator: Evaluator<'a>,
-    theta: Vec<f32>,
-    sigma: Vec<f32>,
-    optimizer: Box<dyn Optimizer>,
+pub(super) struct Training<'a> {
+    pub(super) task: &'a Task<'a>,
+    pub(super) comm: &'a Metered<'a>,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) evaluator: Evaluator<'a>,
+    pub(super) theta: Vec<f32>,
+    pub(super) sigma: Vec<f32>,
+    pub(super) optimizer: Box<dyn Optimizer>,
     /// Proposals instead of gradients, where the task asks for them.
     sampled: Option<Sampled<'a>>,
     /// Steps of this rank's own and their averaging, where the task asks for them.
     local: Option<LocalSgd>,
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
     order: Vec<u32>,
-    rate: f64,
+    pub(super) rate: f64,
+    /// Whether phases are told of.
+    wanted: bool,
+    pub(super) opened: Option<Opened<'a>>,
+    pub(super) sums: EpochSums,
+    /// The steps of an epoch are done, its record is not.
+    pub(super) due: bool,
+    /// The last epoch that was told of: a record that is made again is not told again.
+    pub(super) told: u64,
+    /// What to go back to, where ranks may die.
+    pub(super) kept: Option<Kept>,
+    /// What it comes to.
+    pub(super) fit: Fit,
+    pub(super) talk_s: f64,
 }
 
 pub(super) fn train<'a>(
-    task: &Task,
+    task: &'a Task,
     comm: &'a Metered,
-    clock: &dyn Clock,
+    clock: &'a dyn Clock,
     exchange: &mut dyn Exchange<'a>,
     job: &mut dyn Job,
 ) -> Result<Fit, TrainError> {
@@ -117,15 +141,25 @@ pub(super) fn train<'a>(
     let mut training = Training {
         task,
         comm,
+        clock,
         evaluator: Evaluator::new(&program),
         theta: initial_weights(task, comm)?,
         sigma: task.network.initial_sigma(),
         optimizer: task.hyper.rule.build(task.network.theta_len(), task.hyper.weight_decay),
         sampled: Sampled::of(task, &program, clock, global.div_ceil(exchange.parts()))?,
+        // Between two averagings there is no step that all ranks have in common.
+        kept: (exchange.recovers() && local.is_none()).then(Kept::default),
         local,
         cursor: Cursor::default(),
         order: Vec::with_capacity(task.train.len()),
         rate: 0.0,
+        wanted: false,
+        opened: None,
+        sums: EpochSums::default(),
+        due: false,
+        told: 0,
+        fit: Fit::begun(),
+        talk_s: 0.0,
     };
     if let Some(snapshot) = task.resume {
         training.restore(snapshot, &mut stepper).map_err(TrainError::Resume)?;
@@ -137,60 +171,33 @@ pub(super) fn train<'a>(
         steps_per_epoch: plan.steps() as u64,
         bytes_per_exchange: bytes_per_exchange(task.network, &task.hyper),
     });
-    let (mut ending, mut last, mut test) = (Ending::Finished, None, Tally::default());
-    let (mut loop_s, mut talk_s) = (0.0, 0.0);
-    let wanted = Phases::wanted(comm, clock, job)?;
+    training.wanted = Phases::wanted(comm, clock, job)?;
     if let Some(machine) = clock.machine() {
         together(comm, clock, machine)?; // the first phase begins when all have the weights
     }
-    while training.cursor.epoch < task.hyper.epochs {
-        let (start, before) = (clock.now(), comm.traffic());
-        let mut phases = Phases::open(comm, clock, job, wanted);
-        let sums = training.until_met(plan, &mut stepper, &mut learner, exchange, job)?;
-        let seconds = (clock.now() - start).0;
-        let traffic = comm.traffic() - before;
-        if training.cursor.step_in_epoch > 0 {
-            ending = Ending::Stopped;
-            break;
-        }
-        phases.end("train", job)?;
-        // Measuring and keeping books is no part of what the emulated machines are timed for.
-        clock.machine().inspect(|machine| machine.hold(true));
-        let mut record = training.record(sums, seconds, traffic, job.memory_mb())?;
-        record.energy_j = phases.measured_joules("train");
-        record.modelled_epoch_s = phases.longest("train");
-        record.modelled_energy_j = phases.joules("train");
-        phases.tell(record.epoch, job);
-        loop_s += record.epoch_s;
-        talk_s += record.comm_s + record.wait_s;
-        let stopped = sums.turn == Turn::Stop && training.cursor.epoch < task.hyper.epochs;
-        if stopped || training.cursor.epoch == task.hyper.epochs {
-            test = training.measure_everywhere(task.test)?;
-            record.test_acc = test.accuracy();
-        }
-        clock.machine().inspect(|machine| machine.hold(false));
-        job.emit(Event::Epoch(record.clone()));
-        last = Some(record);
-        training.keep(&stepper, sums.turn, job)?;
-        if stopped {
-            ending = Ending::Stopped;
-            break;
+    while training.fit.ending == Ending::Finished && (training.cursor.epoch < task.hyper.epochs || training.due) {
+        match training.round(plan, &mut stepper, &mut learner, exchange, job) {
+            Ok(ending) => training.fit.ending = ending,
+            Err(TrainError::Comm(error)) if error.is_death() && training.kept.is_some() => {
+                training.recover(&mut stepper, error, job)?;
+                // This rank's part of a batch is larger now.
+                learner = Learner::new(task, &program, clock, stepper.local_batch(global, exchange.parts()));
+                training.sampled = Sampled::of(task, &program, clock, global.div_ceil(exchange.parts()))?;
+            }
+            Err(error) => return Err(error),
         }
     }
-    if last.is_none() && ending == Ending::Finished {
+    if training.fit.last.is_none() && training.fit.ending == Ending::Finished {
         // Resumed behind its last epoch.
-        test = training.measure_everywhere(task.test)?;
+        training.fit.test = training.measure_everywhere(task.test)?;
     }
+    let (fit, talk_s) = (training.fit, training.talk_s);
     Ok(Fit {
         cursor: training.cursor,
-        ending,
-        last,
-        test,
-        loop_s,
-        comm_share: if loop_s > 0.0 { talk_s / loop_s } else { 0.0 },
+        comm_share: if fit.loop_s > 0.0 { talk_s / fit.loop_s } else { 0.0 },
         theta: training.theta,
         sigma: training.sigma,
-        lost: Vec::new(),
+        ..fit
     })
 }
 
@@ -204,8 +211,8 @@ pub(super) fn initial_weights(task: &Task, comm: &dyn Communicator) -> Result<Ve
     Ok(theta)
 }
 
-impl Training<'_> {
-    fn state<'a>(&'a self, stepper: &'a Stepper) -> State<'a> {
+impl<'a> Training<'a> {
+    pub(super) fn state<'s>(&'s self, stepper: &'s Stepper) -> State<'s> {
         let (theta, optimizer) = (&self.theta, self.optimizer.as_ref());
         State { cursor: self.cursor, theta, sigma: &self.sigma, scales: stepper.scales(), applied: &[], optimizer }
     }
@@ -221,6 +228,37 @@ impl Training<'_> {
         Ok(())
     }
 
+    /// Runs epochs until the ranks hold the same weights, and records what they came to. Tells how training ended, if it did.
+    fn round(
+        &mut self,
+        plan: StepPlan,
+        stepper: &mut Stepper,
+        learner: &mut Learner,
+        exchange: &mut dyn Exchange,
+        job: &mut dyn Job,
+    ) -> Result<Ending, TrainError> {
+        if self.opened.is_none() {
+            let phases = Phases::open(self.comm, self.clock, job, self.wanted);
+            self.opened = Some(Opened { start: self.clock.now(), before: self.comm.traffic(), phases, spent: None });
+            self.sums = EpochSums::default();
+        }
+        if !self.due {
+            self.until_met(plan, stepper, learner, exchange, job)?;
+            if self.cursor.step_in_epoch > 0 {
+                self.part(stepper)?;
+                return Ok(Ending::Stopped);
+            }
+            self.due = true;
+        }
+        self.enter(stepper);
+        let turn = self.close_epoch(stepper, job)?;
+        let over = self.cursor.epoch == self.task.hyper.epochs;
+        if over || turn == Turn::Stop {
+            self.part(stepper)?;
+        }
+        Ok(if turn == Turn::Stop && !over { Ending::Stopped } else { Ending::Finished })
+    }
+
     /// Runs whole epochs until the ranks hold the same weights: one, unless they take epochs by themselves. When a rank
     /// wishes to stop within an epoch, the cursor says so.
     fn until_met(
@@ -230,17 +268,17 @@ impl Training<'_> {
         learner: &mut Learner,
         exchange: &mut dyn Exchange,
         job: &mut dyn Job,
-    ) -> Result<EpochSums, TrainError> {
-        let (mut sums, hyper) = (EpochSums::default(), &self.task.hyper);
+    ) -> Result<(), TrainError> {
+        let hyper = &self.task.hyper;
         loop {
-            self.epoch(plan, stepper, learner, exchange, job, &mut sums)?;
+            self.epoch(plan, stepper, learner, exchange, job)?;
             if self.cursor.step_in_epoch < plan.steps() as u64 {
-                return Ok(sums);
+                return Ok(());
             }
             self.cursor.epoch += 1;
             self.cursor.step_in_epoch = 0;
             if hyper.local.is_none_or(|local| local.meets_after(self.cursor.epoch, hyper.epochs)) {
-                return Ok(sums);
+                return Ok(());
             }
         }
     }
@@ -253,12 +291,12 @@ impl Training<'_> {
         learner: &mut Learner,
         exchange: &mut dyn Exchange,
         job: &mut dyn Job,
-        sums: &mut EpochSums,
     ) -> Result<(), TrainError> {
         let hyper = &self.task.hyper;
         let mut order = std::mem::take(&mut self.order);
         epoch_order(self.task.train.len(), hyper.seed, self.cursor.epoch, &mut order);
         for s in self.cursor.step_in_epoch as usize..plan.steps() {
+            self.enter(stepper);
             let wish = job.turn(&self.state(stepper))?;
             let run = &order[plan.run(s)];
             let span = 1.0 / plan.steps() as f64;
@@ -270,14 +308,16 @@ impl Training<'_> {
             if !sum.loss.is_finite() {
                 return Err(self.diverged(self.cursor.epoch + 1));
             }
+            let sums = &mut self.sums;
             sums.tally += Tally { loss: sum.loss.into(), correct: sum.correct as u64, samples: sum.samples };
             sums.own += sum.own as u64;
             sums.turn = sum.turn;
             // Behind an epoch's last step its record comes first: see `keep`.
-            if sums.turn != Turn::GoOn && self.cursor.step_in_epoch < plan.steps() as u64 {
+            let turn = sums.turn;
+            if turn != Turn::GoOn && self.cursor.step_in_epoch < plan.steps() as u64 {
                 job.save(&self.state(stepper))?;
             }
-            if sums.turn == Turn::Stop {
+            if turn == Turn::Stop {
                 break;
             }
         }
@@ -328,122 +368,7 @@ impl Training<'_> {
         }
     }
 
-    /// Shows the state behind an epoch to the outside, as far as it wants it.
-    fn keep(&self, stepper: &Stepper, turn: Turn, job: &mut dyn Job) -> Result<(), TrainError> {
-        if turn != Turn::GoOn {
-            job.save(&self.state(stepper))?;
-        }
-        if job.keeps_epochs() {
-            job.epoch_ended(&self.state(stepper))?;
-        }
-        Ok(())
-    }
-
-    /// This rank's share of a part of the data.
-    fn measure(&mut self, samples: &dyn crate::data::Samples) -> Tally {
-        let mine = balanced(samples.len(), self.comm.size(), self.comm.rank());
-        let weights = Weights { theta: &self.theta, sigma: &self.sigma };
-        self.evaluator.evaluate(weights, samples, mine)
-    }
-
-    /// All of a part, shared out over the ranks.
-    fn measure_everywhere(&mut self, samples: &dyn crate::data::Samples) -> Result<Tally, TrainError> {
-        let mine = self.measure(samples);
-        let mut sums = [mine.loss, mine.correct as f64, mine.samples as f64];
-        self.comm.all_reduce(Values::F64(&mut sums), Reduce::Sum)?;
-        Ok(Tally { loss: sums[0], correct: sums[1] as u64, samples: sums[2] as u64 })
-    }
-
-    /// Measures the validation part, gathers what every rank spent and compares the replicas.
-    fn record(
-        &mut self,
-        sums: EpochSums,
-        seconds: f64,
-        traffic: Traffic,
-        memory_mb: f64,
-    ) -> Result<EpochRecord, TrainError> {
-        let (tally, validation) = (sums.tally, self.measure(self.task.validation));
-        let hash = xxh3_64(bytemuck::cast_slice(&self.theta));
-        let mine = [
-            (hash >> 32) as f64,
-            (hash & 0xffff_ffff) as f64,
-            validation.loss,
-            validation.correct as f64,
-            validation.samples as f64,
-            sums.own as f64,
-            seconds,
-            traffic.talked.0,
-            traffic.waited.0,
-            traffic.sent.0 as f64,
-            traffic.received.0 as f64,
-            memory_mb,
-        ];
-        let mut all = vec![0.0; mine.len() * self.comm.size()];
-        self.comm.all_gather(bytemuck::cast_slice(&mine), bytemuck::cast_slice_mut(&mut all))?;
-        let rows: Vec<&[f64]> = all.chunks_exact(mine.len()).collect();
-        self.check_replicas(&rows)?;
-        // The losses were those before the epoch's last update. Replicas are equal: all ranks find this or none.
-        if !self.theta.iter().all(|weight| weight.is_finite()) {
-            return Err(self.diverged(self.cursor.epoch));
-        }
-        let sum = |column: usize| rows.iter().map(|row| row[column]).sum::<f64>();
-        let mean = |column: usize| sum(column) / rows.len() as f64;
-        let epoch_s = rows.iter().map(|row| row[6]).fold(0.0, f64::max);
-        let validation = Tally { loss: sum(2), correct: sum(3) as u64, samples: sum(4) as u64 };
-        let ranks: Vec<RankRecord> = rows.iter().enumerate().map(|(rank, row)| rank_record(rank, row)).collect();
-        let trainers = ranks.iter().filter(|r| r.samples > 0).count().max(1);
-        Ok(EpochRecord {
-            epoch: self.cursor.epoch,
-            step: self.cursor.step,
-            samples: self.cursor.samples,
-            train_loss: tally.mean_loss().unwrap_or(0.0),
-            train_acc: tally.accuracy().unwrap_or(0.0),
-            val_loss: validation.mean_loss(),
-            val_acc: validation.accuracy(),
-            test_acc: None,
-            lr: self.rate,
-            epoch_s,
-            samples_per_s: tally.samples as f64 / epoch_s.max(1e-9),
-            compute_s: ranks.iter().filter(|r| r.samples > 0).map(|r| r.compute_s).sum::<f64>() / trainers as f64,
-            comm_s: mean(7),
-            wait_s: mean(8),
-            bytes_sent: sum(9) as u64,
-            energy_j: None,
-            modelled_epoch_s: None,
-            modelled_energy_j: None,
-            weights_hash: hash,
-            ranks,
-        })
-    }
-
-    fn diverged(&self, epoch: u64) -> TrainError {
+    pub(super) fn diverged(&self, epoch: u64) -> TrainError {
         TrainError::Diverged { epoch, step: self.cursor.step, rate: self.rate }
-    }
-
-    fn check_replicas(&self, rows: &[&[f64]]) -> Result<(), TrainError> {
-        let hash = |row: &[f64]| ((row[0] as u64) << 32) | row[1] as u64;
-        match rows.iter().position(|row| hash(row) != hash(rows[0])) {
-            None => Ok(()),
-            Some(rank) => Err(TrainError::Replicas {
-                epoch: self.cursor.epoch,
-                rank,
-                other: hash(rows[rank]),
-                expected: hash(rows[0]),
-            }),
-        }
-    }
-}
-
-fn rank_record(rank: usize, row: &[f64]) -> RankRecord {
-    RankRecord {
-        rank,
-        samples: row[5] as u64,
-        compute_s: (row[6] - row[7] - row[8]).max(0.0),
-        comm_s: row[7],
-        wait_s: row[8],
-        bytes_sent: row[9] as u64,
-        bytes_recv: row[10] as u64,
-        rss_mb: row[11],
-        grid: None,
     }
 }

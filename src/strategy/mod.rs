@@ -6,6 +6,7 @@
 
 mod all_reduce;
 mod buckets;
+mod closing;
 mod error;
 mod evaluate;
 mod exits;
@@ -17,6 +18,7 @@ mod local_sgd;
 mod memory;
 mod modelled;
 mod pipeline;
+mod recovery;
 mod sampled;
 mod sampling;
 mod send_recv;
@@ -67,6 +69,15 @@ impl Strategy {
         }
     }
 
+    /// Whether a training goes on without a rank that has died, other than rank 0.
+    pub fn outlives(self, task: &Task, comm: &dyn Communicator) -> bool {
+        match self {
+            Strategy::SendRecv => task.grid.is_some(),
+            Strategy::AllReduce => comm.recovers() && task.hyper.local.is_none(),
+            Strategy::Single | Strategy::Pipeline => false,
+        }
+    }
+
     /// How many of `ranks` compute gradients.
     ///
     /// # Errors
@@ -95,6 +106,11 @@ trait Exchange<'a> {
 
     /// Into how many parts the global batch is cut.
     fn parts(&self) -> usize;
+
+    /// Whether those that are left can go on when a rank has died.
+    fn recovers(&self) -> bool {
+        false
+    }
 
     /// The packed vector of a step's plain sum, with `rest` elements behind the gradient; unless a strategy has a better
     /// way, one that [`Exchange::combine`] takes whole.

@@ -9,6 +9,7 @@ use crate::units::Seconds;
 /// The phases of an epoch on this rank's machine, and those of all others.
 ///
 /// A phase ends on all machines at once: those that are done wait for the slowest, and use what waiting uses.
+#[derive(Clone)]
 pub(super) struct Phases<'a> {
     comm: &'a dyn Communicator,
     clock: &'a dyn Clock,

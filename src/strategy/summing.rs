@@ -28,7 +28,8 @@ impl<'a> Summing<'a> {
     /// Every rank must call it.
     pub fn fastest(comm: &'a dyn Communicator, network: &Network, rest: usize) -> Result<Self, TrainError> {
         let len = network.theta_len() + rest;
-        if comm.size() == 1 || len * size_of::<f32>() < SHARED_FROM {
+        // Where ranks may die and the others go on, nothing may be under way or shared with the dead.
+        if comm.size() == 1 || comm.recovers() || len * size_of::<f32>() < SHARED_FROM {
             return Ok(Self::OneVector(vec![0.0; len]));
         }
         if let Some(vector) = comm.shared_vector(len)? {

@@ -20,7 +20,7 @@ fn a_run_directory_holds_what_the_design_says() {
             .collect();
         names.sort();
         let expected =
-            "accuracy.svg config.toml events.jsonl loss.svg metrics.csv model.safetensors ranks.csv run.json";
+            ".lock accuracy.svg config.toml events.jsonl loss.svg metrics.csv model.safetensors ranks.csv run.json";
         assert_eq!(names.join(" "), expected, "{launch:?}");
         let lines = |name: &str| outcome.text(&format!("runs/latest/{name}")).lines().count();
         assert_eq!(outcome.text("runs/latest/metrics.csv").lines().next(), Some(METRICS));

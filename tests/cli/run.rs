@@ -147,6 +147,8 @@ impl Run {
                 command.env_remove(name);
             }
         }
+        // However slow the disk: no checkpoint makes room for a newer one before it is written.
+        command.env("GOAI_TEST_CHECKPOINTS", "wait");
         if is_root() {
             command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         }

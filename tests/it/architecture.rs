@@ -45,6 +45,8 @@ const IN_TESTS: &[(&str, &[&str])] = &[("comm", &["rng"]), ("plan", &["rng"])];
 const UNSAFE: &[&str] = &[
     "src/comm/mpi.rs",
     "src/comm/mpi/node.rs",
+    "src/comm/mpi/probe.rs",
+    "src/comm/mpi/ulfm.rs",
     "src/nn/kernels/",
     "src/data/pictures/map.rs",
     "src/run/signals.rs",

@@ -3,7 +3,7 @@
 use super::check::{check, must, server};
 use super::job::{Run, Wrap, plain, run};
 use super::oracle::{Arrange, by_chunk};
-use super::setup::{Case, Dice, World};
+use super::setup::{Case, Dice, ROWS, World};
 use goai::comm::simulated::{Fault, Plan};
 use goai::event::Applied;
 use goai::plan::quorum::Rule;
@@ -41,14 +41,25 @@ pub fn plan(case: &Case) -> Plan {
             |fault: &Fault| matches!(fault, Fault::Crash { rank, .. } | Fault::Leave { rank, .. } if *rank == healthy);
         plan.faults.retain(|fault| !ends(fault));
     }
+    if Dice::new(case.seed ^ 0x52).below(2) == 0 {
+        // So short that silence comes and goes while training goes on.
+        plan.heartbeat = span / 16;
+    }
     plan.limit = span * 200 + Duration::from_secs(30);
     plan
 }
 
-/// Trains, and where training did not finish, goes on from what was saved until it does. Everything is checked.
-pub fn tell(case: &Case, world: &World, plan: &Plan, wrap: Wrap, arrange: Arrange) -> Result<Counts, String> {
+/// Trains (as `running` says, which is `case` where no bug is planted), and where training did not finish, goes on from what was saved until it does. Everything is checked.
+pub fn tell(
+    running: &Case,
+    case: &Case,
+    world: &World,
+    plan: &Plan,
+    wrap: Wrap,
+    arrange: Arrange,
+) -> Result<Counts, String> {
     let mut counts = Counts { seeds: 1, ..Counts::default() };
-    let first = run(case, world, plan.clone(), None, wrap);
+    let first = run(running, world, plan.clone(), None, wrap);
     trace(&first);
     counts.calls += first.outcome.calls;
     check(case, world, plan, &first, &first.book.applied, 0, arrange)?;
@@ -60,21 +71,41 @@ pub fn tell(case: &Case, world: &World, plan: &Plan, wrap: Wrap, arrange: Arrang
         }
         _ => {}
     }
-    let saved = first.book.saved.as_ref();
-    let kept = saved.map_or(0, |state| state.cursor.step as usize);
+    let saved = first.book.saved;
+    let kept = saved.as_ref().map_or(0, |state| state.cursor.step as usize);
     must!(kept <= first.book.applied.len(), "the saved state is at step {kept}, which was never applied");
-    let healthy = Plan { faults: Vec::new(), ..plan.clone() };
-    let second = run(case, world, healthy.clone(), saved, wrap);
-    trace(&second);
-    counts.calls += second.outcome.calls;
     let mut applied: Vec<Applied> = first.book.applied[..kept].to_vec();
-    applied.extend(second.book.applied.iter().cloned());
-    check(case, world, &healthy, &second, &applied, kept, arrange)
-        .map_err(|words| format!("gone on from step {kept}: {words}"))?;
-    let finished = matches!(server(&second), Some(Ok(end)) if end.ending == Ending::Finished);
-    must!(finished, "gone on from step {kept}: it did not finish");
-    counts.resumed += 1;
-    Ok(counts)
+    // Every second time what goes on is hit as well, and what goes on from that is not.
+    let mut saved = saved;
+    for again in Dice::new(case.seed ^ 0x53).below(2)..2 {
+        let plan = match again {
+            0 => Plan { faults: self::plan(&Case { seed: !case.seed, ..other_ranks(case) }).faults, ..plan.clone() },
+            _ => Plan { faults: Vec::new(), ..plan.clone() },
+        };
+        let before = applied.len();
+        let (running, case) = (other_ranks(running), other_ranks(case));
+        let run = run(&running, world, plan.clone(), saved.as_ref(), wrap);
+        trace(&run);
+        counts.calls += run.outcome.calls;
+        counts.resumed += 1;
+        applied.extend(run.book.applied.iter().cloned());
+        let context = |words| format!("gone on from step {before}: {words}; {:?}", plan.faults);
+        check(&case, world, &plan, &run, &applied, before, arrange).map_err(context)?;
+        if matches!(server(&run), Some(Ok(end)) if end.ending == Ending::Finished) {
+            return Ok(counts);
+        }
+        must!(again == 0, "gone on from step {before}: it did not finish");
+        saved = run.book.saved.or(saved);
+        applied.truncate(saved.as_ref().map_or(0, |state| state.cursor.step as usize));
+    }
+    unreachable!("the last one finished or was found out")
+}
+
+/// The same training with another number of ranks, if its rule can have that: what goes on from a checkpoint may.
+fn other_ranks(case: &Case) -> Case {
+    let ranks = 2 + Dice::new(case.seed ^ 0x54).below(5);
+    let fits = case.grid.check(ROWS, &case.hyper, ranks - 1).is_ok();
+    Case { ranks: if fits { ranks } else { case.ranks }, ..case.clone() }
 }
 
 fn trace(run: &Run) {
@@ -99,7 +130,7 @@ fn seeds(half: u64) {
             let case = Case::draw(seed, Rule::ALL);
             let plan = Plan { trace: true, ..plan(&case) };
             println!("{case:#?}\n{plan:#?}");
-            tell(&case, &world, &plan, &plain, &by_chunk).unwrap();
+            tell(&case, &case, &world, &plan, &plain, &by_chunk).unwrap();
         }
         return;
     }
@@ -107,7 +138,7 @@ fn seeds(half: u64) {
     let (mut total, mut failures) = (Counts::default(), Vec::new());
     for seed in (0..count).filter(|seed| seed % 2 == half) {
         let case = Case::draw(seed, Rule::ALL);
-        match tell(&case, &world, &plan(&case), &plain, &by_chunk) {
+        match tell(&case, &case, &world, &plan(&case), &plain, &by_chunk) {
             Err(words) => {
                 let (rule, faults) = (case.grid.rule.name(), plan(&case).faults);
                 failures.push(format!("seed {seed} ({rule}): {words}; {faults:?}"));
@@ -130,6 +161,23 @@ fn seeds(half: u64) {
         failures.len() + total.seeds,
         failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
     );
+}
+
+/// However the system runs the threads: the same seeds, twice at the same time.
+#[test]
+fn a_seed_replays() {
+    let world = World::new();
+    let hashes = || {
+        let hash = |seed| {
+            let case = Case::draw(seed, Rule::ALL);
+            run(&case, &world, plan(&case), None, &plain).outcome.hash
+        };
+        (0..100).map(hash).collect::<Vec<u64>>()
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(hashes);
+        assert_eq!(hashes(), other.join().unwrap());
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::setup::{Case, World};
 use goai::comm::Communicator;
 use goai::comm::simulated::{Outcome, Plan, SimComm, run_simulated};
 use goai::device::Clock;
-use goai::event::{Applied, Event};
+use goai::event::{Applied, EpochRecord, Event};
 use goai::strategy::{Cursor, Ending, Job, JobError, Snapshot, State, Strategy, TrainError, Turn, fit};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,14 +14,18 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Book {
     pub applied: Vec<Applied>,
+    /// When the last step was applied.
+    pub applied_at: Duration,
     /// The state on the disk.
     pub saved: Option<Snapshot>,
     /// Attempts to save, and those that failed.
     pub saves: u64,
     pub failed: u64,
     pub notes: Vec<String>,
-    /// Who said when that it leaves.
+    pub epochs: Vec<EpochRecord>,
+    /// Who said when that it leaves, and who that all stop, with the steps that were applied then.
     pub said_leave: BTreeMap<usize, Duration>,
+    pub said_stop: BTreeMap<usize, (Duration, usize)>,
 }
 
 /// How training ended on a rank.
@@ -47,7 +51,9 @@ impl Job for Outside<'_> {
             Event::Applied(applied) => {
                 self.comm.remark(&format!("applies step {}: {:?}", applied.step, applied.contributions));
                 book.applied.push(applied);
+                book.applied_at = Duration::from_secs_f64(self.comm.clock().now().0);
             }
+            Event::Epoch(record) => book.epochs.push(record),
             Event::Note { text } => {
                 self.comm.remark(&text);
                 book.notes.push(text);
@@ -60,17 +66,22 @@ impl Job for Outside<'_> {
         let server = self.comm.rank() == 0;
         self.turns += 1;
         let due = server && self.save_every.is_some_and(|every| self.turns.is_multiple_of(every));
-        Ok(match (self.comm.stop_wished(), self.comm.leave_wished()) {
+        let wish = match (self.comm.stop_wished(), self.comm.leave_wished()) {
             (true, _) => Turn::Stop,
             (_, true) if server => Turn::Stop,
-            (_, true) => {
-                let now = Duration::from_secs_f64(self.comm.clock().now().0);
-                self.book.lock().unwrap().said_leave.entry(self.comm.rank()).or_insert(now);
-                Turn::Leave
-            }
+            (_, true) => Turn::Leave,
             _ if due => Turn::Save,
             _ => Turn::GoOn,
-        })
+        };
+        let (now, rank) = (Duration::from_secs_f64(self.comm.clock().now().0), self.comm.rank());
+        let mut book = self.book.lock().unwrap();
+        let steps = book.applied.len();
+        match wish {
+            Turn::Leave => drop(book.said_leave.entry(rank).or_insert(now)),
+            Turn::Stop => drop(book.said_stop.entry(rank).or_insert((now, steps))),
+            _ => {}
+        }
+        Ok(wish)
     }
 
     /// A disk that fails is a warning: the state before stays.
@@ -93,22 +104,14 @@ pub struct Run {
     pub book: Book,
 }
 
-/// The communicator and the outside of one rank, as a planted bug has them.
-pub type Wrap<'a> = &'a (
-        dyn Fn(
-    &SimComm,
-    &mut Outside,
-    &mut dyn FnMut(&dyn Communicator, &mut dyn Job) -> Result<Ended, TrainError>,
-) -> Result<Ended, TrainError>
-            + Sync
-    );
+/// Trains on one rank, over this communicator and with this outside.
+pub type Train<'a> = &'a mut dyn FnMut(&dyn Communicator, &mut dyn Job) -> Result<Ended, TrainError>;
+
+/// Lets a rank train, with its communicator and its outside as a planted bug has them.
+pub type Wrap<'a> = &'a (dyn Fn(&SimComm, &mut Outside, Train) -> Result<Ended, TrainError> + Sync);
 
 /// Nothing is planted.
-pub fn plain(
-    comm: &SimComm,
-    outside: &mut Outside,
-    train: &mut dyn FnMut(&dyn Communicator, &mut dyn Job) -> Result<Ended, TrainError>,
-) -> Result<Ended, TrainError> {
+pub fn plain(comm: &SimComm, outside: &mut Outside, train: Train) -> Result<Ended, TrainError> {
     train(comm, outside)
 }
 

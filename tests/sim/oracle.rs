@@ -82,7 +82,7 @@ impl Oracle<'_> {
                 theta.iter_mut().zip(&sum).for_each(|(weight, delta)| *weight += *delta);
             } else {
                 let step = Step { number: step.step, rate, scale: 1.0 / samples as f64 };
-                optimizer.step(step, &mut sum[..len], &mut theta, &Alone);
+                optimizer.step(step, &sum[..len], &mut theta, &Alone);
             }
             self.versions.push(theta);
         }
@@ -172,10 +172,10 @@ impl Oracle<'_> {
                 shuffle(&mut samples, &mut stream(hyper.seed, Purpose::Shard, epoch, draw));
             }
             for batch in samples.chunks(shards.batch) {
-                let mut gradient = self.gradient(&theta, batch, epoch);
+                let gradient = self.gradient(&theta, batch, epoch);
                 number += 1;
                 let step = Step { number, rate, scale: 1.0 / batch.len() as f64 };
-                optimizer.step(step, &mut gradient[..begin.len()], &mut theta, &Alone);
+                optimizer.step(step, &gradient[..begin.len()], &mut theta, &Alone);
             }
         }
         theta.iter().zip(&begin).map(|(end, begin)| end - begin).collect()

@@ -56,8 +56,12 @@ fn a_seed_is_a_schedule() {
 /// The same on every machine: this hash was found on one of them.
 #[test]
 fn a_schedule_is_the_same_everywhere() {
-    let plan = Plan::new(7).with_drawn_faults(3, 40, 5 * MS);
-    assert_eq!(run_simulated(3, plan, chatter).hash, 0);
+    let faults = vec![
+        Fault::Slow { rank: 1, factor: 10 },
+        Fault::SlowLink { from: 2, to: 0, bytes_per_s: 1_000_000 },
+        Fault::Freeze { rank: 2, from: MS, until: 5 * MS },
+    ];
+    assert_eq!(run_simulated(3, Plan { faults, ..Plan::new(7) }, chatter).hash, 10_978_743_246_208_355_471);
 }
 
 #[test]
@@ -210,6 +214,8 @@ fn slow_ranks_and_links_are_slow() {
     // 30 messages of 112 bytes at 1120 bytes a second take 3 s.
     let slow = time(vec![Fault::SlowLink { from: 2, to: 0, bytes_per_s: 1_120 }]);
     assert!((3.0..3.2).contains(&slow), "{slow}");
+    let out = time(vec![Fault::Outage { from: 2, to: 0, at: Duration::ZERO, until: 700 * MS }]);
+    assert!((0.7..0.7 + 2.0 * usual).contains(&out), "{out}");
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Windows {
 
 /// A vector of zeros that all ranks reach, or nothing on every rank.
 pub(super) fn vector(comm: &MpiComm, len: usize) -> Result<Option<Box<dyn SharedVector + '_>>, CommError> {
-    if comm.size == 1 || len == 0 || !on_one_node(comm)? {
+    if comm.size.get() == 1 || len == 0 || !on_one_node(comm)? {
         return Ok(None);
     }
     let mut windows = comm.windows.borrow_mut();
@@ -66,7 +66,7 @@ pub(super) fn vector(comm: &MpiComm, len: usize) -> Result<Option<Box<dyn Shared
     let window = match free {
         Some(window) => window,
         None => {
-            let bytes = (len.next_multiple_of(BLOCK) * size_of::<f32>()) * comm.size + BESIDES;
+            let bytes = (len.next_multiple_of(BLOCK) * size_of::<f32>()) * comm.size.get() + BESIDES;
             let mut refuses = [i64::from(!has_room(bytes))];
             comm.all_reduce(Values::I64(&mut refuses), Reduce::Max)?;
             if refuses[0] > 0 {
@@ -88,11 +88,11 @@ fn on_one_node(comm: &MpiComm) -> Result<bool, CommError> {
     if let Some(known) = known {
         return Ok(known);
     }
-    let (mut node, mut size) = (comm.comm, 0);
-    checked!(MPI_Comm_split_type(comm.comm, ffi::RSMPI_COMM_TYPE_SHARED, 0, ffi::RSMPI_INFO_NULL, &mut node))?;
+    let (mut node, mut size) = (comm.comm.get(), 0);
+    checked!(MPI_Comm_split_type(comm.comm.get(), ffi::RSMPI_COMM_TYPE_SHARED, 0, ffi::RSMPI_INFO_NULL, &mut node))?;
     checked!(MPI_Comm_size(node, &mut size))?;
     checked!(MPI_Comm_free(&mut node))?;
-    let one = size as usize == comm.size;
+    let one = size as usize == comm.size.get();
     comm.windows.borrow_mut().one_node = Some(one);
     Ok(one)
 }
@@ -113,10 +113,10 @@ impl Window {
         let (mut window, info) = unsafe { (std::mem::zeroed::<ffi::MPI_Win>(), ffi::RSMPI_INFO_NULL) };
         let mut base: *mut c_void = std::ptr::null_mut();
         let into = (&raw mut base).cast::<c_void>();
-        checked!(MPI_Win_allocate_shared(bytes, 1, info, comm.comm, into, &mut window))?;
+        checked!(MPI_Win_allocate_shared(bytes, 1, info, comm.comm.get(), into, &mut window))?;
         checked!(MPI_Win_set_errhandler(window, ffi::RSMPI_ERRORS_RETURN))?;
-        let mut vectors = Vec::with_capacity(comm.size);
-        for rank in 0..comm.size {
+        let mut vectors = Vec::with_capacity(comm.size.get());
+        for rank in 0..comm.size.get() {
             let (mut size, mut unit) = (0, 0);
             let into = (&raw mut base).cast::<c_void>();
             checked!(MPI_Win_shared_query(window, rank as i32, &mut size, &mut unit, into))?;
@@ -139,7 +139,7 @@ impl NodeVector<'_> {
     /// A barrier. What this rank wrote is in memory before it is seen to arrive; what it reads later is not older.
     fn meet(&mut self) -> Result<(), CommError> {
         checked!(MPI_Win_sync(self.window.window))?;
-        checked!(MPI_Barrier(self.comm.comm))?;
+        checked!(MPI_Barrier(self.comm.comm.get()))?;
         checked!(MPI_Win_sync(self.window.window))
     }
 }
@@ -149,19 +149,19 @@ impl SharedVector for NodeVector<'_> {
         // SAFETY: the window's memory for this rank holds `len` floats and lives until `finish` consumes the
         // communicator that `self` borrows; only one NodeVector has the window; other ranks read and write it only
         // between the barriers of `all_reduce`, which takes `&mut self`, so not while this slice is borrowed.
-        unsafe { std::slice::from_raw_parts(self.window.vectors[self.comm.rank], self.window.len) }
+        unsafe { std::slice::from_raw_parts(self.window.vectors[self.comm.rank.get()], self.window.len) }
     }
 
     fn values_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in `values`; `&mut self` makes it the only slice of this memory.
-        unsafe { std::slice::from_raw_parts_mut(self.window.vectors[self.comm.rank], self.window.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.window.vectors[self.comm.rank.get()], self.window.len) }
     }
 
     fn all_reduce(&mut self, met: &mut dyn FnMut()) -> Result<(), CommError> {
         self.meet()?;
         met();
         let (isa, vectors) = (Isa::detect(), &self.window.vectors);
-        let mine = part(self.window.len, self.comm.rank, self.comm.size);
+        let mine = part(self.window.len, self.comm.rank.get(), self.comm.size.get());
         let mut block = [0.0f32; BLOCK];
         for start in mine.clone().step_by(BLOCK) {
             let sum = &mut block[..BLOCK.min(mine.end - start)];

@@ -36,6 +36,10 @@ impl World {
                 Fault::SlowLink { from: f, to: t, bytes_per_s } if (*f, *t) == (from, to) => {
                     delay += 1_000_000_000 * len as u64 / bytes_per_s;
                 }
+                Fault::Outage { from: f, to: t, at, until } if (*f, *t) == (from, to) => {
+                    let out = (nanoseconds(*at)..nanoseconds(*until)).contains(&self.now);
+                    delay += if out { nanoseconds(*until) - self.now } else { 0 };
+                }
                 Fault::Garble { from: f, to: t, message, how } if (*f, *t, *message) == (from, to, number) => {
                     garble(&mut bytes, *how);
                 }

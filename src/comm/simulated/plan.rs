@@ -62,6 +62,17 @@ pub enum Fault {
         /// The bandwidth.
         bytes_per_s: u64,
     },
+    /// Messages from one rank to another that are sent in this time are on their way until its end, at least.
+    Outage {
+        /// The sender.
+        from: usize,
+        /// The receiver.
+        to: usize,
+        /// From when.
+        at: Duration,
+        /// Until when.
+        until: Duration,
+    },
     /// A message is damaged on its way.
     Garble {
         /// The sender.
@@ -170,9 +181,13 @@ fn fault(draws: &mut Draws, size: usize, calls: u64, span: u64, heartbeat: Durat
         }
         6 => Fault::Slow { rank, factor: 10 },
         7 => {
-            let other = (rank + 1 + draws.below(size.max(2) as u64 - 1) as usize) % size;
+            // With rank 0 at one end: most protocols are stars.
+            let other = if rank == 0 { size - 1 } else { 0 };
             let (from, to) = if draws.once_in(2) { (rank, other) } else { (other, rank) };
-            Fault::SlowLink { from, to, bytes_per_s: draws.octaves(1_000, 10) }
+            match draws.once_in(2) {
+                true => Fault::SlowLink { from, to, bytes_per_s: draws.octaves(1_000, 10) },
+                false => Fault::Outage { from, to, at, until: at + Duration::from_nanos(draws.below(span)) },
+            }
         }
         8 | 9 => Fault::Leave { rank, at },
         10 => Fault::Stop { rank, at },
@@ -191,6 +206,6 @@ mod tests {
         assert_eq!(all, (0..400).map(drawn).collect::<Vec<_>>());
         assert!(all.iter().filter(|faults| faults.is_empty()).count() > 60);
         let kinds: std::collections::HashSet<_> = all.iter().flatten().map(std::mem::discriminant).collect();
-        assert_eq!(kinds.len(), 7, "all but garbled messages, which no protocol survives");
+        assert_eq!(kinds.len(), 8, "all but garbled messages, which no protocol survives");
     }
 }

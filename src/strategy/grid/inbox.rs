@@ -65,7 +65,7 @@ impl<'a> Inbox<'a> {
     pub fn next(&mut self, patience: Duration) -> Result<Option<Post>, CommError> {
         if !self.ordered {
             let from = self.comm.message_within(None, Tag::Report, patience)?;
-            return from.map_or(Ok(None), |from| self.take(from - 1));
+            return self.take_of(from);
         }
         for worker in 0..self.owes.len() {
             if !self.owes[worker] || self.held[worker].is_some() {
@@ -86,7 +86,7 @@ impl<'a> Inbox<'a> {
         let Some((_, worker)) = times.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))) else {
             // Nobody owes anything: only wishes may come.
             let from = self.comm.message_within(None, Tag::Report, patience)?;
-            return from.map_or(Ok(None), |from| self.take(from - 1));
+            return self.take_of(from);
         };
         let (reply, buffer) = self.held[worker].take().expect("it was there");
         self.owes[worker] = false;
@@ -94,13 +94,20 @@ impl<'a> Inbox<'a> {
         Ok(Some(Post { worker, reply, buffer }))
     }
 
-    /// Takes a worker's report; nothing when the worker died or froze before all of it had come.
+    /// Takes the report that a rank has sent.
+    fn take_of(&mut self, rank: Option<usize>) -> Result<Option<Post>, CommError> {
+        rank.map_or(Ok(None), |rank| self.take(rank - 1))
+    }
+
+    /// Takes a report, or nothing where its sender has ended or froze before all of it was here.
     fn take(&mut self, worker: usize) -> Result<Option<Post>, CommError> {
         let mut buffer = self.spare.pop().unwrap_or_else(|| Buffer::open(self.kind));
         buffer.reopen(self.kind);
         let (comm, from) = (self.comm, worker + 1);
-        let Some(buffer) = comm.recv_while(from, Tag::Report, buffer, &|| comm.life(from) == Life::Alive)? else {
-            return Ok(None);
+        let buffer = match comm.recv_while(from, Tag::Report, buffer, &|| comm.life(from) == Life::Alive) {
+            Ok(Some(buffer)) => buffer,
+            Ok(None) | Err(CommError::PeerLost { .. }) => return Ok(None),
+            Err(error) => return Err(error),
         };
         self.owes[worker] &= self.ordered;
         Ok(Some(Post { worker, reply: Reply::read(buffer.note, from)?, buffer }))

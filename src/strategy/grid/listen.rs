@@ -48,7 +48,10 @@ impl Server<'_> {
                 job.emit(Event::Note { text: format!("rank {from} leaves; the others go on") });
             }
             Word::Stop => self.wish = Turn::Stop,
-            Word::Measured | Word::Bye => {}
+            Word::Measured => {}
+            Word::Bye => {
+                return Err(CommError::Garbage { from, tag: Tag::Report, why: "a goodbye before the end" }.into());
+            }
             Word::Result => {
                 let expected = self.collected.vector_len() + elements(self.collected.kind());
                 if post.buffer.len() != expected {

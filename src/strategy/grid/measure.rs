@@ -105,8 +105,8 @@ impl Server<'_> {
     fn hear_late(&mut self, post: Post, job: &mut dyn Job) -> Result<(), TrainError> {
         self.hear(post, job)?;
         while let Some(action) = self.quorum.next_action() {
-            if let Action::Drop { .. } = action {
-                self.discard();
+            if let Action::Drop { worker, why, .. } = action {
+                self.discard(worker, why)?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | task | server | an order; `[θ \| σ \| scales \| rate]` where the worker lacks these weights |
 //! | report | worker | `[∇ \| moments \| tail]` of a chunk, as integers with `--deterministic`; or `[Δθ \| Δσ \| tail]` of a shard; then the worker's figures |
-//! | end | server | the final weights and how it ended |
+//! | end | server | the final weights and how it ended; a worker answers with a last report |
 //!
 //! # References
 //! Dutta et al., *Slow and stale gradients can win the race*, AISTATS 2018, arXiv:1803.01113; for shards, McMahan et
@@ -20,6 +20,7 @@
 mod books;
 mod chunks;
 mod collect;
+mod ending;
 mod inbox;
 mod listen;
 mod measure;

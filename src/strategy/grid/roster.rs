@@ -73,15 +73,16 @@ impl<'a> Roster<'a> {
     }
 
     /// A worker told about itself. To the quorum it is there then; if it is silent all the same, because it sent this
-    /// before it fell silent, that is news once more. Tells whether it was silent.
+    /// before it fell silent, that will be news once more. Tells whether it is back by this report alone.
     pub fn note(&mut self, worker: usize, figures: Figures) -> bool {
+        let silent = self.comm.life(worker + 1) == Life::Silent;
         let worker = &mut self.workers[worker];
         worker.figures = figures;
-        let silent = worker.life == Life::Silent;
-        if silent {
+        let back = silent && worker.life == Life::Silent;
+        if back {
             worker.life = Life::Alive;
         }
-        silent
+        back
     }
 
     /// The first thing that became known since the last question.

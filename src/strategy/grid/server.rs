@@ -5,21 +5,20 @@ use super::chunks::Chunks;
 use super::collect::{Collected, Contribution, Summed};
 use super::inbox::{Inbox, Post};
 use super::roster::Roster;
-use super::wire::{Figures, Order, Outcome, Verdict, What, Word, elements, write};
+use super::wire::{Figures, Order, Verdict, What};
 use super::{Grid, halves};
-use crate::comm::{CommError, Communicator, Metered};
+use crate::comm::{CommError, Communicator, Metered, Tag};
 use crate::device::{Clock, Machine};
 use crate::event::{Applied, Event};
 use crate::nn::{Program, Tally};
 use crate::optim::{Optimizer, Step};
-use crate::plan::quorum::{self, Action, Quorum};
+use crate::plan::quorum::{self, Action, Quorum, Why};
 use crate::strategy::evaluate::Evaluator;
 use crate::strategy::fit::MOMENTS_SHARE;
 use crate::strategy::modelled::{Phases, together};
 use crate::strategy::team::team;
 use crate::strategy::{Cursor, Ending, Fit, Job, Snapshot, State, Task, TrainError, Turn};
 use crate::units::Seconds;
-use std::time::Duration;
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,8 +175,16 @@ impl<'a> Server<'a> {
             job.emit(Event::Epoch(record.clone()));
             fit.last = Some(record);
             fit.cursor = self.cursor;
+            let turn = std::mem::take(&mut self.wish).in_lock_step();
+            if turn != Turn::GoOn {
+                job.save(&self.state())?;
+            }
             if job.keeps_epochs() {
                 job.epoch_ended(&self.state())?;
+            }
+            if turn == Turn::Stop && self.cursor.epoch < self.task.hyper.epochs {
+                fit.ending = Ending::Stopped;
+                break;
             }
         }
         fit.comm_share = if fit.loop_s > 0.0 { talked / fit.loop_s } else { 0.0 };
@@ -200,7 +207,7 @@ impl<'a> Server<'a> {
                         )?;
                     }
                     Action::Take { chunk, staleness, .. } => self.take(chunk, staleness),
-                    Action::Drop { .. } => self.discard(),
+                    Action::Drop { worker, why, .. } => self.discard(worker, why)?,
                     Action::Close { .. } => {
                         if self.close(job)? == Turn::Stop {
                             return self.stop(job);
@@ -269,9 +276,17 @@ impl<'a> Server<'a> {
         }
     }
 
-    pub(super) fn discard(&mut self) {
+    /// Throws the report away that arrived. One that nobody asked for is an error: whoever sent it does not do what it
+    /// was told, and is waited for in vain.
+    pub(super) fn discard(&mut self, worker: usize, why: Why) -> Result<(), CommError> {
         if let Some((post, _)) = self.arrived.take() {
             self.inbox.give_back(post.buffer);
+        }
+        match why {
+            Why::Unknown => {
+                Err(CommError::Garbage { from: worker + 1, tag: Tag::Report, why: "a result that nobody asked for" })
+            }
+            Why::Stale | Why::Duplicate | Why::Cancelled => Ok(()),
         }
     }
 
@@ -300,12 +315,15 @@ impl<'a> Server<'a> {
             Summed::Done => self.apply(job),
         }
         self.quorum.on(quorum::Event::Applied, self.now());
-        let turn = std::mem::take(&mut self.wish);
+        if self.quorum.pass_over() {
+            // What was wished for comes behind the epoch's record.
+            return Ok(Turn::GoOn);
+        }
+        let turn = std::mem::take(&mut self.wish).in_lock_step();
         if turn != Turn::GoOn {
             job.save(&self.state())?;
         }
-        // After the last step of a pass the wishes are asked for when the next one begins.
-        if turn != Turn::Stop && !self.quorum.pass_over() {
+        if turn != Turn::Stop {
             self.wish = job.turn(&self.state())?;
         }
         Ok(turn)
@@ -379,50 +397,5 @@ impl<'a> Server<'a> {
 
     pub(super) fn diverged(&self, epoch: u64) -> TrainError {
         TrainError::Diverged { epoch, step: self.cursor.step, rate: self.rate }
-    }
-
-    /// Ends the workers, with the final weights.
-    fn end(&mut self, verdict: Verdict, test: Tally) -> Result<(), TrainError> {
-        self.clock.machine().inspect(|machine| machine.hold(true));
-        let outcome = Outcome {
-            epoch: self.cursor.epoch as f64,
-            step_in_epoch: self.cursor.step_in_epoch as f64,
-            step: self.cursor.step as f64,
-            samples: self.cursor.samples as f64,
-            verdict: f64::from(verdict as u8),
-            rate: self.rate,
-            test_loss: test.loss,
-            test_correct: test.correct as f64,
-            test_samples: test.samples as f64,
-            ..Outcome::default()
-        };
-        let (theta, sigma) = (&self.theta, &self.sigma);
-        let len = theta.len() + sigma.len() + elements(crate::comm::Kind::F32);
-        for worker in 0..self.roster.len() {
-            self.roster.send(worker, Order::bare(What::End, self.cursor.epoch), len, |buffer| {
-                buffer.f32s_mut()[..theta.len()].copy_from_slice(theta);
-                buffer.f32s_mut()[theta.len()..theta.len() + sigma.len()].copy_from_slice(sigma);
-                write(buffer, outcome);
-            })?;
-        }
-        self.see_off()
-    }
-
-    /// Waits until everybody who lives has the end. Reports that come until then are of no use any more, but must be
-    /// taken: a worker may send a long one, and reads nothing before it is sent.
-    fn see_off(&mut self) -> Result<(), TrainError> {
-        const LOOK: Duration = Duration::from_millis(5);
-        let mut gone = vec![false; self.roster.len()];
-        while self.roster.awaits(&gone)? {
-            if let Some(post) = self.inbox.next(LOOK)? {
-                gone[post.worker] |= post.reply.word == Word::Bye;
-                self.inbox.give_back(post.buffer);
-            }
-        }
-        // Only now it is known who is gone, and those who are there have to know it alike.
-        let order = Order { chunk: self.roster.gone().len(), ..Order::bare(What::Part, self.cursor.epoch) };
-        (0..self.roster.len()).try_for_each(|worker| self.roster.send(worker, order, 0, |_| {}))?;
-        self.roster.give_up();
-        Ok(())
     }
 }

@@ -169,6 +169,10 @@ impl<'a> Worker<'a> {
         self.message.reopen(Kind::F32);
         self.receive()?;
         let order = Order::read(self.message.note, SERVER)?;
+        if order.what == What::Train && order.chunk >= self.chunks.count() {
+            let why = "a chunk that does not exist";
+            return Err(CommError::Garbage { from: SERVER, tag: Tag::Task, why }.into());
+        }
         let (len, expected) = (self.message.len(), self.weights.len() + halves_len());
         if len == expected && order.what != What::End {
             let (weights, rate) = self.message.f32s().split_at(self.weights.len());
