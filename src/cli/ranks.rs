@@ -245,6 +245,9 @@ fn run_mpi(launcher: &Launcher, body: impl Fn(&dyn Communicator, &Vigil) -> Resu
         Ok(vigil) => {
             let result = body(&Watched::new(&comm, vigil.vitals()), &vigil);
             complete = vigil.is_complete();
+            if !complete && comm.rank() > 0 && result.is_ok() && !launcher.survival.lets_live() {
+                vigil.await_rank_0();
+            }
             result.inspect_err(|ended| tell_own(ended, comm.rank()))
         }
         Err(error) => Err(error.into()),

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::stages::refuse;
 use crate::config::{Config, GlobalBatch, OptimizerKind, Origin, Origins, Sync};
 use crate::device::{Delay, Devices, Link, Profile};
-use crate::plan::quorum::Rule;
+use crate::plan::quorum::{Rule, TermsError};
 use crate::strategy::{Grid, Hyper, Shards, Strategy};
 use crate::units::Seconds;
 
@@ -13,7 +13,7 @@ const KEYS: &[(&str, &[Sync])] = &[
     ("sync", EVERY),
     ("k", &[Sync::KSync, Sync::KBatch, Sync::KAsync, Sync::KBatchAsync, Sync::Backup, Sync::Shards]),
     ("shards", &[Sync::Shards]),
-    ("stragglerFactor", &[Sync::Shards, Sync::KAsync, Sync::KBatchAsync, Sync::Async]),
+    ("stragglerFactor", &[Sync::Shards]),
     ("maxContributors", &[Sync::Shards]),
     ("delay", EVERY),
 ];
@@ -137,7 +137,15 @@ pub fn fits(grid: &Grid, config: &Config, samples: usize, hyper: &Hyper, workers
             grid.k, grid.k
         ));
     }
-    grid.check(samples, hyper, workers).or_else(|error| refused(error.to_string()))
+    if config.sync == Sync::Shards && config.shards.get() > samples {
+        let count = config.shards;
+        return refused(format!(
+            "--shards {count}: there are only {samples} samples to train on; give --shards {samples} or less"
+        ));
+    }
+    // Some rules are others with another K: what was typed is named.
+    let typed = |error: TermsError| error.to_string().replacen(grid.rule.name(), config.sync.word(), 1);
+    grid.check(samples, hyper, workers).or_else(|error| refused(typed(error)))
 }
 
 /// Machines that take no time and no energy but what a delay costs them.

@@ -232,7 +232,8 @@ impl Scene<'_> {
         match whole && waits && prepared.grid.is_none() {
             true => agreed(comm, saved),
             false => {
-                if comm.rank() == 0 {
+                // A launcher that ends the job with a rank ends the frozen ones, too, and the others before it is saved.
+                if comm.rank() == 0 && self.launcher.survival.lets_live() {
                     host::end_frozen(places, &fit.lost);
                 }
                 saved.map_err(Ended::Own)

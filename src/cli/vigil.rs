@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::host::host;
 use crate::comm::launcher::{Launcher, Survival};
-use crate::comm::{Caller, CommError, Communicator, Heartbeat, Pulse, Vitals, gather_texts};
+use crate::comm::{Caller, CommError, Communicator, Heartbeat, Life, Pulse, Vitals, gather_texts};
 use crate::config::Config;
 use crate::run::state::read_state;
 use crate::run::watchdog::{Alarm, Rules, Watchdog};
@@ -121,6 +121,15 @@ impl Vigil {
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
     pub fn is_complete(&self) -> bool {
         !self.incomplete.load(Ordering::Relaxed)
+    }
+
+    /// Waits until rank 0 is done, for ranks that cannot end together with it: where the launcher ends the job with the
+    /// first process that ends on its own, that has to be rank 0, when it has saved all.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    pub fn await_rank_0(&self) {
+        while self.vitals.watched(0) && self.vitals.life(0) != Life::Lost {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The run directory whose state is to tell of an alarm that ends the job.

@@ -143,6 +143,25 @@ pub trait Communicator {
     /// As [`Communicator::await_message`], and when the message is not what the buffer expects.
     fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError>;
 
+    /// Receives a message that is there, or nothing when `living` says no before all of it has come: a long message
+    /// comes only as fast as its sender lives. Transports whose messages are whole when they are there need not ask.
+    ///
+    /// # Collective
+    /// Not collective.
+    ///
+    /// # Errors
+    /// As [`Communicator::recv`].
+    fn recv_while(
+        &self,
+        from: usize,
+        tag: Tag,
+        mut into: Buffer,
+        _living: &dyn Fn() -> bool,
+    ) -> Result<Option<Buffer>, CommError> {
+        self.recv(from, tag, &mut into)?;
+        Ok(Some(into))
+    }
+
     /// Receives from whoever sends first and says who it was.
     ///
     /// # Collective

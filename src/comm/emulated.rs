@@ -115,6 +115,18 @@ impl Communicator for Emulated<'_> {
         Ok(())
     }
 
+    fn recv_while(
+        &self,
+        from: usize,
+        tag: Tag,
+        into: Buffer,
+        living: &dyn Fn() -> bool,
+    ) -> Result<Option<Buffer>, CommError> {
+        let received = self.inner.recv_while(from, tag, into, living)?;
+        received.iter().for_each(|message| self.arrived(from, message));
+        Ok(received)
+    }
+
     fn start_send(&self, to: usize, tag: Tag, mut message: Buffer) -> Result<Pending, CommError> {
         self.stamp(to, &mut message);
         self.inner.start_send(to, tag, message)

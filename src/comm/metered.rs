@@ -132,6 +132,19 @@ impl Communicator for Metered<'_> {
         Ok(())
     }
 
+    fn recv_while(
+        &self,
+        from: usize,
+        tag: Tag,
+        into: Buffer,
+        living: &dyn Fn() -> bool,
+    ) -> Result<Option<Buffer>, CommError> {
+        let received = self.talk(0, 0, || self.inner.recv_while(from, tag, into, living))?;
+        let bytes = received.as_ref().map_or(0, Buffer::wire_len);
+        self.count(|traffic| traffic.received += Bytes(bytes as u64));
+        Ok(received)
+    }
+
     fn recv_any(&self, tag: Tag, into: &mut Buffer) -> Result<usize, CommError> {
         let from = self.await_message(None, tag)?;
         self.talk(0, 0, || self.inner.recv(from, tag, into))?;

@@ -230,6 +230,20 @@ impl MpiComm {
         self.under_way.borrow_mut().insert(ticket, transfer);
         ticket
     }
+
+    /// Begins to receive a message of at most so many bytes.
+    fn begin_recv(&self, from: usize, tag: Tag, mut into: Buffer, room: usize) -> Result<Pending, CommError> {
+        let peer = self.check_peer(from, tag)?;
+        let bytes = count(room, 1)?;
+        let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
+        let pointer = into.wire_room(room).as_mut_ptr().cast::<c_void>();
+        let (at, comm) = (request.as_mut_ptr(), self.comm.get());
+        self.with_peer(from, tag, checked!(MPI_Irecv(pointer, bytes, byte(), peer, tag as c_int, comm, at)))?;
+        // SAFETY: MPI_Irecv succeeded and set the request; moving the buffer does not move its heap memory.
+        let request = unsafe { request.assume_init() };
+        let ticket = self.begin(Transfer { request, buffer: into, _mine: Vec::new(), bytes: None });
+        Ok(Pending { ticket, peer: from, tag, what: Doing::Receive })
+    }
 }
 
 /// `MPI_IN_PLACE`, which is a macro and so not among the bindings: copying a large vector first costs as much as half of
@@ -356,19 +370,20 @@ impl Communicator for MpiComm {
         Ok(Pending { ticket, peer: to, tag, what: Doing::Send })
     }
 
-    fn start_recv(&self, from: usize, tag: Tag, mut into: Buffer) -> Result<Pending, CommError> {
-        let peer = self.check_peer(from, tag)?;
+    fn recv_while(
+        &self,
+        from: usize,
+        tag: Tag,
+        into: Buffer,
+        living: &dyn Fn() -> bool,
+    ) -> Result<Option<Buffer>, CommError> {
+        self.recv_living(from, tag, into, living)
+    }
+
+    fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError> {
         assert!(!into.is_open(), "a receive under way needs its length");
         let room = into.wire_len();
-        let bytes = count(room, 1)?;
-        let mut request = MaybeUninit::<ffi::MPI_Request>::zeroed();
-        let pointer = into.wire_room(room).as_mut_ptr().cast::<c_void>();
-        let (at, comm) = (request.as_mut_ptr(), self.comm.get());
-        self.with_peer(from, tag, checked!(MPI_Irecv(pointer, bytes, byte(), peer, tag as c_int, comm, at)))?;
-        // SAFETY: MPI_Irecv succeeded and set the request; moving the buffer does not move its heap memory.
-        let request = unsafe { request.assume_init() };
-        let ticket = self.begin(Transfer { request, buffer: into, _mine: Vec::new(), bytes: None });
-        Ok(Pending { ticket, peer: from, tag, what: Doing::Receive })
+        self.begin_recv(from, tag, into, room)
     }
 
     fn test(&self, pending: &Pending) -> Result<bool, CommError> {

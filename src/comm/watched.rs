@@ -93,6 +93,16 @@ impl Communicator for Watched<'_> {
         self.wait(|| self.inner.recv(from, tag, into))
     }
 
+    fn recv_while(
+        &self,
+        from: usize,
+        tag: Tag,
+        into: Buffer,
+        living: &dyn Fn() -> bool,
+    ) -> Result<Option<Buffer>, CommError> {
+        self.wait(|| self.inner.recv_while(from, tag, into, living))
+    }
+
     fn recv_any(&self, tag: Tag, into: &mut Buffer) -> Result<usize, CommError> {
         self.wait(|| self.inner.recv_any(tag, into))
     }

@@ -1,7 +1,7 @@
 //! Looking for messages, for as long as it takes and no longer.
 
-use super::{MpiComm, blank_status, check, ffi};
-use crate::comm::{CommError, Tag};
+use super::{MpiComm, blank_status, check, ffi, message_len};
+use crate::comm::{Buffer, CommError, Communicator, Tag};
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
@@ -74,5 +74,28 @@ impl MpiComm {
             }
             rest(waited, patience - waited);
         }
+    }
+
+    /// Receives the message that is there, piece by piece if it is long, for as long as its sender lives.
+    pub(super) fn recv_living(
+        &self,
+        from: usize,
+        tag: Tag,
+        into: Buffer,
+        living: &dyn Fn() -> bool,
+    ) -> Result<Option<Buffer>, CommError> {
+        let peer = self.check_peer(from, tag)?;
+        let mut status = blank_status();
+        self.with_peer(from, tag, checked!(MPI_Probe(peer, tag as c_int, self.comm.get(), &mut status)))?;
+        let pending = self.begin_recv(from, tag, into, message_len(&status)?)?;
+        let start = Instant::now();
+        while !self.test(&pending)? {
+            if !living() {
+                self.abandon(pending);
+                return Ok(None);
+            }
+            rest(start.elapsed(), Duration::from_millis(1));
+        }
+        self.wait(pending).map(Some)
     }
 }

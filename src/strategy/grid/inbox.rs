@@ -1,7 +1,7 @@
 //! The server's post: which report it takes next.
 
 use super::wire::{Reply, Word};
-use crate::comm::{Buffer, CommError, Communicator, Kind, Tag};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Tag};
 use crate::device::{Clock, Machine};
 use std::time::Duration;
 
@@ -99,16 +99,18 @@ impl<'a> Inbox<'a> {
         rank.map_or(Ok(None), |rank| self.take(rank - 1))
     }
 
-    /// Takes a report, or nothing where its sender has ended before all of it was here.
+    /// Takes a report, or nothing where its sender has ended or froze before all of it was here.
     fn take(&mut self, worker: usize) -> Result<Option<Post>, CommError> {
         let mut buffer = self.spare.pop().unwrap_or_else(|| Buffer::open(self.kind));
         buffer.reopen(self.kind);
-        match self.comm.recv(worker + 1, Tag::Report, &mut buffer) {
-            Err(CommError::PeerLost { .. }) => return Ok(None),
-            received => received?,
-        }
+        let (comm, from) = (self.comm, worker + 1);
+        let buffer = match comm.recv_while(from, Tag::Report, buffer, &|| comm.life(from) == Life::Alive) {
+            Ok(Some(buffer)) => buffer,
+            Ok(None) | Err(CommError::PeerLost { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         self.owes[worker] &= self.ordered;
-        Ok(Some(Post { worker, reply: Reply::read(buffer.note, worker + 1)?, buffer }))
+        Ok(Some(Post { worker, reply: Reply::read(buffer.note, from)?, buffer }))
     }
 }
 

@@ -37,7 +37,9 @@ impl Server<'_> {
     pub(super) fn hear(&mut self, post: Post, job: &mut dyn Job) -> Result<(), TrainError> {
         let (worker, from, now) = (post.worker, post.worker + 1, self.now());
         let figures: Figures = read(&post.buffer, from, Tag::Report)?;
-        self.roster.note(worker, figures);
+        if self.roster.note(worker, figures) {
+            job.emit(Event::Note { text: format!("rank {from} is back") });
+        }
         self.after_answer(&post)?;
         match post.reply.word {
             Word::Leave => {

@@ -73,12 +73,16 @@ impl<'a> Roster<'a> {
     }
 
     /// A worker told about itself. To the quorum it is there then; if it is silent all the same, because it sent this
-    /// before it fell silent, that will be news once more.
-    pub fn note(&mut self, worker: usize, figures: Figures) {
-        if self.workers[worker].life == Life::Silent && self.comm.life(worker + 1) == Life::Silent {
-            self.workers[worker].life = Life::Alive;
+    /// before it fell silent, that will be news once more. Tells whether it is back by this report alone.
+    pub fn note(&mut self, worker: usize, figures: Figures) -> bool {
+        let silent = self.comm.life(worker + 1) == Life::Silent;
+        let worker = &mut self.workers[worker];
+        worker.figures = figures;
+        let back = silent && worker.life == Life::Silent;
+        if back {
+            worker.life = Life::Alive;
         }
-        self.workers[worker].figures = figures;
+        back
     }
 
     /// The first thing that became known since the last question.
