@@ -10,3 +10,4 @@ mod pipeline;
 mod planned;
 mod refused;
 mod survivors;
+mod ulfm;

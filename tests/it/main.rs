@@ -15,5 +15,6 @@ mod grid;
 mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;
+mod recovery;
 mod strategies;
 mod teams;
