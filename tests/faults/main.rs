@@ -11,3 +11,4 @@ mod pipeline;
 mod planned;
 mod refused;
 mod survivors;
+mod ulfm;

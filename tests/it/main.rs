@@ -15,6 +15,7 @@ mod grid;
 mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;
+mod recovery;
 mod saved;
 mod simulated;
 mod strategies;
