@@ -144,7 +144,8 @@ fn where_the_launcher_ends_the_job_it_can_be_resumed() {
     job.signal("KILL", pids[3]);
     let end = job.end();
     assert!(end.took < MOST, "{end}");
-    assert_eq!((end.code(), end.field("state")), (137, "running".into()), "{end}");
+    // The launcher asks the others to stop before it kills them, and rank 0 may have the time.
+    assert!(["running", "checkpointed"].contains(&end.field("state").as_str()) && end.code() == 137, "{end}");
     let end = Plan::new(&format!("{PLAIN} --resume run --progress none")).after(end).start().end();
     assert_eq!((end.code(), end.field("state")), (0, "complete".into()), "{end}");
     check_ledger(&end, EPOCHS);
