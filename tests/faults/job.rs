@@ -153,6 +153,11 @@ impl Job {
     /// Waits until the ranks train and returns their process ids, in rank order.
     pub fn training(&mut self) -> Vec<u32> {
         self.wait_for("training", "run/events.jsonl", |events| events.lines().count() > 1);
+        self.ranks()
+    }
+
+    /// The process ids of the ranks that train, in rank order.
+    pub fn ranks(&self) -> Vec<u32> {
         let run = read_run(self.dir()).expect("a training run has a run.json");
         let places = run["placement"].as_array().unwrap();
         places.iter().map(|place| place["pid"].as_u64().unwrap() as u32).collect()

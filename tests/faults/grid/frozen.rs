@@ -3,7 +3,6 @@
 use super::{EPOCHS, PLAIN, RECOVERY, check_complete, count_notes, plan, total};
 use crate::needs_mpi;
 use crate::survivors::no_recovery;
-use std::time::Duration;
 
 /// It takes as long as it takes: each task of a worker some milliseconds of real time.
 const SLOW: &str = "--sync k-batch --k 3 --heartbeat 1 --clock real --delay const:0.002";
@@ -15,15 +14,14 @@ fn a_frozen_worker_that_comes_back_finds_its_work_done() {
     let pids = job.training();
     job.signal("STOP", pids[2]);
     job.wait_for("silence", "run/events.jsonl", |events| events.contains("rank 2 is silent"));
-    let metrics = |job: &crate::job::Job| std::fs::read_to_string(job.dir().join("run/metrics.csv")).unwrap();
-    let before = metrics(&job).lines().count();
-    std::thread::sleep(Duration::from_secs(2));
-    assert!(metrics(&job).lines().count() > before, "nobody works while one stands still");
+    let before = std::fs::read_to_string(job.dir().join("run/metrics.csv")).unwrap().lines().count();
+    job.wait_for("epoch without it", "run/metrics.csv", |metrics| metrics.lines().count() > before + 1);
     job.signal("CONT", pids[2]);
     job.wait_for("return", "run/events.jsonl", |events| events.contains("rank 2 is back"));
     let end = job.end();
     check_complete(&end, EPOCHS);
-    assert_eq!((count_notes(&end, "rank 2 is silent"), count_notes(&end, "rank 2 is back")), (1, 1), "{end}");
+    // A report that it had sent before may let it seem to be back for a moment.
+    assert!(count_notes(&end, "rank 2 is silent") >= 1 && count_notes(&end, "rank 2 is back") >= 1, "{end}");
     assert_eq!(count_notes(&end, "is lost"), 0, "{end}");
     // What it was at when it froze came too late.
     assert!(total(&end, 2, "stale") + total(&end, 2, "duplicate") >= 1, "{}{end}", end.file("run/ranks.csv"));

@@ -60,6 +60,26 @@ fn a_killed_worker_is_no_loss_hundred_times_of_hundred() {
     assert!((calm - killed).abs() <= 0.02, "{calm} undisturbed, {killed} with a killed worker");
 }
 
+/// Long messages come in pieces, as they do between hosts: who is killed in the middle of one never sends the rest.
+#[test]
+fn a_worker_that_is_killed_in_the_middle_of_a_report_stops_nobody() {
+    needs_mpi!();
+    if no_recovery() {
+        return;
+    }
+    let launcher = RECOVERY.replace("-n 5", "--mca btl_vader_single_copy_mechanism none -n 5");
+    let large = "--set inputLayerNeurons=300 --set hiddenLayerNeurons=300 --epochs 2";
+    for seed in 0..4 {
+        let mut job = plan(&launcher, &format!("--sync k-batch --k 3 {large}")).start();
+        job.wait_for("step", "run/ledger.csv", |ledger| ledger.lines().count() > 1);
+        let pids = job.ranks();
+        std::thread::sleep(std::time::Duration::from_millis(Chance::new(seed).below(200)));
+        job.signal("KILL", pids[1 + seed as usize]);
+        let end = job.end();
+        check_complete(&end, 2);
+    }
+}
+
 /// Below K live workers k-sync closes its steps with those there are.
 #[test]
 fn one_worker_of_four_goes_on_alone() {
@@ -124,7 +144,8 @@ fn where_the_launcher_ends_the_job_it_can_be_resumed() {
     job.signal("KILL", pids[3]);
     let end = job.end();
     assert!(end.took < MOST, "{end}");
-    assert_eq!((end.code(), end.field("state")), (137, "running".into()), "{end}");
+    // The launcher asks the others to stop before it kills them, and rank 0 may have the time.
+    assert!(["running", "checkpointed"].contains(&end.field("state").as_str()) && end.code() == 137, "{end}");
     let end = Plan::new(&format!("{PLAIN} --resume run --progress none")).after(end).start().end();
     assert_eq!((end.code(), end.field("state")), (0, "complete".into()), "{end}");
     check_ledger(&end, EPOCHS);
