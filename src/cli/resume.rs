@@ -8,7 +8,7 @@ use super::failure::{DATA, Failure};
 use super::host::host;
 use super::ranks::{Ended, World, agreed};
 use super::{stages, sync};
-use crate::comm::launcher::Launcher;
+use crate::comm::launcher::{Launcher, Survival};
 use crate::comm::{Communicator, Values};
 use crate::config::{
     Config, Difference, GlobalBatch, Mode, Origin, Origins, Schedule, Sources, Sync, differences, table,
@@ -179,7 +179,14 @@ pub fn resume_command(world: World, launcher: &Launcher, ranks: usize, dir: &Pat
         (World::Solo, _) => format!("{program} --single --resume {dir}"),
         (World::Threads(ranks), _) => format!("{program} --ranks {ranks} --resume {dir}"),
         (World::Mpi, Some("srun")) => format!("srun --mpi=pmix -n {ranks} {program} --resume {dir}"),
-        (World::Mpi, Some(launcher)) => format!("{launcher} -n {ranks} {program} --resume {dir}"),
+        (World::Mpi, Some(name)) => {
+            let flag = match launcher.survival {
+                Survival::Ends => "",
+                Survival::Recovery => " --mca orte_enable_recovery 1",
+                Survival::Ulfm => " --with-ft ulfm",
+            };
+            format!("{name}{flag} -n {ranks} {program} --resume {dir}")
+        }
         (World::Mpi, None) => format!("{program} --resume {dir}"),
     }
 }

@@ -19,6 +19,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const LAUNCHER_ENDS: Duration = Duration::from_secs(3);
 /// Time for the dying rank's own last word to be heard.
 const NOBODY_ENDS: Duration = Duration::from_millis(100);
+/// Time for another rank to say why the job ends.
+const TELLING: Duration = Duration::from_millis(200);
 
 /// The watch over the ranks of this process.
 pub struct Vigil {
@@ -185,9 +187,11 @@ fn alarm(rank: usize, dir: Arc<Mutex<Option<RunDir>>>) -> impl FnMut(Alarm) + Se
             let _ = std::io::stderr().write_all(format!("warning: {text}\n").as_bytes());
         }
         Alarm::End(code, message) => {
-            // Rank 0 tells; where it is rank 0 that died, the next one does.
-            if let (Some(message), true) = (&message, rank <= 1) {
-                Failure::new(code, message).tell();
+            // Rank 0 tells; where it is rank 0 that died, the next one does. The others let it speak before they end the job.
+            match &message {
+                Some(message) if rank <= 1 => Failure::new(code, message).tell(),
+                Some(_) => std::thread::sleep(TELLING),
+                None => {}
             }
             if let Some(dir) = &*dir.lock().unwrap_or_else(PoisonError::into_inner) {
                 let why = message.unwrap_or_else(|| "another rank ended the job; its own message says why".into());

@@ -159,10 +159,19 @@ impl MpiComm {
     /// `MPI_THREAD_FUNNELED`.
     pub fn start(launcher: &Launcher) -> Result<Self, CommError> {
         super::launcher::compatible(BUILT_FOR, &library()).map_err(CommError::Start)?;
-        const YIELD: &str = "OMPI_MCA_mpi_yield_when_idle";
-        if launcher.oversubscribed() && std::env::var_os(YIELD).is_none() {
-            // SAFETY: the process has one thread: MPI starts before any pool is made.
-            unsafe { std::env::set_var(YIELD, "1") };
+        let default = |name: &str, value: &str| {
+            if std::env::var_os(name).is_none() {
+                // SAFETY: the process has one thread: MPI starts before any pool is made.
+                unsafe { std::env::set_var(name, value) };
+            }
+        };
+        if launcher.oversubscribed() {
+            default("OMPI_MCA_mpi_yield_when_idle", "1");
+        }
+        if launcher.survival == Survival::Ulfm {
+            // Who is killed between the two writes that put a message into another rank's queue in shared memory leaves
+            // that queue broken, for all senders: docs/adr/0017-heartbeats.md.
+            default("OMPI_MCA_btl", "^sm");
         }
         let (universe, granted) = mpi::initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| CommError::Start("MPI was already started in this process".into()))?;

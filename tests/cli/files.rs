@@ -3,7 +3,7 @@
 use crate::run::{Launch, Run};
 
 const METRICS: &str = "epoch,step,samples,train_loss,train_acc,val_loss,val_acc,test_acc,lr,epoch_s,samples_per_s,compute_s,comm_s,wait_s,bytes_sent,energy_j,modelled_epoch_s,modelled_energy_j";
-const RANKS: &str = "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb";
+const RANKS: &str = "epoch,rank,host,samples,compute_s,comm_s,wait_s,bytes_sent,bytes_recv,rss_mb,taken,stale,duplicate,cancelled,repeated,staleness_mean,staleness_max";
 
 #[test]
 fn a_run_directory_holds_what_the_design_says() {
