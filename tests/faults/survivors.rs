@@ -54,7 +54,9 @@ fn a_rank_that_gives_up_takes_the_others_along() {
     {
         let line = format!("{RECOVERY} --epochs 200000 --run-dir run --progress none");
         let end = Plan::new(&line).with("GOAI_FAULT", fault).start().end();
-        assert!(end.took < MOST && end.errors().len() == 1, "{end}");
+        // Where it is rank 0 that panics, the next rank may say that rank 0 is lost besides.
+        let most = if fault.starts_with("panic@rank=0") { 2 } else { 1 };
+        assert!(end.took < MOST && (1..=most).contains(&end.errors().len()), "{end}");
         if !fault.starts_with("panic@rank=0") {
             assert_eq!((end.field("state"), end.field("exit_code")), ("failed".into(), code.into()), "{end}");
         }
