@@ -71,6 +71,8 @@ mod node;
 mod probe;
 mod ulfm;
 
+use probe::{blank_status, message_len};
+
 fn check(call: &'static str, code: c_int) -> Result<(), CommError> {
     if code == 0 {
         return Ok(());
@@ -282,18 +284,6 @@ fn operation(op: Reduce) -> ffi::MPI_Op {
             Reduce::Max => ffi::RSMPI_MAX,
         }
     }
-}
-
-fn blank_status() -> ffi::MPI_Status {
-    // SAFETY: a status is a C structure of integers; zeros are a valid one.
-    unsafe { std::mem::zeroed() }
-}
-
-/// The number of bytes of the message that a status describes.
-fn message_len(status: &ffi::MPI_Status) -> Result<usize, CommError> {
-    let mut bytes = 0;
-    checked!(MPI_Get_count(status, byte(), &mut bytes))?;
-    Ok(bytes.max(0) as usize)
 }
 
 impl Communicator for MpiComm {

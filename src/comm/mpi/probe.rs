@@ -1,6 +1,6 @@
 //! Looking for messages, for as long as it takes and no longer.
 
-use super::{MpiComm, blank_status, check, ffi, message_len};
+use super::{MpiComm, byte, check, ffi};
 use crate::comm::{Buffer, CommError, Communicator, Tag};
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
@@ -13,6 +13,18 @@ fn rest(waited: Duration, left: Duration) {
         true => std::thread::yield_now(),
         false => std::thread::sleep((waited / 40).min(Duration::from_millis(1)).min(left)),
     }
+}
+
+pub(super) fn blank_status() -> ffi::MPI_Status {
+    // SAFETY: a status is a C structure of integers; zeros are a valid one.
+    unsafe { std::mem::zeroed() }
+}
+
+/// The number of bytes of the message that a status describes.
+pub(super) fn message_len(status: &ffi::MPI_Status) -> Result<usize, CommError> {
+    let mut bytes = 0;
+    checked!(MPI_Get_count(status, byte(), &mut bytes))?;
+    Ok(bytes.max(0) as usize)
 }
 
 impl MpiComm {
