@@ -220,7 +220,9 @@ check_requeue() {
   done
   check "requeue: queued again" "state $(job_field "$id" JobState), restarts $(job_field "$id" Restarts): $(tail -n 5 "slurm-$id.out")" [ "$(job_field "$id" Restarts)" = 1 ]
   check "requeue: checkpointed in between" "state is $(json "$run/run.json" state)" [ "$(json "$run/run.json" state)" = checkpointed ]
-  # Slurm waits two minutes before it starts a requeued job again.
+  # Slurm waits two minutes before it starts a requeued job again, and the node needs some of that: a job whose first piece
+  # is not cleared away there yet fails at once.
+  sleep 5
   for ((k = 0; k < 100; k++)); do
     [ "$(job_field "$id" JobState)" = PENDING ] && scontrol update JobId="$id" StartTime=now && break
     sleep 0.1
