@@ -65,6 +65,7 @@ fn train(data: &Dataset, network: &Network, micro_chunk: Option<usize>, epochs: 
         hyper,
         pipeline: None,
         grid: None,
+        split: None,
         resume: None,
     };
     fit(Strategy::Single, &task, &Solo::new(), &RealClock::start(), &mut Silent).expect("iris trains");

@@ -60,6 +60,13 @@ pub enum Event {
     },
     /// A step of a grid was applied: a few rows of `ledger.csv`.
     Applied(Applied),
+    /// A round of split learning ended: one record a device.
+    Round {
+        /// The round, from 1.
+        round: u64,
+        /// One record a device.
+        devices: Vec<SplitRecord>,
+    },
     /// How this rank's stage does, about once a second; heard on every rank.
     Live(StageLive),
     /// Training goes on from a checkpoint; what stands before this line happened before.
@@ -191,6 +198,58 @@ pub struct Applied {
     pub step: u64,
     /// Chunk of the epoch, rank, and staleness of each, in the order of the chunks.
     pub contributions: Vec<(usize, usize, u32)>,
+}
+
+/// What a device of split learning did in a round, and what was decided for the next: one row of `splits.csv`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct SplitRecord {
+    /// The rank.
+    pub rank: usize,
+    /// The machine that it emulates; empty where it is itself.
+    pub device: String,
+    /// The epoch in which the round ended, from 1.
+    pub epoch: u64,
+    /// Trunk blocks on the device in this round.
+    pub cut: usize,
+    /// Trunk blocks on the device in the next round.
+    pub next_cut: usize,
+    /// Steps in the round.
+    pub steps: u64,
+    /// Samples in the round.
+    pub samples: u64,
+    /// Bytes of activations, labels and weights sent to the server, headers included.
+    pub bytes_up: u64,
+    /// Bytes of gradients and weights sent to the device, headers included.
+    pub bytes_down: u64,
+    /// What the round took, measured.
+    pub measured: SplitTimes,
+    /// What it took on emulated machines; absent where none are emulated.
+    pub modelled: Option<SplitTimes>,
+    /// Joules of the emulated device in the round.
+    pub modelled_j: Option<f64>,
+    /// Seconds of the round that the planner had predicted.
+    pub predicted_s: Option<f64>,
+    /// Joules of the device that the planner had predicted.
+    pub predicted_j: Option<f64>,
+    /// Why the next cut was chosen.
+    pub reason: String,
+}
+
+/// Where a device's time in a round went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct SplitTimes {
+    /// Seconds from the round's beginning until the server had this device's part.
+    pub round_s: f64,
+    /// Seconds of computing on the device.
+    pub device_s: f64,
+    /// Seconds of computing on the server for this device.
+    pub server_s: f64,
+    /// Seconds from sending activations until their gradients were there.
+    pub wait_s: f64,
+    /// What was seen of the link to the server, where something was.
+    pub up_mbit_per_s: Option<f64>,
+    /// What was seen of the link from the server, where something was.
+    pub down_mbit_per_s: Option<f64>,
 }
 
 /// What one rank's stage did in one epoch: one row of `stages.csv`. Times without another word are measured.

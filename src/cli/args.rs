@@ -274,6 +274,7 @@ impl KeyFlags {
             Kind::Numbers { .. } => "X[,X...]",
             Kind::Cuts => "N,N,...",
             Kind::Neighbourhood => "N,N",
+            Kind::Split => "auto|none|P|P1,P2",
             Kind::Every => "N|Ns",
         };
         let mut help = key.doc.to_owned();

@@ -48,8 +48,17 @@ pub fn cross_validate(
         let parts = Parts::cut(data, &split, prepared.augment);
         let hyper = task::hyper(config, parts.train.len(), prepared.trainers);
         let (train, validation, test) = (&*parts.train, &*parts.validation, &*parts.test);
-        let task =
-            Task { network, train, validation, test, hyper: hyper.clone(), pipeline: None, grid: None, resume: None };
+        let task = Task {
+            network,
+            train,
+            validation,
+            test,
+            hyper: hyper.clone(),
+            pipeline: None,
+            grid: None,
+            split: None,
+            resume: None,
+        };
         Ok(strategy::fit(prepared.strategy, &task, comm, &RealClock::start(), job)?)
     };
     let mut fits: Vec<Fit> = Vec::new();

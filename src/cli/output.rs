@@ -199,7 +199,12 @@ impl Output {
             // Those who look for it find it in events.jsonl.
             Event::Checkpoint { .. } => {}
             // `stages` and `chain` have them.
-            Event::Stages { .. } | Event::Energy { .. } | Event::Exits { .. } | Event::Live(_) | Event::Applied(_) => {}
+            Event::Stages { .. }
+            | Event::Energy { .. }
+            | Event::Exits { .. }
+            | Event::Round { .. }
+            | Event::Live(_)
+            | Event::Applied(_) => {}
             Event::Repeat { repeat, repeats, accuracies } => self.terminal.repeat(*repeat, *repeats, accuracies),
             Event::Note { text } => self.note(text),
         }

@@ -16,7 +16,7 @@ use crate::device::{DeviceError, Devices};
 use crate::nn::Network;
 use crate::nn::kernels::Isa;
 use crate::run::error::show;
-use crate::strategy::{Grid, Pipeline, Snapshot, Strategy};
+use crate::strategy::{Grid, Pipeline, Snapshot, Split, Strategy};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
@@ -55,6 +55,8 @@ pub struct Prepared {
     pub pipeline: Option<Pipeline>,
     /// How server and workers get together, where they are not in lock-step.
     pub grid: Option<Grid>,
+    /// Who holds which weights, in mode split.
+    pub split: Option<Split>,
     /// The machines that the ranks emulate.
     pub devices: Option<Devices>,
     /// The whole data set, as read.
@@ -166,6 +168,7 @@ pub fn prepare(
         let text = format!("{delay:?}");
         same(comm, &Identity::default().with("the delays", format!("{:016x}", xxh3_64(text.as_bytes()))))?;
     }
+    let split = None;
     let delayed = grid.as_ref().is_some_and(|grid| grid.delay.is_some());
     let devices = devices.or_else(|| delayed.then(|| sync::instant_machines(comm.size())));
     let resume = resume::shared(comm, {
@@ -193,6 +196,7 @@ pub fn prepare(
         trainers,
         pipeline,
         grid,
+        split,
         devices,
         data,
         augment,

@@ -27,6 +27,7 @@ pub fn strategy(mode: Option<Mode>, ranks: usize) -> Strategy {
         Some(Mode::SendRecv) => Strategy::SendRecv,
         Some(Mode::AllReduce) => Strategy::AllReduce,
         Some(Mode::Pipeline) => Strategy::Pipeline,
+        Some(Mode::Split) => Strategy::Split,
         None if ranks > 1 => Strategy::AllReduce,
         None => Strategy::Single,
     }
@@ -39,6 +40,7 @@ pub fn mode(strategy: Strategy) -> Mode {
         Strategy::SendRecv => Mode::SendRecv,
         Strategy::AllReduce => Mode::AllReduce,
         Strategy::Pipeline => Mode::Pipeline,
+        Strategy::Split => Mode::Split,
     }
 }
 

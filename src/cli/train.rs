@@ -174,6 +174,7 @@ impl Scene<'_> {
             hyper,
             pipeline: prepared.pipeline.as_ref(),
             grid: prepared.grid.as_ref(),
+            split: prepared.split.as_ref(),
             resume: prepared.resume.as_ref(),
         };
         let live = match &prepared.pipeline {

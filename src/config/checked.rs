@@ -6,10 +6,10 @@
 
 use super::choices::{
     Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
-    PipelineSchedule, RateScaling, Schedule, Sync,
+    PipelineSchedule, Protocol, RateScaling, Schedule, Sync,
 };
 use super::keys::Fallback;
-use super::lists::{Cuts, Every, Neighbourhood, Numbers};
+use super::lists::{Cuts, Every, Neighbourhood, Numbers, SplitPoints};
 use super::values::{Dataset, GlobalBatch, ImageSize, Model};
 use crate::data::split::Fractions;
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,24 @@ pub struct Config {
     pub neighbourhood: Neighbourhood,
     /// `layerProbability` of convolutions.
     pub layer_probability: f64,
+    /// `protocol` of mode split.
+    pub protocol: Protocol,
+    /// `split`: trunk blocks on the devices.
+    pub split: SplitPoints,
+    /// `roundSteps`; none: an epoch.
+    pub round_steps: Option<NonZeroU64>,
+    /// `nonIid`: concentration of the Dirichlet law; none: samples are dealt anew every epoch.
+    pub non_iid: Option<f64>,
+    /// `alpha`: weight of time against energy.
+    pub alpha: f64,
+    /// `deadline` of a device's step, in seconds.
+    pub deadline: Option<f64>,
+    /// `energyBudget` of a device's step, in joules.
+    pub energy_budget: Option<f64>,
+    /// `smoothing` of what is measured.
+    pub smoothing: f64,
+    /// `hysteresis` of decisions.
+    pub hysteresis: f64,
     /// `devices`; none: the machines are themselves.
     pub devices: Option<String>,
     /// `clock` of emulated machines.
@@ -285,6 +303,15 @@ mod tests {
         "priorScale=0.25",
         "neighbourhood=5,6",
         "layerProbability=0.75",
+        "protocol=splitfed-v2",
+        "split=1,3",
+        "roundSteps=12",
+        "nonIid=0.5",
+        "alpha=0.25",
+        "deadline=2.5",
+        "energyBudget=12.5",
+        "smoothing=0.5",
+        "hysteresis=0.125",
         "devices=greenai.toml",
         "clock=real",
         "powerSensor=/p",

@@ -48,6 +48,23 @@ choices! {
         AllReduce = "allreduce",
         /// A rank is a stage of the network.
         Pipeline = "pipeline",
+        /// Rank 0 is a server; each other rank is a device that holds the network's first layers.
+        Split = "split",
+    }
+}
+choices! {
+    /// Who holds which weights in mode split, and when they are averaged.
+    Protocol {
+        /// Each device has its own cut and its own part on the server; all are averaged after a round.
+        Ares = "ares",
+        /// One part on the server follows the mean gradient of all devices; the devices' parts are averaged after a round.
+        SplitFedV1 = "splitfed-v1",
+        /// One part on the server follows each device's gradient in turn; the devices' parts are averaged after a round.
+        SplitFedV2 = "splitfed-v2",
+        /// Devices train one after the other, each with the weights that the one before left.
+        Sequential = "sequential",
+        /// Nothing is split: devices train the whole network, which is averaged after a round.
+        Federated = "federated",
     }
 }
 choices! {

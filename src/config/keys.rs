@@ -5,7 +5,7 @@
 
 use super::choices::{
     Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
-    PipelineSchedule, RateScaling, Schedule, Sync,
+    PipelineSchedule, Protocol, RateScaling, Schedule, Sync,
 };
 use super::kind::{Kind, MOST_ELEMENTS};
 use super::suggest::suggest;
@@ -412,6 +412,24 @@ pub const KEYS: &[Key] = &[
         "Weights of a proposal: filter or a number in convolutions, a number in dense layers"),
     row("layerProbability", "--layer-probability", interval(0.0, true, 1.0, true), all("0.5"),
         "Share of the proposals that change convolutions where a stage has dense layers too"),
+    row("protocol", "--protocol", Kind::Choice(Protocol::WORDS), all("ares"),
+        "Who holds which weights in mode split, and when they are averaged"),
+    row("split", "--split", Kind::Split, all("auto"),
+        "Trunk blocks on the devices in mode split: auto chooses every round, none keeps all there, else one number or one a device"),
+    row("roundSteps", "--round-steps", ONE_UP, Fallback::Unset,
+        "Steps of a device between two averagings in mode split; unset: an epoch"),
+    row("nonIid", "--non-iid", interval(0.0, false, 1e6, true), Fallback::Unset,
+        "Concentration of the Dirichlet law by which each device in mode split gets its share of every class; unset: samples are dealt anew every epoch"),
+    row("alpha", "--alpha", interval(0.0, true, 1.0, true), all("0.6"),
+        "Weight of time against energy when splits are chosen; 1: time alone"),
+    row("deadline", "--deadline", interval(0.0, false, 1e9, true), Fallback::Unset,
+        "Most seconds of a device's step when splits are chosen"),
+    row("energyBudget", "--energy-budget", interval(0.0, false, 1e12, true), Fallback::Unset,
+        "Most joules of a device's step when splits are chosen"),
+    row("smoothing", "--smoothing", interval(0.0, false, 1.0, true), all("0.7"),
+        "Weight of the newest round in what is believed of links and devices; 1: only the newest counts"),
+    row("hysteresis", "--hysteresis", interval(0.0, true, 1.0, false), all("0.02"),
+        "Share by which other splits have to be better before they are taken"),
     row("devices", "--devices", Kind::Text, Fallback::Unset,
         "File of the machines that the ranks emulate: a path, or one that comes along (greenai, ares, edge_cloud)"),
     row("clock", "--clock", Kind::Choice(ClockKind::WORDS), all("virtual"),

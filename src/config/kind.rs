@@ -3,7 +3,7 @@
 //! Whatever the text comes from (flag, variable, file), it passes through [`Kind::parse`], so the
 //! same mistake gets the same words everywhere.
 
-use super::lists::{Cuts, Every, Neighbourhood, Numbers};
+use super::lists::{Cuts, Every, Neighbourhood, Numbers, SplitPoints};
 use super::suggest::{did_you_mean, suggest};
 use super::values::{Dataset, ImageSize, Model};
 use crate::data::split::Fractions;
@@ -54,6 +54,8 @@ pub enum Kind {
     },
     /// Where a network is cut, see [`Cuts`].
     Cuts,
+    /// Where devices hand over to a server, see [`SplitPoints`].
+    Split,
     /// How often something is done, see [`Every`].
     Every,
     /// How many weights a proposal changes, see [`Neighbourhood`].
@@ -96,6 +98,7 @@ impl Kind {
             Self::Model => format!("{} or FILE.toml", zoo::names().collect::<Vec<_>>().join("|")),
             Self::Numbers { most } => format!("a number from 0 to {most}, or several with commas between them"),
             Self::Cuts => "ascending whole numbers with commas between them, like 1,3,4".to_owned(),
+            Self::Split => "auto, none, a number of trunk blocks, or one for each device like 2,7,7".to_owned(),
             Self::Every => "a number of steps like 100, or of seconds like 30s".to_owned(),
             Self::Neighbourhood => "filter or a whole number, a comma, and a whole number, like filter,363".to_owned(),
             Self::Size => format!("a number of pixels, or HEIGHTxWIDTH, up to {} each", ImageSize::MOST),
@@ -145,6 +148,9 @@ impl Kind {
             Self::Cuts => {
                 Cuts::try_from(text.to_owned()).map(|cuts| Value::from(String::from(cuts))).map_err(|why| bad(&why))
             }
+            Self::Split => SplitPoints::try_from(text.to_owned())
+                .map(|points| Value::from(String::from(points)))
+                .map_err(|why| bad(&why)),
             Self::Every => {
                 Every::try_from(text.to_owned()).map(|every| Value::from(String::from(every))).map_err(|why| bad(&why))
             }
@@ -263,6 +269,8 @@ mod tests {
             (Kind::Size, "64", Value::from("64x64")),
             (Kind::Cuts, "1, 3,4", Value::from("1,3,4")),
             (Kind::Numbers { most: 1.0 }, "0.50,1", Value::from("0.5,1")),
+            (Kind::Split, "auto", Value::from("auto")),
+            (Kind::Split, "2, 7,0", Value::from("2,7,0")),
             (Kind::Every, "100", Value::from("100")),
             (Kind::Every, "0.50s", Value::from("0.5s")),
             (Kind::Neighbourhood, "filter, 363", Value::from("filter,363")),
@@ -303,6 +311,8 @@ mod tests {
             (Kind::Numbers { most: 1.0 }, "1.5", "has 1.5, which is above 1", "from 0 to 1"),
             (Kind::Numbers { most: 1.0 }, "0.5,-1", "has -1, which is negative", "from 0 to 1"),
             (Kind::Numbers { most: 1.0 }, "NaN", "not a number", "from 0 to 1"),
+            (Kind::Split, "all", "not a whole number", "auto"),
+            (Kind::Split, "2,-1", "not a whole number", "auto"),
             (Kind::Every, "0", "zero", "30s"),
             (Kind::Every, "-3s", "neither", "30s"),
             (Kind::Every, "5m", "neither", "30s"),
@@ -321,7 +331,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text in ".*") {
             for kind in [ONE_UP, RATE, Kind::Switch, Kind::Text, Kind::Shares, Kind::Batch, Kind::Dataset, Kind::Model, Kind::Size,
-                Kind::Cuts, Kind::Numbers { most: 1.0 }, Kind::Every, Kind::Neighbourhood] {
+                Kind::Cuts, Kind::Split, Kind::Numbers { most: 1.0 }, Kind::Every, Kind::Neighbourhood] {
                 let _ = kind.parse(&text);
             }
         }

@@ -103,6 +103,40 @@ impl From<Cuts> for String {
     }
 }
 
+/// Where devices hand over to a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum SplitPoints {
+    /// As a planner finds best, every round anew.
+    Auto,
+    /// Nowhere: devices hold all blocks.
+    None,
+    /// Behind so many trunk blocks: one number for all devices, or one for each.
+    Fixed(Vec<usize>),
+}
+
+impl TryFrom<String> for SplitPoints {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            numbers => numbers.split(',').map(whole).collect::<Result<_, _>>().map(Self::Fixed),
+        }
+    }
+}
+
+impl From<SplitPoints> for String {
+    fn from(points: SplitPoints) -> String {
+        match points {
+            SplitPoints::Auto => "auto".to_owned(),
+            SplitPoints::None => "none".to_owned(),
+            SplitPoints::Fixed(blocks) => blocks.iter().map(usize::to_string).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
 fn whole(part: &str) -> Result<usize, String> {
     part.trim().parse().map_err(|_| format!("has a part '{}' that is not a whole number", part.trim().escape_debug()))
 }

@@ -68,6 +68,7 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
             | Kind::Size
             | Kind::Numbers { .. }
             | Kind::Cuts
+            | Kind::Split
             | Kind::Every,
         ) => {
             match i64::from_str_radix(number.as_str(), number.radix()) {
@@ -90,6 +91,7 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
             | Kind::Batch
             | Kind::Numbers { .. }
             | Kind::Cuts
+            | Kind::Split
             | Kind::Every
             | Kind::Neighbourhood,
         ) => Ok(text.to_string()),

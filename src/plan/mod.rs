@@ -5,3 +5,4 @@
 
 pub mod pipeline;
 pub mod quorum;
+pub mod split;

@@ -23,6 +23,7 @@ mod sampled;
 mod sampling;
 mod send_recv;
 mod single;
+mod split;
 mod stepper;
 mod summing;
 mod task;
@@ -36,6 +37,7 @@ pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
 pub use local_sgd::Local;
 pub use memory::predicted_memory;
 pub use pipeline::{Learn, Pipeline, cuts_behind_heads, lone_sample};
+pub use split::{Adaptive, Protocol, Split, SplitCuts};
 pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
 pub(crate) use team::team;
@@ -56,6 +58,8 @@ pub enum Strategy {
     AllReduce,
     /// Every rank is a stage of the network.
     Pipeline,
+    /// Rank 0 is a server, every other rank a device that holds the network's first layers.
+    Split,
 }
 
 impl Strategy {
@@ -66,6 +70,7 @@ impl Strategy {
             Strategy::SendRecv => "sendrecv",
             Strategy::AllReduce => "allreduce",
             Strategy::Pipeline => "pipeline",
+            Strategy::Split => "split",
         }
     }
 
@@ -74,6 +79,7 @@ impl Strategy {
         match self {
             Strategy::SendRecv => task.grid.is_some(),
             Strategy::AllReduce => comm.recovers() && task.hyper.local.is_none(),
+            Strategy::Split => task.split.is_some_and(|split| split.protocol.outlives_devices()),
             Strategy::Single | Strategy::Pipeline => false,
         }
     }
@@ -91,7 +97,11 @@ impl Strategy {
                 "sendrecv needs a server and at least one worker, but there is 1 rank; start with `mpirun -n 4 ./goai-rs --mode sendrecv`, or add `--ranks 4`"
                     .into(),
             ),
-            Strategy::SendRecv => Ok(ranks - 1),
+            Strategy::Split if ranks < 2 => Err(
+                "split needs a server and at least one device, but there is 1 rank; start with `mpirun -n 2 ./goai-rs --mode split`, or add `--ranks 2`"
+                    .into(),
+            ),
+            Strategy::SendRecv | Strategy::Split => Ok(ranks - 1),
             // One chain, as far as anybody knows who does not know the stages.
             Strategy::Pipeline => Ok(1),
             Strategy::Single | Strategy::AllReduce => Ok(ranks),
@@ -145,6 +155,7 @@ pub fn fit(
             None => fit::train(task, &comm, clock, &mut send_recv::ParameterServer::new(&comm), job),
         },
         Strategy::Pipeline => pipeline::train(task, &comm, clock, job),
+        Strategy::Split => split::train(task, &comm, clock, job),
         Strategy::AllReduce => fit::train(task, &comm, clock, &mut all_reduce::AllReduce::new(&comm), job),
     }
 }

@@ -4,7 +4,7 @@ use crate::data::Samples;
 use crate::nn::{Init, Network};
 use crate::optim::{Rule, Schedule};
 
-use super::{Grid, Local, Pipeline, Snapshot};
+use super::{Grid, Local, Pipeline, Snapshot, Split};
 use crate::optim::metropolis::Metropolis;
 
 /// The numbers of a training.
@@ -48,6 +48,8 @@ pub struct Task<'a> {
     pub pipeline: Option<&'a Pipeline>,
     /// How server and workers get together where they are not in lock-step, for [`super::Strategy::SendRecv`].
     pub grid: Option<&'a Grid>,
+    /// Who holds which weights, for [`super::Strategy::Split`].
+    pub split: Option<&'a Split>,
     /// Where to go on from; absent for a new training.
     pub resume: Option<&'a Snapshot>,
 }

@@ -54,7 +54,7 @@ impl Conv {
 
     pub fn task(&self, hyper: Hyper) -> Task<'_> {
         let Self { network, train, validation, test } = self;
-        Task { network, train, validation, test, hyper, pipeline: None, grid: None, resume: None }
+        Task { network, train, validation, test, hyper, pipeline: None, grid: None, split: None, resume: None }
     }
 }
 

@@ -31,7 +31,7 @@ impl Iris {
 
     pub fn task(&self, hyper: Hyper) -> Task<'_> {
         let Self { network, train, validation, test } = self;
-        Task { network, train, validation, test, hyper, pipeline: None, grid: None, resume: None }
+        Task { network, train, validation, test, hyper, pipeline: None, grid: None, split: None, resume: None }
     }
 }
 

@@ -19,7 +19,7 @@ const STOREYS: &[(&str, &[&str])] = &[
     ("device", &["units"]),
     ("comm", &["units", "nn::Span", "nn::kernels", "device"]),
     // 3 plans
-    ("plan", &["units"]),
+    ("plan", &["units", "device"]),
     // 4 strategies
     ("strategy", &["units", "rng", "layout", "event", "nn", "optim", "data", "device", "comm", "plan"]),
     // 5 the outside

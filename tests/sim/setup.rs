@@ -138,6 +138,7 @@ impl Case {
             hyper: self.hyper.clone(),
             pipeline: None,
             grid: Some(&self.grid),
+            split: None,
             resume,
         }
     }

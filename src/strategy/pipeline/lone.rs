@@ -228,6 +228,7 @@ mod tests {
             hyper,
             pipeline: Some(&pipeline),
             grid: None,
+            split: None,
             resume: None,
         };
         let all = run_threads(cuts.len() + 1, ThreadOptions::default(), |comm| {
