@@ -57,6 +57,7 @@ fn epoch(grid: &Grid, workers: usize, samples: usize, batch: usize) -> (f64, f64
             hyper: hyper(Descent::Sgd, 1e-3, batch, 1),
             pipeline: None,
             grid: Some(grid),
+            split: None,
             resume: None,
         };
         let mut job = Recorder::default();
