@@ -1,10 +1,11 @@
 //! The end of a grid: everybody who lives gets the final weights, and says so.
 
 use super::server::Server;
-use super::wire::{Order, Outcome, Verdict, What, Word, elements, write};
+use super::wire::{Order, Outcome, Verdict, What, Word};
 use crate::comm::Kind;
 use crate::nn::Tally;
 use crate::strategy::TrainError;
+use crate::strategy::figures::{elements, write};
 use std::time::Duration;
 
 impl Server<'_> {
@@ -24,7 +25,7 @@ impl Server<'_> {
             ..Outcome::default()
         };
         let (theta, sigma) = (&self.theta, &self.sigma);
-        let len = theta.len() + sigma.len() + elements(Kind::F32);
+        let len = theta.len() + sigma.len() + elements::<Outcome>(Kind::F32);
         for worker in 0..self.roster.len() {
             self.roster.send(worker, Order::bare(What::End, self.cursor.epoch), len, |buffer| {
                 buffer.f32s_mut()[..theta.len()].copy_from_slice(theta);
@@ -42,7 +43,7 @@ impl Server<'_> {
         let mut gone = vec![false; self.roster.len()];
         while self.roster.awaits(&gone)? {
             if let Some(post) = self.inbox.next(LOOK)? {
-                gone[post.worker] |= post.reply.word == Word::Bye;
+                gone[post.worker] |= Word::Bye.is_of(post.buffer.note);
                 self.inbox.give_back(post.buffer);
             }
         }

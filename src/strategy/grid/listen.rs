@@ -1,13 +1,14 @@
 //! What the server hears: reports, and who lives.
 
 use super::PATIENCE;
-use super::inbox::Post;
 use super::roster::News;
 use super::server::Server;
-use super::wire::{Figures, Word, elements, read};
+use super::wire::{Figures, Reply, Word};
 use crate::comm::{CommError, Tag};
 use crate::event::Event;
 use crate::plan::quorum;
+use crate::strategy::figures::{elements, read};
+use crate::strategy::inbox::Post;
 use crate::strategy::{Job, TrainError, Turn};
 
 impl Server<'_> {
@@ -36,12 +37,13 @@ impl Server<'_> {
     /// Takes in a report.
     pub(super) fn hear(&mut self, post: Post, job: &mut dyn Job) -> Result<(), TrainError> {
         let (worker, from, now) = (post.worker, post.worker + 1, self.now());
+        let reply = Reply::read(post.buffer.note, from)?;
         let figures: Figures = read(&post.buffer, from, Tag::Report)?;
         if self.roster.note(worker, figures) {
             job.emit(Event::Note { text: format!("rank {from} is back") });
         }
-        self.after_answer(&post)?;
-        match post.reply.word {
+        self.after_answer(worker, reply)?;
+        match reply.word {
             Word::Leave => {
                 self.roster.left(worker);
                 self.quorum.on(quorum::Event::Left { worker }, now);
@@ -53,13 +55,13 @@ impl Server<'_> {
                 return Err(CommError::Garbage { from, tag: Tag::Report, why: "a goodbye before the end" }.into());
             }
             Word::Result => {
-                let expected = self.collected.vector_len() + elements(self.collected.kind());
+                let expected = self.collected.vector_len() + elements::<Figures>(self.collected.kind());
                 if post.buffer.len() != expected {
                     let (kind, len) = (self.collected.kind(), expected);
                     let (got_kind, got_len) = (post.buffer.kind(), post.buffer.len());
                     return Err(CommError::Mismatch { from, tag: Tag::Report, kind, len, got_kind, got_len }.into());
                 }
-                let (chunk, version, attempt) = (post.reply.chunk, post.reply.version, post.reply.attempt);
+                let (chunk, version, attempt) = (reply.chunk, reply.version, reply.attempt);
                 self.arrived = Some((post, figures));
                 self.quorum.on(quorum::Event::Arrived { worker, chunk, version, attempt }, now);
                 return Ok(());
@@ -70,9 +72,9 @@ impl Server<'_> {
     }
 
     /// Gives a worker that has answered what was kept back for it.
-    pub(super) fn after_answer(&mut self, post: &Post) -> Result<(), CommError> {
-        let order = self.roster.answered(post.worker, post.reply);
-        order.map_or(Ok(()), |order| self.assign(post.worker, order))
+    pub(super) fn after_answer(&mut self, worker: usize, reply: Reply) -> Result<(), CommError> {
+        let order = self.roster.answered(worker, reply);
+        order.map_or(Ok(()), |order| self.assign(worker, order))
     }
 
     /// Looks who lives, and whether somebody is late.

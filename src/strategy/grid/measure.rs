@@ -1,13 +1,14 @@
 //! Measuring a part of the data on all workers that are there, piece by piece.
 
 use super::PATIENCE;
-use super::inbox::Post;
 use super::server::Server;
-use super::wire::{Figures, Order, What, Word, read};
+use super::wire::{Figures, Order, Reply, What, Word};
 use crate::comm::Tag;
 use crate::data::Samples;
 use crate::nn::Tally;
 use crate::plan::quorum::{Action, Event, Quorum, Rule, Terms};
+use crate::strategy::figures::read;
+use crate::strategy::inbox::Post;
 use crate::strategy::learner::Weights;
 use crate::strategy::{Job, Task, TrainError};
 use std::ops::Range;
@@ -74,11 +75,12 @@ impl Server<'_> {
                 }
             }
             match self.inbox.next(PATIENCE)? {
-                Some(post) if post.reply.word == Word::Measured => {
+                Some(post) if Word::Measured.is_of(post.buffer.note) => {
+                    let reply = Reply::read(post.buffer.note, post.worker + 1)?;
                     let figures: Figures = read(&post.buffer, post.worker + 1, Tag::Report)?;
-                    self.after_answer(&post)?;
-                    let (chunk, worker) = (post.reply.chunk, post.worker);
-                    let (version, attempt) = (post.reply.version, post.reply.attempt);
+                    self.after_answer(post.worker, reply)?;
+                    let (chunk, worker) = (reply.chunk, post.worker);
+                    let (version, attempt) = (reply.version, reply.attempt);
                     if version == quorum.version()
                         && let Some(sum) = sums.get_mut(chunk)
                     {

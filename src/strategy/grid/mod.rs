@@ -21,7 +21,6 @@ mod books;
 mod chunks;
 mod collect;
 mod ending;
-mod inbox;
 mod listen;
 mod measure;
 mod roster;

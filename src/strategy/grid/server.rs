@@ -3,9 +3,8 @@
 use super::books::Books;
 use super::chunks::Chunks;
 use super::collect::{Collected, Contribution, Summed};
-use super::inbox::{Inbox, Post};
 use super::roster::Roster;
-use super::wire::{Figures, Order, Verdict, What};
+use super::wire::{Figures, Order, Reply, Verdict, What};
 use super::{Grid, halves};
 use crate::comm::{CommError, Communicator, Metered, Tag};
 use crate::device::{Clock, Machine};
@@ -15,6 +14,7 @@ use crate::optim::{Optimizer, Step};
 use crate::plan::quorum::{self, Action, Quorum, Why};
 use crate::strategy::evaluate::Evaluator;
 use crate::strategy::fit::MOMENTS_SHARE;
+use crate::strategy::inbox::{Inbox, Post};
 use crate::strategy::modelled::{Phases, together};
 use crate::strategy::team::team;
 use crate::strategy::{Cursor, Ending, Fit, Job, Snapshot, State, Task, TrainError, Turn};
@@ -76,7 +76,7 @@ impl<'a> Server<'a> {
             chunks,
             quorum,
             roster: Roster::new(comm, clock.machine().is_some_and(|machine| !machine.is_paced())),
-            inbox: Inbox::new(comm, clock, collected.kind(), workers),
+            inbox: Inbox::new(comm, clock, Tag::Report, collected.kind(), Reply::is_urgent),
             theta: hyper.init.draw(network, hyper.seed),
             sigma: network.initial_sigma(),
             cursor: Cursor::default(),

@@ -3,7 +3,8 @@
 //! A task is an [`Order`] in the note, and `[θ | σ | scales | rate]` where the worker does not hold these weights yet. A
 //! report is a [`Reply`] in the note, and `[vector | figures]`: the vector of a result, and always the worker's figures.
 
-use crate::comm::{Buffer, CommError, Kind, Note, Tag};
+use crate::comm::{CommError, Note, Tag};
+use crate::strategy::figures::numbers;
 
 /// What a worker is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub(super) enum Word {
     Stop = 4,
     /// The worker has the end, and reports nothing any more.
     Bye = 5,
+}
+
+impl Word {
+    /// Whether a report with this note says so.
+    pub fn is_of(self, note: Note) -> bool {
+        note.edge as u8 == self as u8
+    }
 }
 
 /// What a worker is to do, and with what.
@@ -100,6 +108,11 @@ impl Reply {
         Note { step, micro, edge: edge(self.word as u8, self.attempt), rows: 0, time: 0.0 }
     }
 
+    /// Whether a report is heard before its turn: nobody waits for it.
+    pub fn is_urgent(note: Note) -> bool {
+        [Word::Leave, Word::Stop, Word::Bye].iter().any(|word| word.is_of(note))
+    }
+
     pub fn read(note: Note, from: usize) -> Result<Self, CommError> {
         let words = [Word::Result, Word::Measured, Word::Leave, Word::Stop, Word::Bye];
         let word = words.into_iter().find(|word| *word as u8 == note.edge as u8);
@@ -110,36 +123,6 @@ impl Reply {
             attempt: note.edge >> WORD_BITS,
         })
     }
-}
-
-/// How many numbers stand behind a payload.
-const NUMBERS: usize = 11;
-
-/// A structure of so many numbers, and the array of them.
-macro_rules! numbers {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Default, PartialEq)]
-        pub(super) struct $name {
-            $($(#[$field_doc])* pub $field: f64,)+
-        }
-
-        impl Numbers for $name {
-            fn to_array(self) -> [f64; NUMBERS] {
-                [$(self.$field),+]
-            }
-
-            fn from_array([$($field),+]: [f64; NUMBERS]) -> Self {
-                Self { $($field),+ }
-            }
-        }
-    };
-}
-
-/// What can stand behind a payload.
-pub(super) trait Numbers: Sized {
-    fn to_array(self) -> [f64; NUMBERS];
-    fn from_array(array: [f64; NUMBERS]) -> Self;
 }
 
 numbers! {
@@ -175,8 +158,6 @@ numbers! {
         test_loss,
         test_correct,
         test_samples,
-        unused,
-        unused_too,
     }
 }
 
@@ -196,27 +177,6 @@ impl Verdict {
     }
 }
 
-/// Elements of a payload of this kind that the numbers behind it take.
-pub(super) fn elements(kind: Kind) -> usize {
-    NUMBERS * size_of::<f64>() / kind.size()
-}
-
-/// Writes numbers behind everything else in a payload.
-pub(super) fn write(buffer: &mut Buffer, numbers: impl Numbers) {
-    let (payload, numbers) = (buffer.payload_mut(), numbers.to_array());
-    let at = payload.len() - size_of_val(&numbers);
-    payload[at..].copy_from_slice(bytemuck::cast_slice(&numbers));
-}
-
-/// Reads what [`write`] wrote.
-pub(super) fn read<T: Numbers>(buffer: &Buffer, from: usize, tag: Tag) -> Result<T, CommError> {
-    let payload = buffer.payload();
-    let at = payload.len().checked_sub(NUMBERS * size_of::<f64>());
-    let at = at.ok_or(CommError::Garbage { from, tag, why: "its figures are missing" })?;
-    // A payload of four-byte elements need not be aligned for eight.
-    Ok(T::from_array(bytemuck::pod_read_unaligned(&payload[at..])))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,17 +189,5 @@ mod tests {
         assert_eq!(Reply::read(reply.note(), 1).unwrap(), reply);
         assert!(Order::read(Note { edge: 0, ..order.note() }, 0).is_err());
         assert!(Reply::read(Note { edge: 99, ..order.note() }, 0).is_err());
-    }
-
-    #[test]
-    fn figures_lie_behind_any_vector() {
-        let figures = Figures { loss: 0.1, joules: f64::NAN, ..Figures::default() };
-        for kind in [Kind::F32, Kind::I64] {
-            let mut buffer = Buffer::new(kind, 5 + elements(kind));
-            write(&mut buffer, figures);
-            let read: Figures = read(&buffer, 1, Tag::Report).unwrap();
-            assert_eq!((read.loss, read.joules.is_nan()), (0.1, true));
-        }
-        assert!(read::<Figures>(&Buffer::new(Kind::F32, 3), 1, Tag::Report).is_err());
     }
 }

@@ -4,7 +4,7 @@ use super::chunks::Chunks;
 use super::collect::Collected;
 use super::measure::{part, piece};
 use super::shard::{ShardTrainer, Trained};
-use super::wire::{Figures, Order, Outcome, Reply, Verdict, What, Word, elements, read, write};
+use super::wire::{Figures, Order, Outcome, Reply, Verdict, What, Word};
 use super::{Grid, PATIENCE, joined};
 use crate::comm::fixed_point::OrderFreeSum;
 use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Metered, Tag};
@@ -14,6 +14,7 @@ use crate::nn::{Program, Tally};
 use crate::optim::{Optimizer, Rule};
 use crate::rng::{Purpose, stream, unit};
 use crate::strategy::evaluate::Evaluator;
+use crate::strategy::figures::{elements, read, write};
 use crate::strategy::learner::{Learner, Weights};
 use crate::strategy::modelled::{Phases, together};
 use crate::strategy::stepper::{TAIL, compute, spans};
@@ -318,7 +319,7 @@ impl<'a> Worker<'a> {
             joules: job.energy_j().unwrap_or(f64::NAN),
             ..self.totals
         };
-        self.report.reshape(self.kind, len + elements(self.kind));
+        self.report.reshape(self.kind, len + elements::<Figures>(self.kind));
         if len > 0 {
             match &self.order_free {
                 None => self.report.f32s_mut()[..len].copy_from_slice(&self.vector),
@@ -347,7 +348,7 @@ impl<'a> Worker<'a> {
             samples: outcome.samples as u64,
         };
         let (theta, sigma) = (self.task.network.theta_len(), self.task.network.sigma_len());
-        if self.message.len() != theta + sigma + elements(Kind::F32) {
+        if self.message.len() != theta + sigma + elements::<Outcome>(Kind::F32) {
             return Err(
                 CommError::Garbage { from: SERVER, tag: Tag::Task, why: "not the weights of this network" }.into()
             );

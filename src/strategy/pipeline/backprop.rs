@@ -4,11 +4,10 @@
 //! a stage works on them. Replicas of a stage add up their gradients, and every stage makes its own update: together the
 //! step that one rank would make with the same global batch.
 
-use super::channel::{Gradients, Inlet, Outlet, Parcel};
-use super::layout::Share;
+use super::channel::{Gradients, Inlet, Outlet};
 use super::local::StageSums;
 use super::reduce::{Added, Into, Reduction};
-use super::stage::{At, Stage, copy_rows};
+use super::stage::Stage;
 use super::watch::Watch;
 use super::whole::{self, Save};
 use crate::comm::{Communicator, Note, Reduce, Values};
@@ -19,6 +18,9 @@ use crate::nn::{Tally, Workspace};
 use crate::optim::Step;
 use crate::plan::pipeline::{Instruction, Schedule, ScheduleKind};
 use crate::strategy::modelled::aside;
+use crate::strategy::parcel::Parcel;
+use crate::strategy::portion::{At, copy_rows};
+use crate::strategy::share::Share;
 use crate::strategy::{Cursor, Job, Snapshot, TrainError, Turn};
 use std::ops::Range;
 

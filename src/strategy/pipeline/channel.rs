@@ -6,46 +6,14 @@
 
 use crate::comm::{Buffer, CommError, Communicator, Kind, Note, Pending, Tag};
 use crate::device::Machine;
-use bytemuck::{cast_slice, cast_slice_mut};
+use crate::strategy::parcel::{Parcel, pack};
+use bytemuck::cast_slice_mut;
 use std::collections::VecDeque;
 
 /// Set in a message behind which no other comes, though the plan has more.
 pub(super) const LAST: u32 = 1;
 /// Set in a message behind which all stages show their part of the state.
 pub(super) const SHOW: u32 = 2;
-
-/// A batch on its way: rows of activations with their labels.
-pub(super) struct Parcel {
-    buffer: Buffer,
-    dims: usize,
-}
-
-impl Parcel {
-    pub fn note(&self) -> Note {
-        self.buffer.note
-    }
-
-    pub fn rows(&self) -> usize {
-        self.buffer.note.rows as usize
-    }
-
-    /// `[B, D]`, one row behind the other.
-    pub fn activations(&self) -> &[f32] {
-        &self.buffer.f32s()[..self.rows() * self.dims]
-    }
-
-    pub fn labels(&self) -> &[u32] {
-        cast_slice(&self.buffer.f32s()[self.rows() * self.dims..])
-    }
-
-    fn checked(buffer: Buffer, dims: usize, from: usize) -> Result<Self, CommError> {
-        let why = "its rows are not those of this stage's input";
-        match buffer.len() == buffer.note.rows as usize * (dims + 1) {
-            true => Ok(Self { buffer, dims }),
-            false => Err(CommError::Garbage { from, tag: Tag::Activations, why }),
-        }
-    }
-}
 
 /// What a link carried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -159,9 +127,7 @@ impl<'a> Outlet<'a> {
             self.take_credit()?;
         }
         let mut buffer = self.sender.buffer(Kind::F32, labels.len() * (self.dims + 1))?;
-        let (rows, tail) = buffer.f32s_mut().split_at_mut(labels.len() * self.dims);
-        write(rows);
-        cast_slice_mut::<f32, u32>(tail).copy_from_slice(labels);
+        pack(&mut buffer, self.dims, labels, write);
         buffer.note = Note { rows: labels.len() as u32, ..note };
         self.carried.data += self.sender.send(buffer)?;
         self.unanswered += usize::from(self.window < usize::MAX);

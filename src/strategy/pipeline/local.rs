@@ -7,9 +7,9 @@
 //! Belilovsky, Eickenberg and Oyallon, *Decoupled greedy learning of CNNs*, ICML 2020; for the sampler
 //! [`crate::optim::metropolis`].
 
-use super::channel::{Inlet, LAST, Outlet, Parcel, SHOW};
+use super::channel::{Inlet, LAST, Outlet, SHOW};
 use super::replay::Replay;
-use super::stage::{At, Stage};
+use super::stage::Stage;
 use super::watch::Watch;
 use super::whole::Save;
 use crate::comm::Note;
@@ -18,6 +18,8 @@ use crate::data::order::StepPlan;
 use crate::device::{Clock, Pass};
 use crate::nn::{Tally, Workspace};
 use crate::optim::Step;
+use crate::strategy::parcel::Parcel;
+use crate::strategy::portion::At;
 use crate::strategy::sampling::{self, Proposals, Scene};
 use crate::strategy::{Cursor, Job, TrainError, Turn, team};
 

@@ -4,11 +4,11 @@
 //! same machines do the same things, one after the other.
 
 use super::channel::CREDIT;
-use super::layout::Share;
 use crate::comm::{Buffer, Kind};
 use crate::device::{Devices, Energy, Ledger, Link, Machine, Pass, Work};
 use crate::nn::Network;
 use crate::strategy::exits::Way;
+use crate::strategy::share::Share;
 use crate::units::{Bytes, Flops, Seconds};
 
 /// Where to cut a network so that each of its outputs is the head of a stage: trunk blocks before each cut. A stage ends

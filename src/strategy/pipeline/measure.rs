@@ -1,13 +1,14 @@
 //! Measuring a chain: samples flow through the stages, every exit head answers, and who may leaves early.
 
 use super::channel::{Inlet, Outlet};
-use super::stage::{Stage, copy_rows};
+use super::stage::Stage;
 use crate::comm::{Communicator, Note};
 use crate::data::{Samples, Visit};
 use crate::device::{Ledger, Machine, Pass};
 use crate::nn::{Context, Tally, Workspace};
 use crate::strategy::TrainError;
 use crate::strategy::exits::{Answer, Exits, answer};
+use crate::strategy::portion::copy_rows;
 use std::ops::Range;
 
 /// What a stage saw of a part of the data.

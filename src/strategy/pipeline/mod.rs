@@ -33,7 +33,9 @@ use super::exits::{Exits, Way};
 use super::fit::initial_weights;
 use super::learner::MOST_ROWS;
 use super::modelled::{Phases, together};
+use super::portion::Portion;
 use super::sampling::Proposals;
+use super::share::Share;
 use super::{Cursor, Ending, Fit, Job, JobError, State, Task, TrainError, Turn};
 use crate::comm::{Communicator, Group, Metered};
 use crate::data::Samples;
@@ -45,7 +47,7 @@ use crate::optim::Optimizer;
 use crate::plan::pipeline::{Schedule, ScheduleKind};
 use backprop::Backprop;
 use channel::{Inlet, Outlet};
-use layout::{Place, Share};
+use layout::Place;
 use local::{Local, StageSums};
 use measure::{Measure, Seen};
 use records::Books;
@@ -164,7 +166,7 @@ pub(super) fn train(task: &Task, comm: &Metered, clock: &dyn Clock, job: &mut dy
     let whole = initial_weights(task, comm);
     clock.machine().inspect(|machine| machine.hold(false));
     let whole = whole?;
-    let stage = Stage::new(task, clock, place, share, &program, &whole);
+    let stage = Stage { place, portion: Portion::new(task, clock, share, &program, &whole) };
     let trainer = trainer(stage, pipeline, comm)?;
     let mut run = Run { task, pipeline, shares: &shares, comm, clock, trainer, cursor: Cursor::default() };
     if let Some(snapshot) = task.resume {

@@ -4,7 +4,7 @@
 //! Belilovsky, Eickenberg and Oyallon, *Decoupled greedy learning of CNNs*, ICML 2020, algorithm 2: what is read is what
 //! was read least, what is overwritten is what was read most, and of these the oldest.
 
-use super::channel::Parcel;
+use crate::strategy::parcel::Parcel;
 
 struct Kept {
     parcel: Parcel,

@@ -1,11 +1,11 @@
 //! The whole out of the stages' parts.
 
-use super::layout::Share;
 use super::stage::Stage;
 use crate::comm::{Communicator, Values};
 use crate::nn::Span;
 use crate::optim::Rule;
 use crate::strategy::modelled::aside;
+use crate::strategy::share::Share;
 use crate::strategy::{Cursor, Job, JobError, Snapshot, State, Task, TrainError};
 
 /// Lets the job save the whole, out of a stage and the scales of its sum.
@@ -118,16 +118,17 @@ pub(super) fn restore(
     scales: &mut [f32],
     snapshot: &Snapshot,
 ) -> Result<(), String> {
-    let network = stage.task.network;
+    let portion = &mut stage.portion;
+    let network = portion.task.network;
     let mut theta = vec![0.0; network.theta_len()];
     snapshot.restore("theta", &mut theta)?;
-    stage.theta.copy_from_slice(&theta[stage.share.theta.range()]);
+    portion.theta.copy_from_slice(&theta[portion.share.theta.range()]);
     let mut sigma = vec![0.0; network.sigma_len()];
     snapshot.restore("sigma", &mut sigma)?;
-    stage.sigma.copy_from_slice(&sigma[stage.share.sigma.range()]);
-    for (name, mine) in stage.optimizer.state_mut() {
+    portion.sigma.copy_from_slice(&sigma[portion.share.sigma.range()]);
+    for (name, mine) in portion.optimizer.state_mut() {
         snapshot.restore(name, &mut theta)?;
-        mine.copy_from_slice(&theta[stage.share.theta.range()]);
+        mine.copy_from_slice(&theta[portion.share.theta.range()]);
     }
     if !scales.is_empty() {
         let tensors = network.tensors().count();

@@ -1,40 +1,48 @@
-//! The server's post: which report it takes next.
+//! A server's post: which message it takes next.
 
-use super::wire::{Reply, Word};
-use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Tag};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Note, Tag};
 use crate::device::{Clock, Machine};
 use std::time::Duration;
 
-/// A report that was taken.
+/// A message that was taken.
 pub(super) struct Post {
-    /// The worker, from 0.
+    /// Its sender, from 0: rank 1.
     pub worker: usize,
-    pub reply: Reply,
     pub buffer: Buffer,
 }
 
-/// Reports as they come; or, where machines are emulated, in the order of their virtual arrival.
+/// Messages as they come; or, where machines are emulated, in the order of their virtual arrival.
 ///
-/// In virtual time the next report is known only when every worker that owes one has sent it: then the smallest
-/// (arrival, rank) is the next. A report that is called off before its time is thrown away unread, as if it had never been
+/// In virtual time the next message is known only when every worker that owes one has sent it: then the smallest
+/// (arrival, rank) is the next. One that is called off before its time is thrown away unread, as if it had never been
 /// sent. Machines that keep real time need none of that: what comes first is first.
 pub(super) struct Inbox<'a> {
     comm: &'a dyn Communicator,
     clock: &'a dyn Clock,
+    tag: Tag,
     kind: Kind,
+    /// Whether a message is heard at once, whoever owes others: it was not asked for.
+    urgent: fn(Note) -> bool,
     ordered: bool,
     /// By worker: whether it owes a report, and the report that waits for its time.
     owes: Vec<bool>,
-    held: Vec<Option<(Reply, Buffer)>>,
+    held: Vec<Option<Buffer>>,
     spare: Vec<Buffer>,
 }
 
 impl<'a> Inbox<'a> {
-    /// An inbox for reports of vectors of this kind.
-    pub fn new(comm: &'a dyn Communicator, clock: &'a dyn Clock, kind: Kind, workers: usize) -> Self {
+    /// An inbox for messages of this kind on this channel, from all ranks but 0.
+    pub fn new(
+        comm: &'a dyn Communicator,
+        clock: &'a dyn Clock,
+        tag: Tag,
+        kind: Kind,
+        urgent: fn(Note) -> bool,
+    ) -> Self {
+        let workers = comm.size() - 1;
         let ordered = clock.machine().is_some_and(|machine| !machine.is_paced());
         let held = (0..workers).map(|_| None).collect();
-        Self { comm, clock, kind, ordered, owes: vec![false; workers], held, spare: Vec::new() }
+        Self { comm, clock, tag, kind, urgent, ordered, owes: vec![false; workers], held, spare: Vec::new() }
     }
 
     /// A worker was given something to answer. What it may have answered before is called off.
@@ -51,7 +59,7 @@ impl<'a> Inbox<'a> {
     /// A worker owes nothing any longer.
     pub fn forget(&mut self, worker: usize) {
         self.owes[worker] = false;
-        if let Some((_, buffer)) = self.held[worker].take() {
+        if let Some(buffer) = self.held[worker].take() {
             self.give_back(buffer);
         }
     }
@@ -64,7 +72,7 @@ impl<'a> Inbox<'a> {
     /// The next report, or nothing when none was there in time.
     pub fn next(&mut self, patience: Duration) -> Result<Option<Post>, CommError> {
         if !self.ordered {
-            let from = self.comm.message_within(None, Tag::Report, patience)?;
+            let from = self.comm.message_within(None, self.tag, patience)?;
             return self.take_of(from);
         }
         for worker in 0..self.owes.len() {
@@ -72,26 +80,26 @@ impl<'a> Inbox<'a> {
                 continue;
             }
             // Its time is not known before it is there: it must not move this machine yet.
-            if self.comm.message_within(Some(worker + 1), Tag::Report, patience)?.is_none() {
+            if self.comm.message_within(Some(worker + 1), self.tag, patience)?.is_none() {
                 return Ok(None);
             }
             let Some(post) = aside(self.clock.machine(), || self.take(worker))? else { return Ok(None) };
-            match post.reply.word {
-                Word::Leave | Word::Stop | Word::Bye => return Ok(Some(post)),
-                Word::Result | Word::Measured => self.held[worker] = Some((post.reply, post.buffer)),
+            if (self.urgent)(post.buffer.note) {
+                return Ok(Some(post));
             }
+            self.held[worker] = Some(post.buffer);
         }
-        let arrival = |(worker, held): (usize, &Option<(Reply, Buffer)>)| Some((held.as_ref()?.1.note.time, worker));
+        let arrival = |(worker, held): (usize, &Option<Buffer>)| Some((held.as_ref()?.note.time, worker));
         let times = self.held.iter().enumerate().filter_map(arrival);
         let Some((_, worker)) = times.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))) else {
             // Nobody owes anything: only wishes may come.
-            let from = self.comm.message_within(None, Tag::Report, patience)?;
+            let from = self.comm.message_within(None, self.tag, patience)?;
             return self.take_of(from);
         };
-        let (reply, buffer) = self.held[worker].take().expect("it was there");
+        let buffer = self.held[worker].take().expect("it was there");
         self.owes[worker] = false;
         self.comm.account(worker + 1, &buffer);
-        Ok(Some(Post { worker, reply, buffer }))
+        Ok(Some(Post { worker, buffer }))
     }
 
     /// Takes the report that a rank has sent.
@@ -103,14 +111,14 @@ impl<'a> Inbox<'a> {
     fn take(&mut self, worker: usize) -> Result<Option<Post>, CommError> {
         let mut buffer = self.spare.pop().unwrap_or_else(|| Buffer::open(self.kind));
         buffer.reopen(self.kind);
-        let (comm, from) = (self.comm, worker + 1);
-        let buffer = match comm.recv_while(from, Tag::Report, buffer, &|| comm.life(from) == Life::Alive) {
+        let (comm, tag, from) = (self.comm, self.tag, worker + 1);
+        let buffer = match comm.recv_while(from, tag, buffer, &|| comm.life(from) == Life::Alive) {
             Ok(Some(buffer)) => buffer,
             Ok(None) | Err(CommError::PeerLost { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         self.owes[worker] &= self.ordered;
-        Ok(Some(Post { worker, reply: Reply::read(buffer.note, from)?, buffer }))
+        Ok(Some(Post { worker, buffer }))
     }
 }
 
