@@ -41,9 +41,21 @@ impl<'a> Portion<'a> {
         program: &'a Program,
         whole_theta: &[f32],
     ) -> Self {
-        let Hyper { rule, weight_decay, .. } = task.hyper;
         let theta = whole_theta[share.theta.range()].to_vec();
         let sigma = task.network.initial_sigma()[share.sigma.range()].to_vec();
+        Self::of(task, clock, share, program, theta, sigma)
+    }
+
+    /// The part with its own weights, and an optimizer that remembers nothing.
+    pub fn of(
+        task: &'a Task<'a>,
+        clock: &'a dyn Clock,
+        share: &'a Share,
+        program: &'a Program,
+        theta: Vec<f32>,
+        sigma: Vec<f32>,
+    ) -> Self {
+        let Hyper { rule, weight_decay, .. } = task.hyper;
         let optimizer = rule.build(theta.len(), weight_decay);
         Self { task, clock, share, program, theta, sigma, optimizer, flops: program.flops() }
     }
@@ -101,6 +113,21 @@ impl<'a> Portion<'a> {
         }
     }
 
+    /// Goes backward, from the gradients that lie at the outputs.
+    pub fn backward(&self, at: At, ws: &mut Workspace, gradient: &mut Gradient) {
+        let (rows, context) = (at.samples.len(), self.training(at));
+        self.clock.work([self.work(rows, Pass::Backward)], || {
+            self.program.backward(&context, &self.theta, ws, &mut gradient.theta, &mut |_, _| {});
+        });
+        let taken = ws.moments().iter().map(|moment| moment * rows as f32);
+        gradient.moments.iter_mut().zip(taken).for_each(|(sum, moment)| *sum = moment);
+    }
+
+    /// Memory for its gradient.
+    pub fn gradient(&self) -> Gradient {
+        Gradient { theta: vec![0.0; self.theta.len()], moments: vec![0.0; self.sigma.len()] }
+    }
+
     /// Moves the weights against a summed gradient, and the running statistics towards a step's moments.
     pub fn update(&mut self, step: Step, grad: &[f32], moments: &[f32], rows: usize) {
         self.optimizer.step(step, grad, &mut self.theta, team());
@@ -114,6 +141,13 @@ impl<'a> Portion<'a> {
         let span = 1.0 / steps as f64;
         self.task.hyper.schedule.at(epoch as f64 + s as f64 * span, span)
     }
+}
+
+/// A gradient, and the moments of the rows that it is of; sums over these rows, both.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gradient {
+    pub theta: Vec<f32>,
+    pub moments: Vec<f32>,
 }
 
 /// Copies rows that may lie apart one behind the other.

@@ -19,7 +19,7 @@ use crate::device::{Clock, Pass};
 use crate::nn::{Tally, Workspace};
 use crate::optim::Step;
 use crate::strategy::parcel::Parcel;
-use crate::strategy::portion::At;
+use crate::strategy::portion::{At, Gradient};
 use crate::strategy::sampling::{self, Proposals, Scene};
 use crate::strategy::{Cursor, Job, TrainError, Turn, team};
 
@@ -29,8 +29,7 @@ pub(super) struct Local<'a> {
     pub inlet: Option<Inlet<'a>>,
     pub outlet: Option<Outlet<'a>>,
     pub workspace: Workspace,
-    pub grad: Vec<f32>,
-    pub moments: Vec<f32>,
+    pub gradient: Gradient,
     pub sampler: Option<Proposals>,
     pub replay: Replay,
     pub preempt: bool,
@@ -246,15 +245,8 @@ impl Local<'_> {
     fn descend(&mut self, at: At, step: Step, labels: &[u32]) -> Tally {
         let stage = &mut self.stage;
         let tally = stage.losses(&mut self.workspace, labels);
-        let rows = labels.len();
-        let context = stage.training(at);
-        let (program, theta) = (stage.program, &stage.theta);
-        stage.clock.work([stage.work(rows, Pass::Backward)], || {
-            program.backward(&context, theta, &mut self.workspace, &mut self.grad, &mut |_, _| {});
-        });
-        let taken = self.workspace.moments().iter().map(|moment| moment * rows as f32);
-        self.moments.iter_mut().zip(taken).for_each(|(sum, moment)| *sum = moment);
-        stage.update(step, &self.grad, &self.moments, rows);
+        stage.backward(at, &mut self.workspace, &mut self.gradient);
+        stage.update(step, &self.gradient.theta, &self.gradient.moments, labels.len());
         tally
     }
 

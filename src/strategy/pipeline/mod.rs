@@ -33,7 +33,7 @@ use super::exits::{Exits, Way};
 use super::fit::initial_weights;
 use super::learner::MOST_ROWS;
 use super::modelled::{Phases, together};
-use super::portion::Portion;
+use super::portion::{Gradient, Portion};
 use super::sampling::Proposals;
 use super::share::Share;
 use super::{Cursor, Ending, Fit, Job, JobError, State, Task, TrainError, Turn};
@@ -209,8 +209,7 @@ fn trainer<'a>(stage: Stage<'a>, pipeline: &Pipeline, comm: &'a Metered<'a>) -> 
                     Some(_) => stage.program.forward_workspace(global.max(1)),
                     None => stage.program.workspace(global.max(1)),
                 },
-                grad: vec![0.0; if sampler.is_some() { 0 } else { stage.theta.len() }],
-                moments: vec![0.0; stage.sigma.len()],
+                gradient: if sampler.is_some() { Gradient::default() } else { stage.gradient() },
                 sampler: sampler.transpose()?,
                 replay: Replay::new(replay),
                 preempt,
