@@ -1,36 +1,22 @@
 //! The end of a grid: everybody who lives gets the final weights, and says so.
 
 use super::server::Server;
-use super::wire::{Order, Outcome, Verdict, What, Word};
-use crate::comm::Kind;
+use super::wire::{Order, What, Word};
 use crate::nn::Tally;
 use crate::strategy::TrainError;
-use crate::strategy::figures::{elements, write};
+use crate::strategy::outcome::{Outcome, Verdict};
 use std::time::Duration;
 
 impl Server<'_> {
     /// Ends the workers, with the final weights.
     pub(super) fn end(&mut self, verdict: Verdict, test: Tally) -> Result<(), TrainError> {
         self.clock.machine().inspect(|machine| machine.hold(true));
-        let outcome = Outcome {
-            epoch: self.cursor.epoch as f64,
-            step_in_epoch: self.cursor.step_in_epoch as f64,
-            step: self.cursor.step as f64,
-            samples: self.cursor.samples as f64,
-            verdict: f64::from(verdict as u8),
-            rate: self.rate,
-            test_loss: test.loss,
-            test_correct: test.correct as f64,
-            test_samples: test.samples as f64,
-            ..Outcome::default()
-        };
+        let outcome = Outcome::new(self.cursor, verdict, self.rate, test);
         let (theta, sigma) = (&self.theta, &self.sigma);
-        let len = theta.len() + sigma.len() + elements::<Outcome>(Kind::F32);
+        let len = Outcome::message_len(theta, sigma);
         for worker in 0..self.roster.len() {
             self.roster.send(worker, Order::bare(What::End, self.cursor.epoch), len, |buffer| {
-                buffer.f32s_mut()[..theta.len()].copy_from_slice(theta);
-                buffer.f32s_mut()[theta.len()..theta.len() + sigma.len()].copy_from_slice(sigma);
-                write(buffer, outcome);
+                outcome.tell(buffer, theta, sigma);
             })?;
         }
         self.see_off()

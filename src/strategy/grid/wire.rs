@@ -145,38 +145,6 @@ numbers! {
     }
 }
 
-numbers! {
-    /// How a training ended, behind the final weights: for the workers, who saw nothing of it.
-    Outcome {
-        epoch,
-        step_in_epoch,
-        step,
-        samples,
-        /// A [`Verdict`].
-        verdict,
-        rate,
-        test_loss,
-        test_correct,
-        test_samples,
-    }
-}
-
-/// The ways in which a training ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Verdict {
-    Finished = 0,
-    Stopped = 1,
-    Diverged = 2,
-}
-
-impl Verdict {
-    pub fn read(value: f64) -> Self {
-        let all = [Self::Finished, Self::Stopped, Self::Diverged];
-        all.into_iter().find(|verdict| f64::from(*verdict as u8) == value).unwrap_or(Self::Stopped)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use super::chunks::Chunks;
 use super::collect::Collected;
 use super::measure::{part, piece};
 use super::shard::{ShardTrainer, Trained};
-use super::wire::{Figures, Order, Outcome, Reply, Verdict, What, Word};
+use super::wire::{Figures, Order, Reply, What, Word};
 use super::{Grid, PATIENCE, joined};
 use crate::comm::fixed_point::OrderFreeSum;
 use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Metered, Tag};
@@ -14,11 +14,12 @@ use crate::nn::{Program, Tally};
 use crate::optim::{Optimizer, Rule};
 use crate::rng::{Purpose, stream, unit};
 use crate::strategy::evaluate::Evaluator;
-use crate::strategy::figures::{elements, read, write};
+use crate::strategy::figures::{elements, write};
 use crate::strategy::learner::{Learner, Weights};
 use crate::strategy::modelled::{Phases, together};
+use crate::strategy::outcome::Outcome;
 use crate::strategy::stepper::{TAIL, compute, spans};
-use crate::strategy::{Cursor, Ending, Fit, Job, State, Task, TrainError, Turn};
+use crate::strategy::{Cursor, Fit, Job, State, Task, TrainError, Turn};
 use crate::units::Seconds;
 use std::time::Duration;
 
@@ -340,35 +341,10 @@ impl<'a> Worker<'a> {
     fn end(mut self, job: &dyn Job) -> Result<Fit, TrainError> {
         self.clock.machine().inspect(|machine| machine.hold(true));
         self.send(Reply { word: Word::Bye, chunk: 0, version: 0, attempt: 0 }, 0, Tally::default(), job)?;
-        let outcome: Outcome = read(&self.message, SERVER, Tag::Task)?;
-        let cursor = Cursor {
-            epoch: outcome.epoch as u64,
-            step_in_epoch: outcome.step_in_epoch as u64,
-            step: outcome.step as u64,
-            samples: outcome.samples as u64,
-        };
-        let (theta, sigma) = (self.task.network.theta_len(), self.task.network.sigma_len());
-        if self.message.len() != theta + sigma + elements::<Outcome>(Kind::F32) {
-            return Err(
-                CommError::Garbage { from: SERVER, tag: Tag::Task, why: "not the weights of this network" }.into()
-            );
-        }
-        let floats = self.message.f32s();
-        let (theta, sigma) = (floats[..theta].to_vec(), floats[theta..theta + sigma].to_vec());
+        // The message is another's memory once the next one has come.
+        let heard = Outcome::hear(&self.message, self.task.network);
         let lost = vec![usize::MAX; self.part()?];
-        let ending = match Verdict::read(outcome.verdict) {
-            Verdict::Finished => Ending::Finished,
-            Verdict::Stopped => Ending::Stopped,
-            Verdict::Diverged => {
-                return Err(TrainError::Diverged { epoch: cursor.epoch + 1, step: cursor.step, rate: outcome.rate });
-            }
-        };
-        let test = Tally {
-            loss: outcome.test_loss,
-            correct: outcome.test_correct as u64,
-            samples: outcome.test_samples as u64,
-        };
-        Ok(Fit { theta, sigma, cursor, ending, test, lost, ..Fit::begun() })
+        Ok(Fit { lost, ..heard? })
     }
 
     /// Waits until the server has seen everybody off; how many it could not.

@@ -1,0 +1,405 @@
+//! A device: it trains the first blocks, and asks the server for the gradients behind them.
+
+use super::ability::Ability;
+use super::dealer::Dealer;
+use super::sides::Sides;
+use super::wire::{Figures, Order, Round, What, Word};
+use super::{PATIENCE, SERVER, Split};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Metered, Tag};
+use crate::data::Visit;
+use crate::device::Clock;
+use crate::layout::Layout;
+use crate::nn::{Tally, Workspace};
+use crate::optim::{Optimizer, Rule, Step};
+use crate::strategy::figures::{elements, read, write};
+use crate::strategy::parcel::pack;
+use crate::strategy::portion::{At, Gradient, Portion, copy_rows};
+use crate::strategy::{Cursor, Fit, Job, State, Task, TrainError, Turn};
+use std::time::Duration;
+
+/// What a wait came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Over,
+    /// The server has called the round off.
+    CalledOff,
+}
+
+/// A rank that is a device.
+pub(super) struct Device<'a> {
+    pub(super) task: &'a Task<'a>,
+    pub(super) comm: &'a Metered<'a>,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) sides: &'a Sides<'a>,
+    dealer: Dealer<'a>,
+    /// Which device, from 0.
+    number: usize,
+    cut: usize,
+    portion: Option<Portion<'a>>,
+    workspace: Option<Workspace>,
+    gradient: Gradient,
+    /// The optimizer's vectors of a round's beginning, while the round is not over.
+    kept: Option<Vec<Vec<f32>>>,
+    cursor: Cursor,
+    /// The last message of the server's, and memory for those of this device.
+    pub(super) message: Buffer,
+    up: Option<Buffer>,
+    down: Buffer,
+    /// Of the round, and since the beginning.
+    totals: Figures,
+    idle: Box<dyn Optimizer>,
+    said: Turn,
+}
+
+impl<'a> Device<'a> {
+    pub fn new(
+        task: &'a Task<'a>,
+        split: &'a Split,
+        comm: &'a Metered<'a>,
+        clock: &'a dyn Clock,
+        sides: &'a Sides<'a>,
+    ) -> Self {
+        Self {
+            task,
+            comm,
+            clock,
+            sides,
+            dealer: Dealer::new(task, split, comm.size() - 1),
+            number: comm.rank() - 1,
+            cut: 0,
+            portion: None,
+            workspace: None,
+            gradient: Gradient::default(),
+            kept: None,
+            cursor: Cursor::default(),
+            message: Buffer::open(Kind::F32),
+            up: None,
+            down: Buffer::open(Kind::F32),
+            totals: Figures { joules: f64::NAN, ..Figures::default() },
+            idle: Rule::Sgd.build(0, 0.0),
+            said: Turn::GoOn,
+        }
+    }
+
+    /// Obeys until the end.
+    pub fn run(mut self, job: &mut dyn Job) -> Result<Fit, TrainError> {
+        self.hello()?;
+        loop {
+            self.wish(job)?;
+            let Some(order) = self.next_order(PATIENCE)? else { continue };
+            match order.what {
+                What::Echo => self.echo()?,
+                What::Round => self.round(order, job)?,
+                What::Give => self.give(order)?,
+                What::End => return self.end(),
+                What::Part => {}
+            }
+        }
+    }
+
+    /// Its own time: virtual where it is emulated.
+    fn now(&self) -> f64 {
+        self.clock.machine().map_or_else(|| self.clock.now(), |machine| machine.now()).0
+    }
+
+    /// Tells what it can do.
+    fn hello(&mut self) -> Result<(), TrainError> {
+        let ability = Ability::of(self.task, self.clock, self.sides, self.dealer.batch());
+        self.clock.machine().inspect(|machine| machine.hold(true));
+        let mut message = ability.packed();
+        message.note = Word::Hello.note(0);
+        let sent = self.comm.send(SERVER, Tag::Activations, &mut message);
+        self.clock.machine().inspect(|machine| machine.hold(false));
+        Ok(sent?)
+    }
+
+    /// Answers at once, with as much as was asked for.
+    fn echo(&mut self) -> Result<(), TrainError> {
+        let asked = self.message.f32s().first().map_or(0, |len| *len as usize);
+        let mut message = Buffer::new(Kind::F32, asked);
+        message.note = Word::Echoed.note(0);
+        Ok(self.comm.send(SERVER, Tag::Activations, &mut message)?)
+    }
+
+    /// Tells the server what is wished for here, once.
+    fn wish(&mut self, job: &mut dyn Job) -> Result<(), TrainError> {
+        let (theta, sigma): (&[f32], &[f32]) = match &self.portion {
+            Some(portion) => (&portion.theta, &portion.sigma),
+            None => (&[], &[]),
+        };
+        let state = State { cursor: self.cursor, theta, sigma, scales: &[], applied: &[], optimizer: &*self.idle };
+        let wish = job.turn(&state)?;
+        let word = match wish {
+            Turn::Stop if self.said != Turn::Stop => Word::Stop,
+            Turn::Leave if self.said == Turn::GoOn => Word::Leave,
+            _ => return Ok(()),
+        };
+        self.said = wish;
+        let mut message = Buffer::new(Kind::F32, 0);
+        message.note = word.note(self.cursor.step);
+        Ok(self.comm.send(SERVER, Tag::Activations, &mut message)?)
+    }
+
+    /// The next order, if one comes in time.
+    pub(super) fn next_order(&mut self, patience: Duration) -> Result<Option<Order>, TrainError> {
+        if self.comm.message_within(Some(SERVER), Tag::Task, patience)?.is_none() {
+            self.check_server(Tag::Task)?;
+            return Ok(None);
+        }
+        self.message.reopen(Kind::F32);
+        self.comm.recv(SERVER, Tag::Task, &mut self.message)?;
+        Ok(Some(Order::read(self.message.note, self.sides.blocks())?))
+    }
+
+    fn check_server(&self, tag: Tag) -> Result<(), CommError> {
+        match self.comm.life(SERVER) {
+            Life::Lost => Err(CommError::PeerLost { rank: SERVER, tag }),
+            Life::Alive | Life::Silent => Ok(()),
+        }
+    }
+
+    /// Trains a round and reports.
+    fn round(&mut self, order: Order, job: &mut dyn Job) -> Result<(), TrainError> {
+        let round = self.install(order)?;
+        let vectors = self.portion.iter().flat_map(|portion| portion.optimizer.state());
+        self.kept = Some(vectors.map(|(_, vector)| vector.to_vec()).collect());
+        let began = self.now();
+        let computed = self.computed();
+        let totals = Figures { joules: f64::NAN, compute_s: self.totals.compute_s, ..Figures::default() };
+        self.totals = totals;
+        self.dealer.open(round.epoch as u64);
+        for s in 0..round.steps as u64 {
+            let at = round.first as u64 + s;
+            self.cursor = Cursor {
+                epoch: round.epoch as u64,
+                step_in_epoch: at,
+                step: round.before as u64 + s,
+                samples: self.cursor.samples,
+            };
+            self.wish(job)?;
+            // Only a round that is called off brings an order before its end.
+            let called_off = self.comm.message_within(Some(SERVER), Tag::Task, Duration::ZERO)?.is_some();
+            if called_off || self.step(&round, job)? == Waited::CalledOff {
+                return Ok(());
+            }
+        }
+        self.totals.computed = self.computed() - computed;
+        self.totals.began = began;
+        self.kept = None;
+        self.report(order, job)
+    }
+
+    /// Seconds of computing so far, in its own time.
+    fn computed(&self) -> f64 {
+        self.clock.machine().map_or(self.totals.compute_s, |machine| machine.ledger().computing.0)
+    }
+
+    /// Takes its part as it is from now on: what comes with the order, and what it has of it.
+    fn install(&mut self, order: Order) -> Result<Round, TrainError> {
+        let (sides, hyper) = (self.sides, &self.task.hyper);
+        let round: Round = read(&self.message, SERVER, Tag::Task)?;
+        let (cut, theta_from, state_from) = (order.cut, order.theta_from, order.state_from);
+        let spans = [
+            sides.theta_at(theta_from)..sides.theta_at(cut),
+            sides.sigma_at(theta_from)..sides.sigma_at(cut),
+            sides.theta_at(state_from)..sides.theta_at(cut).max(sides.theta_at(state_from)),
+        ];
+        let len: usize = spans[0].len() + spans[1].len() + spans[2].len() * hyper.rule.vectors();
+        if self.message.len() != len + elements::<Round>(Kind::F32) || theta_from > self.cut.min(cut) {
+            let why = "not the weights that this device lacks";
+            return Err(CommError::Garbage { from: SERVER, tag: Tag::Task, why }.into());
+        }
+        let Some(side) = sides.device(cut) else {
+            (self.cut, self.portion, self.workspace) = (cut, None, None);
+            return Ok(round);
+        };
+        let old = self.portion.take();
+        let (brought, rest) = self.message.f32s().split_at(spans[0].len());
+        let joined = |old: Option<&[f32]>, upto: usize, brought: &[f32]| {
+            let mut joined = old.map_or(Vec::new(), |old| old[..upto].to_vec());
+            joined.extend(brought);
+            joined
+        };
+        let theta = joined(old.as_ref().map(|old| &*old.theta), spans[0].start, brought);
+        let (brought, mut rest) = rest.split_at(spans[1].len());
+        let sigma = joined(old.as_ref().map(|old| &*old.sigma), spans[1].start, brought);
+        let mut portion = Portion::of(self.task, self.clock, &side.share, &side.program, theta, sigma);
+        let own = spans[2].start.min(sides.theta_at(cut));
+        for (i, (_, vector)) in portion.optimizer.state_mut().into_iter().enumerate() {
+            if let Some(old) = &old {
+                vector[..own].copy_from_slice(&old.optimizer.state()[i].1[..own]);
+            }
+            vector[own..].copy_from_slice(&rest[..spans[2].len()]);
+            rest = &rest[spans[2].len()..];
+        }
+        if self.cut != cut || self.workspace.is_none() {
+            self.workspace = Some(side.program.workspace(self.dealer.batch()));
+            self.gradient = portion.gradient();
+        }
+        (self.cut, self.portion) = (cut, Some(portion));
+        Ok(round)
+    }
+
+    /// One step on this device's next batch.
+    fn step(&mut self, round: &Round, job: &mut dyn Job) -> Result<Waited, TrainError> {
+        let (part, parts) = (round.part as usize, round.parts as usize);
+        let step = self.cursor.step_in_epoch as usize;
+        let samples = self.dealer.samples(self.number, step, part, parts).to_vec();
+        if samples.is_empty() {
+            return Ok(Waited::Over);
+        }
+        let at = At { epoch: self.cursor.epoch, samples: &samples };
+        let train = self.task.train;
+        let labels: Vec<u32> = samples.iter().map(|sample| train.label(*sample as usize)).collect();
+        let begin = self.clock.now();
+        let visit = Visit { seed: self.task.hyper.seed, epoch: Some(at.epoch) };
+        if let (Some(portion), Some(ws)) = (&self.portion, &mut self.workspace) {
+            portion.load(ws, train, visit, &samples);
+            portion.forward(&portion.training(at), ws, samples.len());
+            // The whole's loss, or those of exit heads on this side.
+            let tally = portion.losses(ws, &labels);
+            if self.cut == self.sides.blocks() {
+                self.totals.loss += tally.loss;
+                self.totals.correct += tally.correct as f64;
+            }
+        }
+        self.totals.compute_s += (self.clock.now() - begin).0;
+        if self.cut < self.sides.blocks() && self.ask(at, &labels, visit, job)? == Waited::CalledOff {
+            return Ok(Waited::CalledOff);
+        }
+        let begin = self.clock.now();
+        if let (Some(portion), Some(ws)) = (&mut self.portion, &mut self.workspace) {
+            portion.backward(at, ws, &mut self.gradient);
+            let rate = portion.rate(at.epoch, step as u64, self.dealer.steps() as u64);
+            let number = self.cursor.step + 1;
+            let step = Step { number, rate, scale: 1.0 / samples.len() as f64 };
+            portion.update(step, &self.gradient.theta, &self.gradient.moments, samples.len());
+        }
+        self.totals.compute_s += (self.clock.now() - begin).0;
+        self.totals.samples += samples.len() as f64;
+        self.totals.steps += 1.0;
+        self.cursor.samples += samples.len() as u64;
+        Ok(Waited::Over)
+    }
+
+    /// Sends a batch to the server, and puts its gradient where the backward pass begins.
+    fn ask(&mut self, at: At, labels: &[u32], visit: Visit, job: &mut dyn Job) -> Result<Waited, TrainError> {
+        let dims = self.sides.crossing(self.cut);
+        let mut buffer = self.up.take().unwrap_or_else(|| Buffer::new(Kind::F32, 0));
+        pack(&mut buffer, dims, labels, |to| match (&self.portion, &self.workspace) {
+            (Some(portion), Some(ws)) => portion.hand_on(ws, to),
+            _ => {
+                let layout = match self.task.network.shapes()[0].picture() {
+                    Some([_, height, width]) => Layout::planar(height, width),
+                    None => Layout::vector(dims),
+                };
+                for (sample, row) in at.samples.iter().zip(to.chunks_exact_mut(dims)) {
+                    self.task.train.load(*sample as usize, visit, layout, row);
+                }
+            }
+        });
+        buffer.note = Word::Batch.note(self.cursor.step_in_epoch);
+        buffer.note.rows = labels.len() as u32;
+        self.totals.up += buffer.wire_len() as f64;
+        let begin = self.now();
+        let pending = self.comm.start_send(SERVER, Tag::Activations, buffer)?;
+        let waited = self.await_gradient(job)?;
+        self.up = Some(self.comm.wait(pending)?);
+        if waited == Waited::CalledOff {
+            return Ok(waited);
+        }
+        self.totals.waited += self.now() - begin;
+        self.totals.down += self.down.wire_len() as f64;
+        let expected = if self.cut > 0 { dims * labels.len() } else { 0 };
+        if self.down.len() != expected {
+            let why = "not the gradient of what was sent";
+            return Err(CommError::Garbage { from: SERVER, tag: Tag::Gradient, why }.into());
+        }
+        if let (Some(portion), Some(ws)) = (&self.portion, &mut self.workspace) {
+            let export = portion.share.export.expect("a part that the server follows hands a value on");
+            let (_, mut gradient) = ws.output(export);
+            for (mut row, from) in gradient.outer_iter_mut().zip(self.down.f32s().chunks_exact(dims)) {
+                row.as_slice_mut().expect("a row is contiguous").copy_from_slice(from);
+            }
+        }
+        Ok(Waited::Over)
+    }
+
+    fn await_gradient(&mut self, job: &mut dyn Job) -> Result<Waited, TrainError> {
+        while self.comm.message_within(Some(SERVER), Tag::Gradient, PATIENCE)?.is_none() {
+            self.check_server(Tag::Gradient)?;
+            if self.comm.message_within(Some(SERVER), Tag::Task, Duration::ZERO)?.is_some() {
+                return Ok(Waited::CalledOff);
+            }
+            self.wish(job)?;
+        }
+        self.down.reopen(Kind::F32);
+        self.comm.recv(SERVER, Tag::Gradient, &mut self.down)?;
+        Ok(Waited::Over)
+    }
+
+    /// Sends its part of the weights, and what the round was.
+    fn report(&mut self, order: Order, job: &dyn Job) -> Result<(), TrainError> {
+        let traffic = self.comm.traffic();
+        let mut figures = Figures {
+            comm_s: traffic.talked.0,
+            wait_s: traffic.waited.0,
+            sent: traffic.sent.0 as f64,
+            received: traffic.received.0 as f64,
+            memory_mb: job.memory_mb(),
+            joules: job.energy_j().unwrap_or(f64::NAN),
+            now: self.now(),
+            ..self.totals
+        };
+        if let Some(machine) = self.clock.machine() {
+            let ledger = machine.ledger();
+            let energy = machine.energy(&ledger);
+            figures = Figures {
+                computing: ledger.computing.0,
+                sending: ledger.sending.0,
+                receiving: ledger.receiving.0,
+                compute_j: energy.compute.0,
+                idle_j: energy.idle.0,
+                send_j: energy.send.0,
+                receive_j: energy.receive.0,
+                ..figures
+            };
+        }
+        let (theta, sigma): (&[f32], &[f32]) = match &self.portion {
+            Some(portion) => (&portion.theta, &portion.sigma),
+            None => (&[], &[]),
+        };
+        let mut message = Buffer::new(Kind::F32, theta.len() + sigma.len() + elements::<Figures>(Kind::F32));
+        message.f32s_mut()[..theta.len()].copy_from_slice(theta);
+        message.f32s_mut()[theta.len()..][..sigma.len()].copy_from_slice(sigma);
+        write(&mut message, figures);
+        message.note = Word::Report.note(order.round);
+        Ok(self.comm.send(SERVER, Tag::Activations, &mut message)?)
+    }
+
+    /// Shows the optimizer's vectors from a block on.
+    fn give(&mut self, order: Order) -> Result<(), TrainError> {
+        let own: Vec<&[f32]> = match (&self.kept, &self.portion) {
+            (Some(kept), _) => kept.iter().map(Vec::as_slice).collect(),
+            (None, Some(portion)) => portion.optimizer.state().into_iter().map(|(_, vector)| vector).collect(),
+            (None, None) => Vec::new(),
+        };
+        let from = self.sides.theta_at(order.state_from);
+        let shown = own.iter().flat_map(|vector| vector.get(from..).unwrap_or(&[]));
+        let shown: Vec<f32> = shown.copied().collect();
+        let mut message = Buffer::new(Kind::F32, shown.len());
+        message.f32s_mut().copy_from_slice(&shown);
+        message.note = Word::Given.note(order.round);
+        Ok(self.comm.send(SERVER, Tag::Activations, &mut message)?)
+    }
+}
+
+/// Copies the gradient of a batch's activations, one row behind the other.
+pub(super) fn gradient_rows(ws: &Workspace, to: &mut [f32]) {
+    copy_rows(ws.gradient(0), to);
+}
+
+/// Adds what a pass came to.
+pub(super) fn tally(figures: &Figures) -> Tally {
+    Tally { loss: figures.loss, correct: figures.correct as u64, samples: figures.samples as u64 }
+}
