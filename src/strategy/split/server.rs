@@ -1,0 +1,283 @@
+//! The server: it trains the last blocks for every device, averages what the devices became, and holds the whole.
+
+use super::ability::Ability;
+use super::books::Books;
+use super::choose::Chooser;
+use super::dealer::Dealer;
+use super::fleet::Fleet;
+use super::sides::Sides;
+use super::wire::Word;
+use super::{PATIENCE, Split, SplitCuts};
+use crate::comm::{Buffer, Communicator, Kind, Metered, Tag};
+use crate::device::{Clock, Machine};
+use crate::event::Event;
+use crate::nn::{Program, Tally, Workspace};
+use crate::strategy::evaluate::Evaluator;
+use crate::strategy::inbox::{Inbox, Post};
+use crate::strategy::learner::Weights;
+use crate::strategy::outcome::Verdict;
+use crate::strategy::portion::{Gradient, Portion};
+use crate::strategy::{Cursor, Ending, Fit, Job, Task, TrainError, Turn};
+use crate::units::Seconds;
+use std::collections::BTreeMap;
+
+/// Named vectors of an optimizer, each over some span of θ.
+pub(super) type Vectors = Vec<Vec<f32>>;
+
+/// Rank 0.
+pub(super) struct Server<'a> {
+    pub(super) task: &'a Task<'a>,
+    pub(super) split: &'a Split,
+    pub(super) comm: &'a Metered<'a>,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) sides: &'a Sides<'a>,
+    pub(super) dealer: Dealer<'a>,
+    pub(super) fleet: Fleet<'a>,
+    pub(super) inbox: Inbox<'a>,
+    evaluator: Evaluator<'a>,
+    /// The whole network, as it was averaged last.
+    pub(super) theta: Vec<f32>,
+    pub(super) sigma: Vec<f32>,
+    /// The server's parts: one a device, or one for all; none where a device holds everything.
+    pub(super) parts: Vec<Option<Portion<'a>>>,
+    /// The optimizer's vectors of these parts at the beginning of the round.
+    pub(super) begun: Vec<Vectors>,
+    /// What devices get with the next round: the first block of it, and the optimizer's vectors from there on.
+    pub(super) bring: Vec<(usize, Vectors)>,
+    /// By cut.
+    pub(super) workspaces: BTreeMap<usize, Workspace>,
+    /// By device, where a step's gradients are averaged; else the first is that of whoever is served.
+    pub(super) gradients: Vec<Gradient>,
+    /// By device: trunk blocks on it.
+    pub(super) cuts: Vec<usize>,
+    pub(super) chooser: Chooser,
+    /// By device: seconds of the server's for it in this round, measured and in the server's own time.
+    pub(super) served: Vec<[f64; 2]>,
+    pub(super) cursor: Cursor,
+    pub(super) round: u64,
+    pub(super) rate: f64,
+    /// Of the epoch.
+    pub(super) tally: Tally,
+    pub(super) wish: Turn,
+    pub(super) looked: Seconds,
+}
+
+impl<'a> Server<'a> {
+    pub fn new(
+        task: &'a Task<'a>,
+        split: &'a Split,
+        program: &'a Program,
+        comm: &'a Metered<'a>,
+        clock: &'a dyn Clock,
+        sides: &'a Sides<'a>,
+    ) -> Result<Self, TrainError> {
+        let devices = comm.size() - 1;
+        let cuts = match &split.cuts {
+            SplitCuts::Fixed(cuts) => cuts.clone(),
+            SplitCuts::Auto(_) => vec![sides.blocks(); devices],
+        };
+        let dealer = Dealer::new(task, split, devices);
+        let mut server = Self {
+            task,
+            split,
+            comm,
+            clock,
+            sides,
+            chooser: Chooser::new(task, split, clock, sides, dealer.batch()),
+            dealer,
+            fleet: Fleet::new(comm),
+            inbox: Inbox::new(comm, clock, Tag::Activations, Kind::F32, Word::is_urgent),
+            evaluator: Evaluator::new(program),
+            theta: task.hyper.init.draw(task.network, task.hyper.seed),
+            sigma: task.network.initial_sigma(),
+            parts: Vec::new(),
+            begun: Vec::new(),
+            bring: Vec::new(),
+            workspaces: BTreeMap::new(),
+            gradients: Vec::new(),
+            cuts,
+            served: vec![[0.0; 2]; devices],
+            cursor: Cursor::default(),
+            round: 0,
+            rate: 0.0,
+            tally: Tally::default(),
+            wish: Turn::GoOn,
+            looked: Seconds(0.0),
+        };
+        let state = match task.resume {
+            Some(snapshot) => server.restore(snapshot).map_err(TrainError::Resume)?,
+            None => vec![server.no_state(); devices],
+        };
+        server.hear_abilities()?;
+        server.set_up(state);
+        Ok(server)
+    }
+
+    /// The server's own time: virtual where a machine is emulated.
+    pub(super) fn now(&self) -> f64 {
+        self.clock.machine().map_or_else(|| self.clock.now(), Machine::now).0
+    }
+
+    /// Every device tells what it can do, before the first round.
+    fn hear_abilities(&mut self) -> Result<(), TrainError> {
+        let blocks = self.sides.blocks();
+        for device in 0..self.fleet.len() {
+            let mut message = Buffer::open(Kind::F32);
+            self.comm.recv(device + 1, Tag::Activations, &mut message)?;
+            self.chooser.meet(device, Ability::unpacked(&message, device + 1, blocks)?);
+        }
+        if self.chooser.measures_links() {
+            for device in 0..self.fleet.len() {
+                self.probe(device)?;
+            }
+        }
+        let first = self.chooser.first(&self.cuts)?;
+        self.cuts = first;
+        Ok(())
+    }
+
+    /// Trains to the end.
+    pub fn run(mut self, job: &mut dyn Job) -> Result<Fit, TrainError> {
+        job.emit(Event::Started {
+            parameters: self.task.network.theta_len(),
+            train_samples: self.task.train.len(),
+            global_batch: self.task.hyper.global_batch.min(self.task.train.len()),
+            steps_per_epoch: self.dealer.steps() as u64,
+            bytes_per_exchange: self.bytes_per_step(),
+        });
+        let result = self.epochs(job);
+        let verdict = match &result {
+            Ok(fit) if fit.ending == Ending::Finished => Verdict::Finished,
+            Err(TrainError::Diverged { .. }) => Verdict::Diverged,
+            // This rank ends the job, and the devices with it.
+            Err(_) => return result,
+            Ok(_) => Verdict::Stopped,
+        };
+        self.end(verdict, result.as_ref().map_or(Tally::default(), |fit| fit.test))?;
+        result.map(|fit| Fit { theta: self.theta, sigma: self.sigma, lost: self.fleet.gone(), ..fit })
+    }
+
+    /// Bytes of the largest batch of a step, at the first cuts.
+    fn bytes_per_step(&self) -> u64 {
+        let split = self.cuts.iter().filter(|cut| **cut < self.sides.blocks());
+        split.map(|cut| 4 * self.dealer.batch() * (self.sides.crossing(*cut) + 1)).max().unwrap_or(0) as u64
+    }
+
+    fn epochs(&mut self, job: &mut dyn Job) -> Result<Fit, TrainError> {
+        // Of a run that was saved at its very end nothing is left to do.
+        let mut fit = Fit { cursor: self.cursor, ..Fit::begun() };
+        let mut talked = 0.0;
+        while self.cursor.epoch < self.task.hyper.epochs {
+            self.dealer.open(self.cursor.epoch);
+            self.tally = Tally::default();
+            let books = Books::open(self, job);
+            if !self.rounds(job)? {
+                fit.ending = Ending::Stopped;
+                break;
+            }
+            let seconds = books.seconds(self);
+            self.cursor.epoch += 1;
+            self.cursor.step_in_epoch = 0;
+            self.clock.machine().inspect(|machine| machine.hold(true));
+            let validation = self.measure(self.task.validation);
+            let mut record = books.record(self, seconds, validation, job)?;
+            fit.loop_s += record.epoch_s;
+            talked += record.comm_s + record.wait_s;
+            let over = self.cursor.epoch == self.task.hyper.epochs;
+            let turn = std::mem::take(&mut self.wish).in_lock_step();
+            if over || turn == Turn::Stop {
+                fit.test = self.measure(self.task.test);
+                record.test_acc = fit.test.accuracy();
+            }
+            self.clock.machine().inspect(|machine| machine.hold(false));
+            job.emit(Event::Epoch(record.clone()));
+            fit.last = Some(record);
+            fit.cursor = self.cursor;
+            self.keep(turn, job)?;
+            if turn == Turn::Stop && !over {
+                fit.ending = Ending::Stopped;
+                break;
+            }
+        }
+        if fit.ending == Ending::Finished && fit.last.is_none() {
+            // Resumed behind its last epoch.
+            fit.test = self.measure(self.task.test);
+        }
+        fit.cursor = self.cursor;
+        fit.comm_share = if fit.loop_s > 0.0 { talked / fit.loop_s } else { 0.0 };
+        Ok(fit)
+    }
+
+    /// The rounds of an epoch from the cursor on. Tells whether the epoch is over; if not, a rank wished to stop.
+    fn rounds(&mut self, job: &mut dyn Job) -> Result<bool, TrainError> {
+        let all = self.dealer.steps() as u64;
+        while self.cursor.step_in_epoch < all {
+            if self.wish_before(job)? == Turn::Stop {
+                return Ok(false);
+            }
+            let steps = self.split.round_steps.map_or(all, |steps| steps.get()).min(all - self.cursor.step_in_epoch);
+            if !self.train(steps, job)? {
+                self.save_begun(job)?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What is wished for between two rounds, with the state saved for it.
+    fn wish_before(&mut self, job: &mut dyn Job) -> Result<Turn, TrainError> {
+        let wish = self.turn(job)?.max(std::mem::take(&mut self.wish)).in_lock_step();
+        if wish != Turn::GoOn {
+            self.save(job)?;
+        }
+        Ok(wish)
+    }
+
+    /// Loss and right answers of the whole on a part of the data.
+    fn measure(&mut self, samples: &dyn crate::data::Samples) -> Tally {
+        let weights = Weights { theta: &self.theta, sigma: &self.sigma };
+        self.evaluator.evaluate(weights, samples, 0..samples.len())
+    }
+
+    /// The next message, if one comes in time. Between two looks at who lives little time passes.
+    pub(super) fn post(&mut self, job: &mut dyn Job) -> Result<Option<Post>, TrainError> {
+        let post = self.inbox.next(PATIENCE)?;
+        let now = self.clock.now();
+        if post.is_none() || (now - self.looked).0 > PATIENCE.as_secs_f64() {
+            self.looked = now;
+            self.fleet.push_on()?;
+            self.look(job)?;
+        }
+        if post.is_none() {
+            self.wish = self.wish.max(self.turn(job)?);
+        }
+        Ok(post)
+    }
+
+    /// Looks who lives. Who has died is told; where its part cannot be done without, that is the end.
+    fn look(&mut self, job: &mut dyn Job) -> Result<(), TrainError> {
+        while let Some(device) = self.fleet.lost() {
+            self.inbox.forget(device);
+            self.chooser.remove(device);
+            if !self.split.protocol.outlives_devices() {
+                let (rank, epoch) = (device + 1, self.cursor.epoch + 1);
+                return Err(TrainError::DeviceLost { rank, epoch, protocol: self.split.protocol.name() });
+            }
+            let text = format!("rank {} is lost: its process ended; the round goes on without it", device + 1);
+            job.emit(Event::Note { text });
+        }
+        match self.fleet.working().is_empty() {
+            true => Err(TrainError::Deserted { epoch: self.cursor.epoch + 1, step: self.cursor.step }),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn diverged(&self) -> TrainError {
+        TrainError::Diverged { epoch: self.cursor.epoch + 1, step: self.cursor.step, rate: self.rate }
+    }
+
+    /// The server's part for a device, by its number: one for all where they share it.
+    pub(super) fn slot(&self, device: usize) -> usize {
+        if self.split.protocol.shares_server() { 0 } else { device }
+    }
+}
