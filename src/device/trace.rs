@@ -211,7 +211,7 @@ impl Trace {
         let carries: f64 =
             self.from.iter().zip(ends).zip(&self.rate).map(|((from, end), rate)| (end - from) * rate).sum();
         let turns = (bytes / carries).floor() - 1.0;
-        (turns > 0.0).then(|| (turns * period, turns * carries))
+        (turns > 0.0).then_some((turns * period, turns * carries))
     }
 }
 
