@@ -37,6 +37,11 @@ impl CutCost {
     pub fn compute(&self) -> Seconds {
         self.forward + self.backward
     }
+
+    /// Whether a step exchanges nothing, as with all blocks on the device.
+    pub fn is_local(&self) -> bool {
+        (self.up, self.down) == (Bytes(0), Bytes(0))
+    }
 }
 
 /// What lies between a device and the server, in one direction.
@@ -191,6 +196,11 @@ impl Member {
         (0..self.cuts.len()).map(|cut| self.fits(cut).then(|| self.step(cut, at, idle))).collect()
     }
 
+    /// How much a test of the network sends: the whole network, as ARES did.
+    pub(super) fn probe(&self) -> Bytes {
+        self.cuts.last().map_or(Bytes(1), |whole| whole.weights_up)
+    }
+
     /// Whether it is the same but for its name, so that two may change places.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         self.cuts == other.cuts
@@ -201,8 +211,7 @@ impl Member {
 
     /// The same device under the conditions of one moment: links and speed as they are at that time, for ever.
     pub fn frozen(&self, at: Seconds) -> Self {
-        let probe = self.cuts.last().map_or(Bytes(1), |whole| whole.weights_up);
-        let still = |way: &Way| Way::constant(way.throughput(at, probe), way.latency());
+        let still = |way: &Way| Way::constant(way.throughput(at, self.probe()), way.latency());
         let phase = super::Phase { from: Seconds(0.0), ..*self.phases.at(at) };
         Self { up: still(&self.up), down: still(&self.down), phases: Phases::new(vec![phase]), ..self.clone() }
     }

@@ -32,6 +32,6 @@ pub use cost::{CutCost, Member, Way};
 pub use fleet::{Fleet, Protocol, Server};
 pub use objective::{Infeasible, Norms, Objective, Point};
 pub use phases::{Idle, Phase, Phases};
-pub use policy::{Played, Policy, Run};
+pub use policy::{Played, Policy, Regret, Run};
 pub use search::Choice;
 pub use simulate::{Round, Share};
