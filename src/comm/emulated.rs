@@ -6,7 +6,7 @@
 
 use super::communicator::Doing;
 use super::{Buffer, CommError, Communicator, Kind, Life, Pending, Reduce, Tag};
-use crate::device::{Devices, Machine};
+use crate::device::{Devices, Ledger, Machine, Transmitters};
 use crate::units::{Bytes, Seconds};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
@@ -15,7 +15,8 @@ use std::time::Duration;
 /// A communicator whose messages take virtual time.
 ///
 /// A rank has one transmitter: its messages go out in the order in which the program sends them, whomever they are for,
-/// and the program goes on while they do. Collectives are the portable ones, so they cost what their messages cost; a
+/// and the program goes on while they do. A rank whose profile has [`Ports::Each`](crate::device::Ports) has one for each
+/// peer: only messages for the same peer wait for each other. Collectives are the portable ones, so they cost what their messages cost; a
 /// reduction under way is done when it begins.
 ///
 /// While the [`Machine`] is held, messages cost nothing and move nothing; all ranks that exchange them must hold theirs.
@@ -31,10 +32,10 @@ pub struct Emulated<'a> {
     inner: &'a dyn Communicator,
     machine: &'a Machine,
     devices: &'a Devices,
-    /// When the transmitter has sent all that it was given.
-    free: Cell<Seconds>,
-    /// When it had sent all but the last message, and how long it had been busy by then; until that was retracted.
-    before: Cell<Option<(Seconds, Seconds)>>,
+    transmitters: RefCell<Transmitters>,
+    /// Whom the last message was for, when its transmitter had sent all before that, and what the machine had done by then;
+    /// until that was retracted.
+    before: Cell<Option<(usize, Seconds, Ledger)>>,
     tickets: Cell<u64>,
     reduced: RefCell<HashMap<u64, Buffer>>,
 }
@@ -42,13 +43,14 @@ pub struct Emulated<'a> {
 impl<'a> Emulated<'a> {
     /// Lets messages over `inner` take the time that they take between these devices, on this rank's machine.
     pub fn new(inner: &'a dyn Communicator, machine: &'a Machine, devices: &'a Devices) -> Self {
-        let (free, before, tickets, reduced) = Default::default();
-        Self { inner, machine, devices, free, before, tickets, reduced }
+        let (before, tickets, reduced) = Default::default();
+        let transmitters = RefCell::new(Transmitters::new(machine.profile().ports));
+        Self { inner, machine, devices, transmitters, before, tickets, reduced }
     }
 
-    /// When this rank's transmitter has sent all that it was given.
+    /// When this rank's transmitters have sent all that they were given.
     pub fn transmitter_free(&self) -> Seconds {
-        self.free.get()
+        self.transmitters.borrow().all_free()
     }
 
     fn stamp(&self, to: usize, message: &mut Buffer) {
@@ -57,12 +59,12 @@ impl<'a> Emulated<'a> {
             return;
         }
         let link = self.devices.link(self.rank(), to);
-        let depart = Seconds(self.machine.now().0.max(self.free.get().0));
-        let transmission = link.bandwidth.transmission_from(depart, Bytes(message.wire_len() as u64));
-        self.before.set(Some((self.free.get(), self.machine.ledger().sending)));
-        self.free.set(depart + transmission);
-        message.note.time = (self.free.get() + link.latency).0;
-        self.machine.sent(transmission);
+        let ledger = self.machine.ledger();
+        let mut transmitters = self.transmitters.borrow_mut();
+        self.before.set(Some((to, transmitters.free(to), ledger)));
+        let sent = transmitters.send(to, link, ledger.time, Bytes(message.wire_len() as u64));
+        message.note.time = sent.arrival.0;
+        self.machine.sent(sent.transmission);
     }
 
     fn arrived(&self, from: usize, message: &Buffer) {
@@ -168,9 +170,9 @@ impl Communicator for Emulated<'_> {
         if self.machine.is_held() {
             return;
         }
-        if let Some((free, sending)) = self.before.take() {
-            self.free.set(free);
-            self.machine.unsent(sending);
+        if let Some((to, free, ledger)) = self.before.take() {
+            self.transmitters.borrow_mut().set_free(to, free);
+            self.machine.unsent(&ledger);
         }
     }
 
@@ -187,7 +189,7 @@ impl Communicator for Emulated<'_> {
 mod tests {
     use super::super::{ThreadOptions, Values, run_threads};
     use super::*;
-    use crate::device::{Energy, Ledger, Link, Power, Profile, Trace};
+    use crate::device::{Energy, Link, Ports, Power, Profile, Trace};
     use crate::units::{Joules, Watts};
 
     const INSTANT: f64 = f64::INFINITY;
@@ -211,7 +213,7 @@ mod tests {
 
     fn ledger(time: f64, computing: f64, sending: f64, receiving: f64) -> Ledger {
         let [time, computing, sending, receiving] = [time, computing, sending, receiving].map(Seconds);
-        Ledger { time, computing, sending, receiving }
+        Ledger { time, computing, sending, receiving, ..Ledger::default() }
     }
 
     /// Three batches through three stages of 2, 3 and 1 s. A message takes 1 s to the second stage (and 0.5 s on its
@@ -276,6 +278,27 @@ mod tests {
             (machine.now(), comm.transmitter_free())
         });
         assert_eq!(times, [(0.0, 2.0), (1.5, 0.0), (2.5, 0.0)].map(|(now, free)| (Seconds(now), Seconds(free))));
+    }
+
+    /// 128 bytes take 1 s, by a transmitter of its own to each peer, 0.5 s on their way; a second message to the first peer
+    /// waits. It is taken back: of 3 s of sending, 2 s are left, and the other transmitter is as it was.
+    #[test]
+    fn a_switch_has_a_transmitter_for_each_link() {
+        let mut profiles = devices(3, Link::new(INSTANT, Seconds(0.0))).profiles().to_vec();
+        profiles[0].ports = Ports::Each;
+        let times = run(&Devices::new("toy", profiles, Link::new(128.0, Seconds(0.5))), |comm, machine| {
+            if comm.rank() > 0 {
+                comm.recv(0, Tag::Push, &mut message()).unwrap();
+                return (machine.now(), comm.transmitter_free());
+            }
+            [1, 2].iter().for_each(|to| comm.send(*to, Tag::Push, &mut message()).unwrap());
+            comm.send(1, Tag::Push, &mut message()).unwrap();
+            assert_eq!((machine.ledger().sending, comm.transmitter_free()), (Seconds(3.0), Seconds(2.0)));
+            comm.retract();
+            assert_eq!(machine.ledger(), ledger(0.0, 0.0, 2.0, 0.0));
+            (machine.now(), comm.transmitter_free())
+        });
+        assert_eq!(times, [(0.0, 1.0), (1.5, 0.0), (1.5, 0.0)].map(|(now, free)| (Seconds(now), Seconds(free))));
     }
 
     /// A message until 1 s; work from there to 6 s and its answer until 7 s. Called off at 4 s, the transmitter has been

@@ -431,7 +431,7 @@ pub const KEYS: &[Key] = &[
     row("hysteresis", "--hysteresis", interval(0.0, true, 1.0, false), all("0.02"),
         "Share by which other splits have to be better before they are taken"),
     row("devices", "--devices", Kind::Text, Fallback::Unset,
-        "File of the machines that the ranks emulate: a path, or one that comes along (greenai, ares, edge_cloud)"),
+        "File of the machines that the ranks emulate: a path, or one that comes along (ares, greenai, edge_cloud, …)"),
     row("clock", "--clock", Kind::Choice(ClockKind::WORDS), all("virtual"),
         "Whether emulated machines keep virtual time, or slow the ranks down to their pace"),
     row("powerSensor", "--power-sensor", Kind::Text, Fallback::Unset,

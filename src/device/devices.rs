@@ -1,6 +1,7 @@
 //! Which device each rank is, and what lies between them.
 
 use super::{DeviceError, Link, Profile};
+use crate::units::Seconds;
 use std::collections::BTreeMap;
 
 /// An emulated cluster or chain: a device a rank, a link a pair.
@@ -47,6 +48,26 @@ impl Devices {
         self.pairs.get(&(from, to)).unwrap_or(&self.between)
     }
 
+    /// When the first of the links' traces ends: from then on it keeps its last bandwidth. None, where no link changes, or
+    /// each begins again.
+    pub fn traces_end(&self) -> Option<Seconds> {
+        // Of a link between any two devices, only where it is one that there is no other for.
+        let ranks = 0..self.profiles.len();
+        let pairs =
+            ranks.clone().flat_map(|from| ranks.clone().map(move |to| (from, to))).filter(|(from, to)| from != to);
+        pairs.filter_map(|(from, to)| self.link(from, to).bandwidth.ends()).reduce(|a, b| if b < a { b } else { a })
+    }
+
+    /// One line for a run that went on for longer than a trace: it says from when on the conditions were not the file's.
+    pub fn outlived(&self, run: Seconds) -> Option<String> {
+        let end = self.traces_end().filter(|end| *end < run)?;
+        Some(format!(
+            "{}: a link's trace ends at {:.0} s and the run went on to {:.0} s at its last value; add repeat = true \
+             or more lines",
+            self.name, end.0, run.0
+        ))
+    }
+
     /// Checks that there is a device for every rank and a rank for every device.
     ///
     /// # Errors
@@ -62,7 +83,23 @@ impl Devices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Seconds;
+    use crate::device::Trace;
+
+    #[test]
+    fn a_run_longer_than_a_trace_is_told() {
+        let trace = |text: &str| Trace::parse("toy.csv", &format!("time_s,mbit_per_s\n{text}")).unwrap();
+        let link = |trace| Link { bandwidth: trace, latency: Seconds(0.0) };
+        let profiles = ["a", "b"].map(|name| Profile::new(name, 1.0)).to_vec();
+        let devices = Devices::new("toy.toml", profiles, link(trace("0,1\n5,2\n")))
+            .with_link(0, 1, link(trace("0,1\n900,2\n")))
+            .with_link(1, 0, link(trace("0,1\n300,2\n")));
+        assert_eq!(devices.traces_end(), Some(Seconds(300.0)), "nobody uses the link between any two");
+        assert_eq!(devices.outlived(Seconds(300.0)), None);
+        let line = devices.outlived(Seconds(900.4)).unwrap();
+        assert!(line.contains("ends at 300 s and the run went on to 900 s at its last value"), "{line}");
+        let constant = Devices::new("toy.toml", devices.profiles().to_vec(), Link::new(1.0, Seconds(0.0)));
+        assert_eq!((constant.traces_end(), constant.outlived(Seconds(1e9))), (None, None));
+    }
 
     #[test]
     fn every_rank_has_a_device_and_every_pair_a_link() {

@@ -12,7 +12,7 @@
 //! idle = 2.7
 //! send = 3.5
 //! receive = 3.3
-//! source = "assumed"
+//! source = "assumed"                   # and at the profile: ports = "each", a transmitter for each link instead of one
 //! [profile.pi.measured.vgg5]           # cumulative seconds per cut for a batch, of one model; need not be monotone
 //! batch = 100
 //! forward = [0.9, 1.9]
@@ -21,32 +21,37 @@
 //! [profile.pi.mode.slow]               # its own watts, and what all speeds are multiplied with
 //! speed = 0.5                          # …
 //! [link]                               # between any two devices, in each direction
-//! mbit_per_s = 20                      # or "inf", or trace = "wifi.csv", relative to this file
+//! mbit_per_s = 20                      # or "inf", or trace = "wifi.csv", relative to this file: a line a change. The
+//!                                      # last one holds for ever; with repeat = true the first one follows at its time
 //! latency_ms = 2
 //! source = "assumed"
 //! [[links]]                            # from one rank to one other
 //! from = 0
 //! to = 1                               # …
+//! [[switch]]                           # a rank changes to another power mode of its profile, in virtual time; as often
+//! rank = 1                             # as there are tables, each later than the one before
+//! at_s = 600
+//! mode = "MAXN"
 //! ```
 
 use super::reader::{BANDWIDTH, COUNT, INDEX, NOT_NEGATIVE, POSITIVE, Reader, Text, shown, unknown};
+use super::shipped::{SHIPPED, TRACES};
 use super::trace::BYTES_PER_MBIT;
-use super::{DeviceError, Devices, Link, Power, Profile, Table, Trace};
+use super::{DeviceError, Devices, Link, Ports, Power, Profile, Switch, Table, Trace};
 use crate::units::{Bytes, Seconds, Watts};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use toml::de::DeTable;
 
-/// The device files inside this program.
-const SHIPPED: [(&str, &str); 3] = [
-    ("ares.toml", include_str!("../../devices/ares.toml")),
-    ("edge_cloud.toml", include_str!("../../devices/edge_cloud.toml")),
-    ("greenai.toml", include_str!("../../devices/greenai.toml")),
-];
-
 /// Names of the `watts` of a profile, before `source`.
 const WATTS: [&str; 4] = ["compute", "idle", "send", "receive"];
+
+/// Names of a link.
+const LINK: [&str; 5] = ["mbit_per_s", "trace", "repeat", "latency_ms", "source"];
+
+/// Profiles by name and mode.
+type Known<'a> = BTreeMap<&'a str, BTreeMap<String, Profile>>;
 
 impl Devices {
     /// Reads a device file: a path, else a shipped file of that name, with or without `.toml`.
@@ -62,11 +67,14 @@ impl Devices {
             Err(error) => error,
         };
         match SHIPPED.iter().find(|(file, _)| name == *file || file.strip_suffix(".toml") == Some(name)) {
-            Some((file, text)) => Self::parse(file, text, &|_| Err(io::ErrorKind::NotFound.into())),
+            Some((file, text)) => Self::parse(file, text, &|trace| {
+                let text = TRACES.iter().find(|(file, _)| *file == trace).map(|(_, text)| (*text).to_owned());
+                text.ok_or_else(|| io::ErrorKind::NotFound.into())
+            }),
             None => Err(DeviceError::File {
                 path: shown(name),
                 why: error.to_string(),
-                shipped: SHIPPED.map(|(file, _)| file).join(", "),
+                shipped: SHIPPED.iter().map(|(file, _)| *file).collect::<Vec<_>>().join(", "),
             }),
         }
     }
@@ -82,16 +90,17 @@ impl Devices {
             file.fault(error.span().map_or(0, |span| span.start), why, "write KEY = value, text in double quotes")
         })?;
         let root = Reader::new(&file, table.get_ref());
-        root.only(&["devices", "profile", "link", "links"])?;
+        root.only(&["devices", "profile", "link", "links", "switch"])?;
         let mut known = BTreeMap::new();
         for table in root.table("profile")?.tables() {
             let (name, table) = table?;
             known.insert(name, modes(name, &table)?);
         }
-        let profiles = listed(&root, &file, &known)?;
+        let mut profiles = listed(&root, &file, &known)?;
+        switches(&root, &known, &mut profiles)?;
         let between = match root.maybe_table("link")? {
             Some(table) => {
-                table.only(&["mbit_per_s", "trace", "latency_ms", "source"])?;
+                table.only(&LINK)?;
                 link(&table, path, read)?
             }
             None if profiles.len() == 1 => Link::new(f64::INFINITY, Seconds(0.0)),
@@ -99,7 +108,7 @@ impl Devices {
         };
         let (mut devices, mut seen) = (Self::new(path, profiles, between), Vec::new());
         for table in root.list("links")? {
-            table.only(&["from", "to", "mbit_per_s", "trace", "latency_ms", "source"])?;
+            table.only(&[&["from", "to"], &LINK[..]].concat())?;
             let pair = (rank(&table, "from", devices.profiles().len())?, rank(&table, "to", devices.profiles().len())?);
             if pair.0 == pair.1 || seen.contains(&pair) {
                 let why = format!("links from {} to {} is one too many", pair.0, pair.1);
@@ -121,11 +130,7 @@ fn rank(table: &Reader, key: &str, devices: usize) -> Result<usize, DeviceError>
 }
 
 /// The devices of the ranks.
-fn listed(
-    root: &Reader,
-    file: &Text,
-    known: &BTreeMap<&str, BTreeMap<String, Profile>>,
-) -> Result<Vec<Profile>, DeviceError> {
+fn listed(root: &Reader, file: &Text, known: &Known) -> Result<Vec<Profile>, DeviceError> {
     let cure = "write devices = [\"…\", \"…\"], rank by rank a profile, or a profile:mode";
     let names = root.texts("devices", cure)?;
     if names.is_empty() {
@@ -138,11 +143,40 @@ fn listed(
             file.fault(*offset, format!("unknown profile {}", shown(name)), unknown(name, &names))
         })?;
         modes.get(mode).cloned().ok_or_else(|| {
-            let names: Vec<&str> = modes.keys().map(String::as_str).filter(|mode| !mode.is_empty()).collect();
-            file.fault(*offset, format!("unknown power mode {} of {}", shown(mode), shown(name)), unknown(mode, &names))
+            let (why, cure) = unknown_mode(name, mode, modes);
+            file.fault(*offset, why, cure)
         })
     };
     names.iter().map(find).collect()
+}
+
+fn unknown_mode(name: &str, mode: &str, modes: &BTreeMap<String, Profile>) -> (String, String) {
+    let names: Vec<&str> = modes.keys().map(String::as_str).filter(|mode| !mode.is_empty()).collect();
+    (format!("unknown power mode {} of {}", shown(mode), shown(name)), unknown(mode, &names))
+}
+
+/// The changes of power modes, into the profiles of their ranks.
+fn switches(root: &Reader, known: &Known, profiles: &mut [Profile]) -> Result<(), DeviceError> {
+    for table in root.list("switch")? {
+        table.only(&["rank", "at_s", "mode"])?;
+        let rank = rank(&table, "rank", profiles.len())?;
+        let at = Seconds(table.number("at_s", NOT_NEGATIVE)?);
+        let name = profiles[rank].name.split_once(':').map_or(profiles[rank].name.as_str(), |(name, _)| name);
+        let modes = &known[name];
+        let mode = table.text("mode", "write the name of a power mode of the rank's profile")?;
+        let to = modes.get(mode).ok_or_else(|| {
+            let (why, cure) = unknown_mode(name, mode, modes);
+            table.fault_at("mode", why, cure)
+        })?;
+        let switch = Switch { at, mode: mode.to_owned(), speed: to.speed, power: to.power };
+        let profile = &mut profiles[rank];
+        if let Some(before) = profile.switches.last().filter(|before| at <= before.at) {
+            let why = format!("rank {rank} switches at {at} after {}: the switches run backwards", before.at);
+            return Err(table.fault_at("at_s", why, "sort each rank's by time"));
+        }
+        profile.switches.push(switch);
+    }
+    Ok(())
 }
 
 /// A profile in each of its modes; the one without a name is its `watts`.
@@ -153,6 +187,7 @@ fn modes(name: &str, table: &Reader) -> Result<BTreeMap<String, Profile>, Device
         "flops_source",
         "memory_mib",
         "memory_source",
+        "ports",
         "watts",
         "measured",
         "mode",
@@ -165,6 +200,7 @@ fn modes(name: &str, table: &Reader) -> Result<BTreeMap<String, Profile>, Device
         sources: vec![("flops".to_owned(), table.source("flops_source")?)],
         memory: Bytes((table.number("memory_mib", POSITIVE)? * f64::from(1 << 20)) as u64),
         power: power(&watts)?,
+        ports: ports(table)?,
         ..Profile::new(name, flops_per_s)
     };
     profile.sources.push(("memory".to_owned(), table.source("memory_source")?));
@@ -199,6 +235,17 @@ fn modes(name: &str, table: &Reader) -> Result<BTreeMap<String, Profile>, Device
     Ok(modes)
 }
 
+fn ports(table: &Reader) -> Result<Ports, DeviceError> {
+    match table.maybe_text("ports")? {
+        None | Some("one") => Ok(Ports::One),
+        Some("each") => Ok(Ports::Each),
+        Some(other) => {
+            let why = format!("{} = {} cannot be", table.path("ports"), shown(other));
+            Err(table.fault_at("ports", why, "write \"one\" transmitter for all links, or \"each\" link its own"))
+        }
+    }
+}
+
 fn power(table: &Reader) -> Result<Power, DeviceError> {
     let watts = |key| Ok(Watts(table.number(key, if key == "compute" { POSITIVE } else { NOT_NEGATIVE })?));
     Ok(Power { compute: watts(WATTS[0])?, idle: watts(WATTS[1])?, send: watts(WATTS[2])?, receive: watts(WATTS[3])? })
@@ -230,7 +277,12 @@ fn measured(table: &Reader) -> Result<Table, DeviceError> {
 fn link(table: &Reader, path: &str, read: &dyn Fn(&str) -> io::Result<String>) -> Result<Link, DeviceError> {
     let latency = Seconds(table.number("latency_ms", NOT_NEGATIVE)? / 1000.0);
     table.source("source")?;
+    let repeat = table.flag("repeat")?;
     let bandwidth = match (table.maybe("mbit_per_s", BANDWIDTH)?, table.maybe_text("trace")?) {
+        (Some(_), None) if repeat => {
+            let why = format!("{} without a trace: there is nothing to repeat", table.path("repeat"));
+            return Err(table.fault_at("repeat", why, "remove it, or give trace = \"…\" instead of mbit_per_s"));
+        }
         (Some(mbit), None) => Trace::constant(mbit * BYTES_PER_MBIT),
         (None, Some(trace)) => {
             let text = read(trace).map_err(|error| {
@@ -241,7 +293,8 @@ fn link(table: &Reader, path: &str, read: &dyn Fn(&str) -> io::Result<String>) -
                 )
             })?;
             let place = Path::new(path).with_file_name(trace);
-            Trace::parse(&place.to_string_lossy().escape_debug().to_string(), &text)?
+            let parse = if repeat { Trace::parse_repeating } else { Trace::parse };
+            parse(&place.to_string_lossy().escape_debug().to_string(), &text)?
         }
         _ => {
             let why = format!("{} and trace: exactly one of them must be there", table.path("mbit_per_s"));

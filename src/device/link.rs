@@ -3,7 +3,7 @@
 use super::Trace;
 use crate::units::Seconds;
 
-/// A link in one direction. It belongs to its sender, who has one transmitter.
+/// A link in one direction. It belongs to its sender, who has one transmitter for all its links, or one for each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
     /// How fast it takes messages.

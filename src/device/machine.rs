@@ -3,85 +3,12 @@
 //! The time moves only when work is charged or something is waited for, so the same program gives the same times
 //! everywhere. All of it is modelled, nothing measured.
 
-use super::{Power, Profile, Work};
+use super::{Energy, Ledger, Power, Profile, Work};
 use crate::units::{Joules, Seconds};
-use std::ops::Sub;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a machine did until a time. The difference of two is what it did between them.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Ledger {
-    /// The time.
-    pub time: Seconds,
-    /// Time spent computing.
-    pub computing: Seconds,
-    /// Time that the transmitter was busy; the processor may have been at work meanwhile, or have ended before.
-    pub sending: Seconds,
-    /// Time that the receiver was busy, likewise.
-    pub receiving: Seconds,
-}
-
-impl Ledger {
-    /// Time spent not computing.
-    pub fn idle(&self) -> Seconds {
-        self.time - self.computing
-    }
-}
-
-impl Sub for Ledger {
-    type Output = Self;
-
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            time: self.time - earlier.time,
-            computing: self.computing - earlier.computing,
-            sending: self.sending - earlier.sending,
-            receiving: self.receiving - earlier.receiving,
-        }
-    }
-}
-
-/// What a machine used, by what it was used for.
-///
-/// A profile's watts are what the whole board draws while it does only one thing. Sending and receiving are therefore
-/// charged with what they draw above idling, because the time that they take is already charged, as idle or as computing:
-/// phases one after the other cost exactly their watts times their seconds, and phases at the same time do not pay for
-/// the board twice.
-///
-/// # Math
-/// E = P_compute·t_c + P_idle·(T − t_c) + max(P_send − P_idle, 0)·t_s + max(P_receive − P_idle, 0)·t_r
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Energy {
-    /// Computing: P_compute·t_c.
-    pub compute: Joules,
-    /// Waiting: P_idle·(T − t_c).
-    pub idle: Joules,
-    /// Sending, above idling.
-    pub send: Joules,
-    /// Receiving, above idling.
-    pub receive: Joules,
-}
-
-impl Energy {
-    /// All of it.
-    pub fn total(&self) -> Joules {
-        self.compute + self.idle + self.send + self.receive
-    }
-
-    /// What a board with this power used for that.
-    pub fn of(ledger: &Ledger, power: &Power) -> Self {
-        let above = |watts: crate::units::Watts| crate::units::Watts((watts.0 - power.idle.0).max(0.0));
-        Self {
-            compute: power.compute * ledger.computing,
-            idle: power.idle * ledger.idle(),
-            send: above(power.send) * ledger.sending,
-            receive: above(power.receive) * ledger.receiving,
-        }
-    }
-}
-
-/// Parts of a second: a power of two, so that seconds that are one are exact.
+/// Parts of a second, or of a joule: a power of two, so that numbers that are one are exact.
 const PARTS: f64 = (1u64 << 60) as f64;
 
 #[derive(Debug, Default)]
@@ -90,6 +17,8 @@ struct State {
     ledger: Ledger,
     /// That, in parts of a second: messages from several ranks come in any order, and a sum of integers has none.
     received: i128,
+    /// What receiving used more than in the first power mode, in parts of a joule, likewise.
+    received_switched: i128,
     held: bool,
     awake: bool,
 }
@@ -99,6 +28,7 @@ struct State {
 pub struct Mark {
     ledger: Ledger,
     received: i128,
+    received_switched: i128,
 }
 
 /// An emulated machine at time 0 and later. Only its own rank moves it.
@@ -118,7 +48,11 @@ impl Machine {
     /// If it computes nothing.
     pub fn new(profile: &Profile, model: &str) -> Self {
         let rates = [profile.flops_per_s, profile.backward_flops_per_s, profile.speed];
-        assert!(rates.iter().all(|rate| *rate > 0.0), "a machine that computes nothing has no time");
+        let switched = profile.switches.iter().map(|switch| switch.speed);
+        assert!(
+            rates.into_iter().chain(switched).all(|rate| rate > 0.0),
+            "a machine that computes nothing has no time"
+        );
         Self { profile: profile.clone(), model: model.to_owned(), paced: None, state: Mutex::default() }
     }
 
@@ -140,7 +74,9 @@ impl Machine {
     /// What it did so far.
     pub fn ledger(&self) -> Ledger {
         let state = self.lock();
-        Ledger { receiving: Seconds(state.received as f64 / PARTS), ..state.ledger }
+        let mut ledger = Ledger { receiving: Seconds(state.received as f64 / PARTS), ..state.ledger };
+        ledger.switched.receive = Joules(state.received_switched as f64 / PARTS);
+        ledger
     }
 
     /// What it used for that, a whole [`Machine::ledger`] or the difference of two.
@@ -148,9 +84,9 @@ impl Machine {
         Energy::of(ledger, &self.profile.power)
     }
 
-    /// The time that some work takes.
+    /// The time that some work takes that begins now, in the power modes that it falls into.
     pub fn price(&self, work: &Work) -> Seconds {
-        self.profile.price(&self.model, work)
+        self.profile.price_from(&self.model, work, self.now())
     }
 
     /// Computes for as long as some work takes.
@@ -158,36 +94,50 @@ impl Machine {
         self.charge_seconds(self.price(work));
     }
 
-    /// Computes for some time.
+    /// Computes for some time, which no power mode changes.
     pub fn charge_seconds(&self, time: Seconds) {
         self.change(|state| {
+            let began = state.ledger.time;
             state.ledger.time += time;
             state.ledger.computing += time;
+            state.ledger.switched.compute += self.profile.beyond(began, state.ledger.time, |power| power.compute);
         });
     }
 
     /// Takes a message that arrived at this time, after being received for so long: waits for it, if it is not there.
     pub fn arrived(&self, arrival: Seconds, transmission: Seconds) {
         self.change(|state| {
-            state.ledger.time = Seconds(state.ledger.time.0.max(arrival.0));
+            let began = state.ledger.time;
+            state.ledger.time = Seconds(began.0.max(arrival.0));
+            state.ledger.switched.idle += self.profile.beyond(began, state.ledger.time, |power| power.idle);
             state.received += (transmission.0 * PARTS) as i128;
+            // In the mode of its own arrival, not of the machine's time, which depends on what else was taken before.
+            let more = self.profile.above_first(arrival, Power::receiving) * transmission;
+            state.received_switched += (more.0 * PARTS) as i128;
         });
     }
 
-    /// Gave a message to the transmitter, which is busy with it for so long; the machine does not wait for that.
+    /// Gave a message to a transmitter, which is busy with it for so long; the machine does not wait for that.
     pub fn sent(&self, transmission: Seconds) {
-        self.change(|state| state.ledger.sending += transmission);
+        self.change(|state| {
+            state.ledger.sending += transmission;
+            let more = self.profile.above_first(state.ledger.time, Power::sending) * transmission;
+            state.ledger.switched.send += more;
+        });
     }
 
-    /// The transmitter was busy for so long altogether: what it was given since is taken back.
-    pub fn unsent(&self, sending: Seconds) {
-        self.change(|state| state.ledger.sending = sending);
+    /// The transmitters were as busy as in this earlier [`Machine::ledger`]: what they were given since is taken back.
+    pub fn unsent(&self, earlier: &Ledger) {
+        self.change(|state| {
+            state.ledger.sending = earlier.sending;
+            state.ledger.switched.send = earlier.switched.send;
+        });
     }
 
     /// Where it stands now.
     pub fn mark(&self) -> Mark {
         let state = self.lock();
-        Mark { ledger: state.ledger, received: state.received }
+        Mark { ledger: state.ledger, received: state.received, received_switched: state.received_switched }
     }
 
     /// Calls off, at the time `at`, what it has done since a mark: since then it only computed, and only until `at`. What
@@ -206,7 +156,9 @@ impl Machine {
             let time = Seconds(at.0.max(mark.ledger.time.0));
             let computing = mark.ledger.computing + (time - mark.ledger.time);
             state.ledger = Ledger { time, computing, ..mark.ledger };
-            state.received = mark.received;
+            let more = self.profile.beyond(mark.ledger.time, time, |power| power.compute);
+            state.ledger.switched.compute += more;
+            (state.received, state.received_switched) = (mark.received, mark.received_switched);
         });
     }
 
@@ -264,147 +216,4 @@ impl Machine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Pass;
-    use super::*;
-    use crate::units::{Flops, Watts};
-
-    fn machine(flops_per_s: f64) -> Machine {
-        let watts = |compute, idle, send, receive| Power {
-            compute: Watts(compute),
-            idle: Watts(idle),
-            send: Watts(send),
-            receive: Watts(receive),
-        };
-        Machine::new(&Profile { power: watts(8.0, 2.0, 3.0, 2.5), ..Profile::new("toy", flops_per_s) }, "mlp")
-    }
-
-    fn compute(machine: &Machine, flops: u64) {
-        machine.charge(&Work { flops: Flops(flops), blocks: 0..1, rows: 1, pass: Pass::Forward });
-    }
-
-    /// Two machines, 1 and 2 FLOP/s. The first works 6 FLOP (6 s) and sends, the link takes 0.5 s; the second
-    /// has worked 10 FLOP (5 s) and takes the message at 6.5 s, then works 3 FLOP (1.5 s): 8 s.
-    #[test]
-    fn a_two_stage_chain_by_hand() {
-        let (slow, fast) = (machine(1.0), machine(2.0));
-        compute(&slow, 6);
-        compute(&fast, 10);
-        assert_eq!((slow.now(), fast.now()), (Seconds(6.0), Seconds(5.0)));
-        fast.arrived(slow.now() + Seconds(0.5), Seconds(0.5));
-        compute(&fast, 3);
-        assert_eq!(fast.now(), Seconds(8.0));
-        fast.arrived(Seconds(1.0), Seconds(0.5));
-        assert_eq!(fast.now(), Seconds(8.0), "an old message does not turn the clock back");
-        assert_eq!(fast.ledger().receiving, Seconds(1.0), "and was received all the same");
-    }
-
-    /// 4 s computing, then 1 s sending and 2 s receiving with nothing else to do: 8·4 + 3·1 + 2.5·2 = 40 J. The same
-    /// once more while computing: 8·4 + (3 - 2)·1 + (2.5 - 2)·2 = 34 J in 4 s.
-    #[test]
-    fn energy_by_hand() {
-        let machine = machine(1.0);
-        compute(&machine, 4);
-        machine.sent(Seconds(1.0));
-        machine.advance_to(Seconds(5.0));
-        machine.arrived(Seconds(7.0), Seconds(2.0));
-        let serial = machine.ledger();
-        let (compute_j, idle_j) = (Joules(32.0), Joules(6.0));
-        let expected = Energy { compute: compute_j, idle: idle_j, send: Joules(1.0), receive: Joules(1.0) };
-        assert_eq!(machine.energy(&serial), expected);
-        assert_eq!(machine.energy(&serial).total(), Joules(40.0));
-        machine.sent(Seconds(1.0));
-        compute(&machine, 4);
-        machine.arrived(Seconds(9.0), Seconds(2.0));
-        let overlapping = machine.ledger() - serial;
-        assert_eq!((overlapping.time, overlapping.idle()), (Seconds(4.0), Seconds(0.0)));
-        assert_eq!(machine.energy(&overlapping).total(), Joules(34.0));
-    }
-
-    /// A board that draws less while it sends than while it waits, as measurements may say, earns nothing by sending.
-    #[test]
-    fn sending_is_never_paid_back() {
-        let power = Power { idle: Watts(2.0), send: Watts(1.0), ..Power::default() };
-        let ledger = Ledger { time: Seconds(3.0), sending: Seconds(3.0), ..Ledger::default() };
-        assert_eq!(Energy::of(&ledger, &power).total(), Joules(6.0));
-    }
-
-    #[test]
-    fn nothing_moves_a_held_machine() {
-        let machine = machine(1.0);
-        compute(&machine, 1);
-        let before = machine.ledger();
-        machine.hold(true);
-        compute(&machine, 5);
-        machine.arrived(Seconds(9.0), Seconds(1.0));
-        machine.sent(Seconds(1.0));
-        machine.advance_to(Seconds(20.0));
-        assert_eq!(machine.ledger(), before);
-        machine.hold(false);
-        compute(&machine, 5);
-        assert_eq!(machine.now(), Seconds(6.0));
-    }
-
-    /// At 3 s of idling a task of 10 s begins, whose answer is sent for 2 s. Called off at 7 s it has cost 3·2 J of waiting
-    /// and 4·8 J of computing; the second of receiving before it, 0.5 J above idling, stays.
-    #[test]
-    fn what_is_called_off_costs_what_was_done_until_then() {
-        let begun = || {
-            let machine = machine(1.0);
-            machine.arrived(Seconds(3.0), Seconds(1.0));
-            let mark = machine.mark();
-            compute(&machine, 10);
-            machine.sent(Seconds(2.0));
-            machine.arrived(Seconds(14.0), Seconds(0.5));
-            (machine, mark)
-        };
-        for (at, time, computing, joules) in [
-            (7.0, 7.0, 4.0, 6.0 + 32.0 + 0.5),
-            (3.0, 3.0, 0.0, 6.5),
-            // Before it began: it did not begin.
-            (1.0, 3.0, 0.0, 6.5),
-        ] {
-            let (machine, mark) = begun();
-            machine.cancel(&mark, Seconds(at));
-            let expected = Ledger {
-                time: Seconds(time),
-                computing: Seconds(computing),
-                sending: Seconds(0.0),
-                receiving: Seconds(1.0),
-            };
-            assert_eq!(machine.ledger(), expected, "called off at {at}");
-            assert_eq!(machine.energy(&expected).total(), Joules(joules), "called off at {at}");
-            compute(&machine, 2);
-            assert_eq!(machine.now(), Seconds(time + 2.0), "it goes on from there");
-        }
-        for at in [14.0, 20.0] {
-            let (machine, mark) = begun();
-            let before = machine.ledger();
-            machine.cancel(&mark, Seconds(at));
-            assert_eq!(machine.ledger(), before, "all was done before {at}");
-        }
-        let (machine, mark) = begun();
-        machine.hold(true);
-        machine.cancel(&mark, Seconds(7.0));
-        assert_eq!(machine.now(), Seconds(14.0), "nothing moves a held machine");
-    }
-
-    #[test]
-    fn a_machine_that_is_kept_awake_says_how_long_to_sleep() {
-        let start = Instant::now();
-        let machine = machine(1.0).paced(start);
-        machine.keep_awake(true);
-        let mark = machine.mark();
-        compute(&machine, 1000);
-        assert!(start.elapsed() < Duration::from_secs(100), "it slept");
-        assert!((Duration::from_secs(900)..=Duration::from_secs(1000)).contains(&machine.lag()), "{:?}", machine.lag());
-        machine.cancel(&mark, Seconds(0.0));
-        assert_eq!(machine.lag(), Duration::ZERO);
-        machine.keep_awake(false);
-        machine.charge_seconds(Seconds(0.02));
-        assert!(start.elapsed() >= Duration::from_millis(20) && machine.lag() == Duration::ZERO);
-        let unpaced = self::machine(1.0);
-        compute(&unpaced, 1000);
-        assert_eq!(unpaced.lag(), Duration::ZERO, "nobody waits for virtual time");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What a device is: how fast it computes, how much fits into it, what it draws.
 
-use super::{Pass, Work};
+use super::{Pass, Ports, Switch, Work};
 use crate::units::{Bytes, Seconds, Watts};
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ impl Table {
     }
 }
 
-/// One device in one power mode.
+/// One device in one power mode, and the modes that it switches to later.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// Its name in the device file, with the mode behind a colon, if it has one.
@@ -73,6 +73,10 @@ pub struct Profile {
     pub memory: Bytes,
     /// What it draws.
     pub power: Power,
+    /// The other power modes that it is in from some time on, ascending.
+    pub switches: Vec<Switch>,
+    /// What it sends with.
+    pub ports: Ports,
     /// Measured times, by the model's name.
     pub measured: BTreeMap<String, Table>,
     /// Where each group of figures comes from.
@@ -89,12 +93,14 @@ impl Profile {
             speed: 1.0,
             memory: Bytes(u64::MAX),
             power: Power::default(),
+            switches: Vec::new(),
+            ports: Ports::One,
             measured: BTreeMap::new(),
             sources: Vec::new(),
         }
     }
 
-    /// The time that the device takes for some work of a model.
+    /// The time that the device takes for some work of a model, in the power mode that it begins in.
     ///
     /// By the measured table of that model where there is one and it covers the blocks; else, and for what stands
     /// beside the trunk, by the arithmetic.
@@ -102,15 +108,24 @@ impl Profile {
     /// # Math
     /// t = table(work)/speed, or FLOP / (FLOP/s · speed)
     pub fn price(&self, model: &str, work: &Work) -> Seconds {
+        Seconds(self.unscaled(model, work) / self.speed)
+    }
+
+    /// The time for work that begins at some time, in the power modes that it falls into.
+    pub fn price_from(&self, model: &str, work: &Work, start: Seconds) -> Seconds {
+        self.working(start, self.unscaled(model, work))
+    }
+
+    /// Seconds at speed 1.
+    fn unscaled(&self, model: &str, work: &Work) -> f64 {
         let measured = self.measured.get(model).and_then(|table| table.price(work));
-        let seconds = measured.map_or_else(
+        measured.map_or_else(
             || match work.pass {
                 Pass::Forward => work.flops.0 as f64 / self.flops_per_s,
                 _ => work.flops.0 as f64 / self.backward_flops_per_s,
             },
             |seconds| seconds.0,
-        );
-        Seconds(seconds / self.speed)
+        )
     }
 }
 

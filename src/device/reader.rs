@@ -31,7 +31,10 @@ pub(super) const NOT_NEGATIVE: Rule = Rule { holds: |n| n >= 0.0 && n.is_finite(
 pub(super) const COUNT: Rule =
     Rule { holds: |n| n >= 1.0 && n.fract() == 0.0 && n < 1e15, cure: "give a whole number from 1" };
 pub(super) const INDEX: Rule = Rule { holds: |n| n >= 0.0 && n.fract() == 0.0 && n < 1e9, cure: "give a rank, from 0" };
-pub(super) const BANDWIDTH: Rule = Rule { holds: |n| n > 0.0, cure: "give a number above 0, or \"inf\"" };
+pub(super) const BANDWIDTH: Rule = Rule {
+    holds: |n| n > 0.0,
+    cure: "give a number above 0, or \"inf\": at 0 a message takes for ever, and an outage is a trace",
+};
 
 /// A table of the file.
 pub(super) struct Reader<'a> {
@@ -122,6 +125,20 @@ impl<'a> Reader<'a> {
         match value.get_ref() {
             DeValue::String(text) if !text.trim().is_empty() => Ok(Some(text)),
             _ => Err(self.fault_at(key, format!("{} is no text", self.path(key)), "write it in double quotes")),
+        }
+    }
+
+    /// A text that must be there.
+    pub fn text(&self, key: &str, cure: &str) -> Result<&'a str, DeviceError> {
+        self.maybe_text(key)?.ok_or_else(|| self.missing(key, cure))
+    }
+
+    /// Whether something is so; it is not, where nothing is said.
+    pub fn flag(&self, key: &str) -> Result<bool, DeviceError> {
+        match self.get(key).map(|value| value.get_ref()) {
+            None => Ok(false),
+            Some(DeValue::Boolean(flag)) => Ok(*flag),
+            Some(_) => Err(self.fault_at(key, format!("{} is neither true nor false", self.path(key)), "write true")),
         }
     }
 

@@ -58,11 +58,24 @@ to = 0
 trace = "wifi.csv"
 latency_ms = 2
 source = "assumed"
+[[switch]]
+rank = 1
+at_s = 10
+mode = "MAXN"
+[[switch]]
+rank = 2
+at_s = 0
+mode = "5W"
+[[switch]]
+rank = 1
+at_s = 40.5
+mode = "5W"
 "#;
 
 fn parse(text: &str) -> Result<Devices, DeviceError> {
     Devices::parse("lab/toy.toml", text, &|trace| match trace {
         "wifi.csv" => Ok("time_s,mbit_per_s\n0,8\n1,16\n".to_owned()),
+        "short.csv" => Ok("time_s,mbit_per_s\n0,8\n".to_owned()),
         "empty.csv" => Ok("time_s,mbit_per_s\n".to_owned()),
         "back.csv" => Ok("time_s,mbit_per_s\n1,8\n0,8\n".to_owned()),
         _ => Err(io::ErrorKind::NotFound.into()),
@@ -96,6 +109,42 @@ fn a_file_says_what_lies_between() {
     assert_eq!(traced.transmission_from(Seconds(0.0), Bytes(3_000_000)), Seconds(2.0));
     let alone = GOOD.split("[profile.nano]").next().unwrap().replace(", \"nano:5W\", \"nano:MAXN\"", "");
     assert_eq!(parse(&alone).unwrap().profiles().len(), 1, "one device needs no link");
+}
+
+#[test]
+fn a_file_says_when_power_modes_switch() {
+    let devices = parse(GOOD).unwrap();
+    let switches = |rank: usize| -> Vec<(f64, &str, f64)> {
+        devices.profile(rank).switches.iter().map(|switch| (switch.at.0, switch.mode.as_str(), switch.speed)).collect()
+    };
+    assert_eq!(switches(0), []);
+    assert_eq!(switches(1), [(10.0, "MAXN", 1.0), (40.5, "5W", 0.5)]);
+    assert_eq!(switches(2), [(0.0, "5W", 0.5)]);
+    assert_eq!(devices.profile(1).switches[0].power.compute, Watts(7.0));
+    let names = [0.0, 10.0, 40.5].map(|time| devices.profile(1).at(Seconds(time)).name);
+    assert_eq!(names, ["nano:5W", "nano:MAXN", "nano:5W"]);
+    // 60000 FLOP at 10000 FLOP/s take 12 s at half speed; from 4 s on, 6 s of those and 3 s at whole speed.
+    let work = Work { flops: Flops(60_000), blocks: 0..3, rows: 50, pass: Pass::Forward };
+    let prices = [0.0, 4.0, 20.0].map(|start| devices.profile(1).price_from("mlp", &work, Seconds(start)).0);
+    assert_eq!(prices, [11.0, 9.0, 6.0]);
+}
+
+#[test]
+fn a_file_says_how_many_transmitters_a_device_has() {
+    for (line, ports) in [("", Ports::One), ("ports = \"one\"", Ports::One), ("ports = \"each\"", Ports::Each)] {
+        let text = GOOD.replacen("flops_source", &format!("{line}\nflops_source"), 1);
+        let devices = parse(&text).unwrap();
+        assert_eq!((devices.profile(0).ports, devices.profile(1).ports), (ports, Ports::One), "{line}");
+    }
+}
+
+#[test]
+fn a_trace_repeats_where_the_file_says_so() {
+    let devices = parse(&GOOD.replace("\"wifi.csv\"", "\"wifi.csv\"\nrepeat = true")).unwrap();
+    assert_eq!(devices.link(2, 0).bandwidth.rate_at(Seconds(5.5)), 1e6, "8 Mbit/s again after a second");
+    assert_eq!((devices.traces_end(), parse(GOOD).unwrap().traces_end()), (None, Some(Seconds(1.0))));
+    let constant = parse(&GOOD.replace("\"wifi.csv\"", "\"wifi.csv\"\nrepeat = false"));
+    assert_eq!(constant.unwrap(), parse(GOOD).unwrap());
 }
 
 /// Each fault is made by replacing a piece of the good file.
@@ -164,6 +213,56 @@ fn every_fault_is_told_with_its_line_and_a_cure() {
         ("from = 2\nto = 0", "from = 0\nto = 2", line("to = 0"), "links from 0 to 2 is one too many"),
         ("to = 2", "to = 2.5", line("to = 2"), "links.to = 2.5 cannot be"),
         ("wifi.csv", "wify.csv", line("trace"), "cannot read wify.csv"),
+        (
+            "mbit_per_s = 8",
+            "mbit_per_s = 0",
+            line("[link]") + 1,
+            "at 0 a message takes for ever, and an outage is a trace",
+        ),
+        (
+            "mbit_per_s = 8",
+            "mbit_per_s = 8\nrepeat = true",
+            line("[link]") + 2,
+            "nothing to repeat; remove it, or give trace",
+        ),
+        ("\"wifi.csv\"", "\"wifi.csv\"\nrepeat = 1", line("trace") + 1, "links.repeat is neither true nor false"),
+        (
+            "memory_mib = 2\n",
+            "memory_mib = 2\nports = \"all\"\n",
+            pi + 4,
+            "profile.pi.ports = all cannot be; write \"one\"",
+        ),
+        ("[[switch]]", "[[swich]]", line("[[switch]]"), "unknown key swich; did you mean switch?"),
+        ("rank = 1", "rank = 3", line("rank"), "there is no rank 3 among 3 devices"),
+        ("rank = 1", "rank = -1", line("rank"), "switch.rank = -1 cannot be; give a rank, from 0"),
+        ("rank = 1\n", "", line("[[switch]]"), "switch.rank is missing"),
+        ("rank = 1", "rank = 0", line("rank") + 2, "unknown power mode MAXN of pi; there is none"),
+        (
+            "mode = \"MAXN\"\n[[switch]]",
+            "mode = \"MAX\"\n[[switch]]",
+            line("rank") + 2,
+            "unknown power mode MAX of nano; did you",
+        ),
+        (
+            "at_s = 10\nmode = \"MAXN\"",
+            "at_s = 10",
+            line("[[switch]]"),
+            "switch.mode is missing; write the name of a power",
+        ),
+        ("at_s = 10", "at_s = -10", line("at_s"), "switch.at_s = -10 cannot be; give 0 or more"),
+        ("at_s = 10\n", "", line("[[switch]]"), "switch.at_s is missing"),
+        (
+            "at_s = 10",
+            "at_s = 10\nsource = \"x\"",
+            line("at_s") + 1,
+            "unknown key switch.source; known: rank, at_s, mode",
+        ),
+        (
+            "at_s = 40.5",
+            "at_s = 10",
+            line("at_s = 40.5"),
+            "rank 1 switches at 10 s after 10 s: the switches run backwards; sort each rank's by time",
+        ),
     ] {
         assert!(GOOD.contains(good), "{good}");
         let error = parse(&GOOD.replacen(good, bad, 1)).unwrap_err().to_string();
@@ -172,6 +271,11 @@ fn every_fault_is_told_with_its_line_and_a_cure() {
     }
     for (trace, says) in [
         ("empty.csv", "lab/empty.csv:1: the trace is empty; add at least one line, as in 0,20"),
+        (
+            "short.csv\"\nrepeat = true\n#",
+            "lab/short.csv:2: a trace of one line has no end at which it repeats; add a line: at its \
+            time the trace begins again",
+        ),
         ("back.csv", "lab/back.csv:3: 0 s comes after 1 s: the trace runs backwards; sort it by time"),
     ] {
         assert_eq!(parse(&GOOD.replace("wifi.csv", trace)).unwrap_err().to_string(), says);
@@ -181,12 +285,19 @@ fn every_fault_is_told_with_its_line_and_a_cure() {
     assert!(parse(without).unwrap_err().to_string().contains("link is missing"));
 }
 
+/// The ranks of the testbed of ARES.
+const TESTBED: [&str; 6] = ["edge_server", "raspberry_pi", "jetson_nano", "jetson_nano", "jetson_nano", "jetson_nano"];
+
 #[test]
 fn shipped_files_are_read_by_their_name() {
     for (name, ranks, memory) in [
         ("greenai.toml", ["j4", "p8", "p4", "p2", "j2"].as_slice(), 2048),
         ("greenai", &["j4", "p8", "p4", "p2", "j2"], 2048),
-        ("ares", &["raspberry_pi", "edge_server"], 32768),
+        ("ares_pair", &["raspberry_pi", "edge_server"], 32768),
+        ("ares", &TESTBED, 4096),
+        ("ares_wifi", &TESTBED, 4096),
+        ("ares_modes", &TESTBED, 4096),
+        ("ares_outage.toml", &TESTBED, 4096),
         ("edge_cloud", &["raspberry_pi", "edge_server", "cloud_server"], 262_144),
     ] {
         let devices = Devices::load(name).unwrap();
@@ -200,16 +311,44 @@ fn shipped_files_are_read_by_their_name() {
         );
     }
     let error = Devices::load("greenia").unwrap_err().to_string();
-    assert!(error.starts_with("greenia: cannot read") && error.contains("ares.toml, edge_cloud.toml, greenai.toml"));
+    assert!(error.starts_with("greenia: cannot read") && error.contains("ares.toml, ares_modes.toml, "));
     assert!(!error.contains('\n'));
+}
+
+/// The testbeds whose conditions change are the boards of ares.toml, under other conditions; all of them can go on for ever.
+#[test]
+fn testbeds_that_change_have_the_same_boards() {
+    let still = Devices::load("ares").unwrap();
+    assert_eq!((still.profile(0).ports, still.profile(1).ports), (Ports::Each, Ports::One));
+    assert_eq!(still.link(1, 0), &Link::new(20e6 / 8.0, Seconds(0.002)));
+    for name in ["ares_wifi", "ares_modes", "ares_outage"] {
+        let devices = Devices::load(name).unwrap();
+        let boards = devices.profiles().iter().map(|profile| Profile { switches: Vec::new(), ..profile.clone() });
+        assert!(boards.eq(still.profiles().iter().cloned()), "{name}: other boards");
+        let pairs = (1..6).flat_map(|rank| [(rank, 0), (0, rank)]);
+        let traced = pairs.filter(|(from, to)| devices.link(*from, *to) != still.link(*from, *to)).count();
+        let switches: usize = devices.profiles().iter().map(|profile| profile.switches.len()).sum();
+        assert_eq!(
+            (traced, switches),
+            if name == "ares_wifi" {
+                (10, 0)
+            } else if name == "ares_modes" {
+                (0, 8)
+            } else {
+                (2, 0)
+            }
+        );
+        assert_eq!(devices.traces_end(), None, "{name}: a trace does not repeat");
+    }
 }
 
 /// The whole of vgg5 for a batch of 100 is the table's last entry; the cut tables are not monotone.
 #[test]
 fn shipped_boards_take_the_times_that_were_measured() {
-    let nano = SHIPPED[0].1.replace("\"raspberry_pi\"", "\"jetson_nano:MAXN\"");
-    let nano = Devices::parse("ares.toml", &nano, &|_| unreachable!()).unwrap();
-    let pi = Devices::load("ares").unwrap();
+    let pair = SHIPPED.iter().find(|(name, _)| *name == "ares_pair.toml").unwrap().1;
+    let nano = pair.replace("\"raspberry_pi\"", "\"jetson_nano:MAXN\"");
+    let nano = Devices::parse("ares_pair.toml", &nano, &|_| unreachable!()).unwrap();
+    let pi = Devices::load("ares_pair").unwrap();
     let work = |blocks, pass| Work { flops: Flops(1), blocks, rows: 100, pass };
     for (devices, forward, backward) in
         [(&pi, 1.8515172004699707, 2.091542959213257), (&nano, 0.12375044822693, 0.0812466430664062)]

@@ -5,7 +5,7 @@
 
 use super::channel::CREDIT;
 use crate::comm::{Buffer, Kind};
-use crate::device::{Devices, Energy, Ledger, Link, Machine, Pass, Work};
+use crate::device::{Devices, Energy, Ledger, Link, Machine, Pass, Transmitters, Work};
 use crate::nn::Network;
 use crate::strategy::exits::Way;
 use crate::strategy::share::Share;
@@ -44,14 +44,15 @@ pub fn lone_sample(network: &Network, cuts: &[usize], devices: &Devices) -> Vec<
         if let Some((arrival, bytes)) = message {
             let (down, up) = (devices.link(stage - 1, stage), devices.link(stage, stage - 1));
             stations[stage].take(down, arrival, bytes);
-            let arrival = stations[stage].send(up, credit);
+            let arrival = stations[stage].send(stage - 1, up, credit);
             stations[stage - 1].take(up, arrival, credit);
         }
         stations[stage].machine.charge(&forward(share));
         answered.push(stations[stage].machine.ledger());
         if stage + 1 < shares.len() {
             let bytes = bytes(Kind::F32, share.handed_on() + 1);
-            message = Some((stations[stage].send(devices.link(stage, stage + 1), bytes), bytes));
+            let link = devices.link(stage, stage + 1);
+            message = Some((stations[stage].send(stage + 1, link, bytes), bytes));
         }
     }
     let mut before = 0.0;
@@ -74,25 +75,22 @@ fn bytes(kind: Kind, len: usize) -> Bytes {
     Bytes(Buffer::new(kind, len).wire_len() as u64)
 }
 
-/// A machine with its transmitter.
+/// A machine with its transmitters.
 struct Station {
     machine: Machine,
-    /// When the transmitter has sent all that it was given.
-    free: Seconds,
+    transmitters: Transmitters,
 }
 
 impl Station {
     fn new(machine: Machine) -> Self {
-        Self { machine, free: Seconds(0.0) }
+        Self { transmitters: Transmitters::new(machine.profile().ports), machine }
     }
 
     /// Sends; returns when the message arrives.
-    fn send(&mut self, link: &Link, bytes: Bytes) -> Seconds {
-        let depart = Seconds(self.machine.now().0.max(self.free.0));
-        let transmission = link.bandwidth.transmission_from(depart, bytes);
-        self.free = depart + transmission;
-        self.machine.sent(transmission);
-        self.free + link.latency
+    fn send(&mut self, to: usize, link: &Link, bytes: Bytes) -> Seconds {
+        let sent = self.transmitters.send(to, link, self.machine.now(), bytes);
+        self.machine.sent(sent.transmission);
+        sent.arrival
     }
 
     fn take(&self, link: &Link, arrival: Seconds, bytes: Bytes) {
