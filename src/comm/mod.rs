@@ -29,7 +29,7 @@ mod watched;
 pub mod mpi;
 
 pub use agree::{Verdict, agree, gather_texts};
-pub use buffer::{Buffer, Kind, Note, Tag};
+pub use buffer::{Buffer, HEADER, Kind, Note, Tag};
 pub use communicator::{Communicator, Life, Pending, SharedVector};
 pub use emulated::Emulated;
 pub use error::CommError;

@@ -4,6 +4,7 @@ use super::JobError;
 use crate::comm::CommError;
 use crate::optim::metropolis::MetropolisError;
 use crate::plan::quorum::TermsError;
+use crate::plan::split::Infeasible;
 
 /// Training that did not end.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,21 @@ pub enum TrainError {
         /// The last step that was applied.
         step: u64,
     },
+    /// A device of split learning is gone, and the protocol cannot do without it.
+    #[error(
+        "rank {rank} is lost in epoch {epoch}: its process ended, and with --protocol {protocol} its weights are those of all; go on from a checkpoint with --resume, or take --protocol ares"
+    )]
+    DeviceLost {
+        /// The rank.
+        rank: usize,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The protocol.
+        protocol: &'static str,
+    },
+    /// No cuts are within the limits.
+    #[error("no split is within the limits: {0}")]
+    Infeasible(#[from] Infeasible),
     /// The outside could not do what was asked of it.
     #[error(transparent)]
     Job(#[from] JobError),

@@ -118,7 +118,7 @@ pub(super) fn together(comm: &dyn Communicator, clock: &dyn Clock, machine: &Mac
     Ok(())
 }
 
-fn record(rank: usize, machine: &Machine, spent: Ledger) -> MachineRecord {
+pub(super) fn record(rank: usize, machine: &Machine, spent: Ledger) -> MachineRecord {
     let energy = machine.energy(&spent);
     MachineRecord {
         rank,

@@ -14,6 +14,8 @@ use std::ops::Range;
 /// What a rank can do. Modelled where it emulates a machine, else measured on one batch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ability {
+    /// The machine that it emulates; empty where it is itself.
+    pub name: String,
     /// Whether it emulates a machine.
     pub emulated: bool,
     pub power: Power,
@@ -25,11 +27,15 @@ pub(super) struct Ability {
 }
 
 impl Ability {
-    /// This rank's, for batches of so many samples.
-    pub fn of(task: &Task, clock: &dyn Clock, sides: &Sides, rows: usize) -> Self {
+    /// This rank's, for batches of so many samples. Where nobody `wanted` to know it, nothing is measured for it.
+    pub fn of(task: &Task, clock: &dyn Clock, sides: &Sides, rows: usize, wanted: bool) -> Self {
         let blocks = sides.blocks();
         let both = |range: Range<usize>, price: &dyn Fn(Range<usize>, Pass) -> Seconds| {
-            if range.is_empty() { [Seconds(0.0); 2] } else { [Pass::Forward, Pass::Backward].map(|pass| price(range.clone(), pass)) }
+            if range.is_empty() {
+                [Seconds(0.0); 2]
+            } else {
+                [Pass::Forward, Pass::Backward].map(|pass| price(range.clone(), pass))
+            }
         };
         let table = |price: &dyn Fn(Range<usize>, Pass) -> Seconds| {
             let first = (0..=blocks).map(|cut| both(0..cut, price)).collect();
@@ -39,28 +45,33 @@ impl Ability {
         if let Some(machine) = clock.machine() {
             let (first, rest) = table(&|range, pass| machine.price(&sides.work(range, rows, pass)));
             let profile = machine.profile();
-            return Self { emulated: true, power: profile.power, memory: profile.memory, first, rest };
+            let (name, power) = (profile.name.clone(), profile.at(Seconds(0.0)).power);
+            return Self { name, emulated: true, power, memory: profile.memory, first, rest };
         }
-        let measured = measure(task, clock, sides, rows);
+        let measured = if wanted { measure(task, clock, sides, rows) } else { [Seconds(0.0); 2] };
         let share = |range: Range<usize>, pass| sides.work(range, rows, pass).flops.0 as f64;
         let (first, rest) = table(&|range, pass| {
             let [forward, backward] = measured;
             let whole = if pass == Pass::Forward { forward } else { backward };
             Seconds(whole.0 * share(range, pass) / share(0..blocks, pass).max(1.0))
         });
-        Self { emulated: false, power: Power::default(), memory: Bytes(u64::MAX), first, rest }
+        let (name, power, memory) = (String::new(), Power::default(), Bytes(u64::MAX));
+        Self { name, emulated: false, power, memory, first, rest }
     }
 
     /// As a message.
     pub fn packed(&self) -> Buffer {
-        let seconds: Vec<f64> =
-            self.first.iter().flatten().chain(&self.rest).map(|seconds| seconds.0).collect();
+        let seconds: Vec<f64> = self.first.iter().flatten().chain(&self.rest).map(|seconds| seconds.0).collect();
         let watts = [self.power.compute, self.power.idle, self.power.send, self.power.receive].map(|watts| watts.0);
         let [compute_w, idle_w, send_w, receive_w] = watts;
         let emulated = f64::from(u8::from(self.emulated));
         let hello = Hello { emulated, compute_w, idle_w, send_w, receive_w, memory: self.memory.0 as f64 };
-        let mut message = Buffer::new(Kind::F32, 2 * seconds.len() + elements::<Hello>(Kind::F32));
-        message.payload_mut()[..8 * seconds.len()].copy_from_slice(bytemuck::cast_slice(&seconds));
+        let words = self.name.len().div_ceil(4);
+        let mut message = Buffer::new(Kind::F32, words + 2 * seconds.len() + elements::<Hello>(Kind::F32));
+        let (name, rest) = message.payload_mut().split_at_mut(4 * words);
+        name[..self.name.len()].copy_from_slice(self.name.as_bytes());
+        rest[..8 * seconds.len()].copy_from_slice(bytemuck::cast_slice(&seconds));
+        message.note.rows = self.name.len() as u32;
         write(&mut message, hello);
         message
     }
@@ -71,7 +82,10 @@ impl Ability {
     /// When it is none.
     pub fn unpacked(message: &Buffer, from: usize, blocks: usize) -> Result<Self, CommError> {
         let hello: Hello = read(message, from, Tag::Activations)?;
-        let bytes = &message.payload()[..message.payload().len() - 4 * elements::<Hello>(Kind::F32)];
+        let name = message.payload().get(..message.note.rows as usize).unwrap_or_default();
+        let start = 4 * name.len().div_ceil(4);
+        let end = message.payload().len() - 4 * elements::<Hello>(Kind::F32);
+        let bytes = message.payload().get(start..end).unwrap_or_default();
         let numbers: Vec<f64> = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
         if numbers.len() != 3 * (blocks + 1) || !numbers.iter().all(|number| *number >= 0.0) {
             let why = "not what a device of this network can do";
@@ -79,6 +93,7 @@ impl Ability {
         }
         let (first, rest) = numbers.split_at(2 * (blocks + 1));
         Ok(Self {
+            name: String::from_utf8_lossy(name).into_owned(),
             emulated: hello.emulated > 0.0,
             power: Power {
                 compute: Watts(hello.compute_w),

@@ -4,12 +4,12 @@ use super::ability::Ability;
 use super::dealer::Dealer;
 use super::sides::Sides;
 use super::wire::{Figures, Order, Round, What, Word};
-use super::{PATIENCE, SERVER, Split};
+use super::{PATIENCE, SERVER, Split, SplitCuts};
 use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Metered, Tag};
 use crate::data::Visit;
 use crate::device::Clock;
 use crate::layout::Layout;
-use crate::nn::{Tally, Workspace};
+use crate::nn::Workspace;
 use crate::optim::{Optimizer, Rule, Step};
 use crate::strategy::figures::{elements, read, write};
 use crate::strategy::parcel::pack;
@@ -28,6 +28,7 @@ enum Waited {
 /// A rank that is a device.
 pub(super) struct Device<'a> {
     pub(super) task: &'a Task<'a>,
+    split: &'a Split,
     pub(super) comm: &'a Metered<'a>,
     pub(super) clock: &'a dyn Clock,
     pub(super) sides: &'a Sides<'a>,
@@ -61,6 +62,7 @@ impl<'a> Device<'a> {
     ) -> Self {
         Self {
             task,
+            split,
             comm,
             clock,
             sides,
@@ -104,10 +106,11 @@ impl<'a> Device<'a> {
 
     /// Tells what it can do.
     fn hello(&mut self) -> Result<(), TrainError> {
-        let ability = Ability::of(self.task, self.clock, self.sides, self.dealer.batch());
+        let wanted = matches!(self.split.cuts, SplitCuts::Auto(_));
+        let ability = Ability::of(self.task, self.clock, self.sides, self.dealer.batch(), wanted);
         self.clock.machine().inspect(|machine| machine.hold(true));
         let mut message = ability.packed();
-        message.note = Word::Hello.note(0);
+        message.note.edge = Word::Hello.note(0).edge;
         let sent = self.comm.send(SERVER, Tag::Activations, &mut message);
         self.clock.machine().inspect(|machine| machine.hold(false));
         Ok(sent?)
@@ -147,8 +150,20 @@ impl<'a> Device<'a> {
             return Ok(None);
         }
         self.message.reopen(Kind::F32);
+        let before = self.received();
         self.comm.recv(SERVER, Tag::Task, &mut self.message)?;
+        self.totals.down_s = self.received() - before;
         Ok(Some(Order::read(self.message.note, self.sides.blocks())?))
+    }
+
+    /// Seconds that the emulated receiver was busy so far.
+    fn received(&self) -> f64 {
+        self.clock.machine().map_or(0.0, |machine| machine.ledger().receiving.0)
+    }
+
+    /// Seconds that the emulated transmitter was busy so far.
+    fn sent(&self) -> f64 {
+        self.clock.machine().map_or(0.0, |machine| machine.ledger().sending.0)
     }
 
     fn check_server(&self, tag: Tag) -> Result<(), CommError> {
@@ -160,13 +175,13 @@ impl<'a> Device<'a> {
 
     /// Trains a round and reports.
     fn round(&mut self, order: Order, job: &mut dyn Job) -> Result<(), TrainError> {
+        let (trained, compute_s, down_s) = (self.totals.trained, self.totals.compute_s, self.totals.down_s);
+        let down = self.message.wire_len() as f64;
+        self.totals = Figures { trained, compute_s, down, down_s, ..Figures::default() };
         let round = self.install(order)?;
         let vectors = self.portion.iter().flat_map(|portion| portion.optimizer.state());
         self.kept = Some(vectors.map(|(_, vector)| vector.to_vec()).collect());
-        let began = self.now();
         let computed = self.computed();
-        let totals = Figures { joules: f64::NAN, compute_s: self.totals.compute_s, ..Figures::default() };
-        self.totals = totals;
         self.dealer.open(round.epoch as u64);
         for s in 0..round.steps as u64 {
             let at = round.first as u64 + s;
@@ -184,7 +199,6 @@ impl<'a> Device<'a> {
             }
         }
         self.totals.computed = self.computed() - computed;
-        self.totals.began = began;
         self.kept = None;
         self.report(order, job)
     }
@@ -277,6 +291,7 @@ impl<'a> Device<'a> {
         }
         self.totals.compute_s += (self.clock.now() - begin).0;
         self.totals.samples += samples.len() as f64;
+        self.totals.trained += samples.len() as f64;
         self.totals.steps += 1.0;
         self.cursor.samples += samples.len() as u64;
         Ok(Waited::Over)
@@ -301,14 +316,18 @@ impl<'a> Device<'a> {
         buffer.note = Word::Batch.note(self.cursor.step_in_epoch);
         buffer.note.rows = labels.len() as u32;
         self.totals.up += buffer.wire_len() as f64;
-        let begin = self.now();
+        let (begin, measured) = (self.now(), self.clock.now().0);
+        let (sent, received) = (self.sent(), self.received());
         let pending = self.comm.start_send(SERVER, Tag::Activations, buffer)?;
+        self.totals.up_s += self.sent() - sent;
         let waited = self.await_gradient(job)?;
+        self.totals.down_s += self.received() - received;
         self.up = Some(self.comm.wait(pending)?);
         if waited == Waited::CalledOff {
             return Ok(waited);
         }
         self.totals.waited += self.now() - begin;
+        self.totals.blocked += self.clock.now().0 - measured;
         self.totals.down += self.down.wire_len() as f64;
         let expected = if self.cut > 0 { dims * labels.len() } else { 0 };
         if self.down.len() != expected {
@@ -353,7 +372,7 @@ impl<'a> Device<'a> {
         };
         if let Some(machine) = self.clock.machine() {
             let ledger = machine.ledger();
-            let energy = machine.energy(&ledger);
+            let (energy, power) = (machine.energy(&ledger), machine.profile().at(ledger.time).power);
             figures = Figures {
                 computing: ledger.computing.0,
                 sending: ledger.sending.0,
@@ -362,6 +381,10 @@ impl<'a> Device<'a> {
                 idle_j: energy.idle.0,
                 send_j: energy.send.0,
                 receive_j: energy.receive.0,
+                compute_w: power.compute.0,
+                idle_w: power.idle.0,
+                send_w: power.send.0,
+                receive_w: power.receive.0,
                 ..figures
             };
         }
@@ -390,16 +413,16 @@ impl<'a> Device<'a> {
         let mut message = Buffer::new(Kind::F32, shown.len());
         message.f32s_mut().copy_from_slice(&shown);
         message.note = Word::Given.note(order.round);
-        Ok(self.comm.send(SERVER, Tag::Activations, &mut message)?)
+        // Asked for by the outside, not by the training.
+        let machine = self.clock.machine().filter(|_| order.theta_from > 0);
+        machine.inspect(|machine| machine.hold(true));
+        let sent = self.comm.send(SERVER, Tag::Activations, &mut message);
+        machine.inspect(|machine| machine.hold(false));
+        Ok(sent?)
     }
 }
 
 /// Copies the gradient of a batch's activations, one row behind the other.
 pub(super) fn gradient_rows(ws: &Workspace, to: &mut [f32]) {
     copy_rows(ws.gradient(0), to);
-}
-
-/// Adds what a pass came to.
-pub(super) fn tally(figures: &Figures) -> Tally {
-    Tally { loss: figures.loss, correct: figures.correct as u64, samples: figures.samples as u64 }
 }

@@ -4,11 +4,11 @@ use super::device::Device;
 use super::server::Server;
 use super::wire::{Order, What, Word};
 use super::{PATIENCE, SERVER};
+use crate::comm::Buffer;
 use crate::comm::{Communicator, Kind, Tag};
 use crate::nn::Tally;
 use crate::strategy::outcome::{Outcome, Verdict};
 use crate::strategy::{Fit, TrainError};
-use crate::comm::Buffer;
 
 impl Server<'_> {
     /// Ends the devices, with the final weights, and waits until everybody who lives has them.
@@ -39,7 +39,7 @@ impl Server<'_> {
         for device in 0..self.fleet.len() {
             self.fleet.order(device, Order::bare(What::Part, lost), 0, |_| {})?;
         }
-        self.fleet.finish()?;
+        self.fleet.give_up();
         Ok(())
     }
 }

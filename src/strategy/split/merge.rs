@@ -3,6 +3,7 @@
 use super::Protocol;
 use super::round::Report;
 use super::server::{Server, Vectors};
+use super::wire::Figures;
 use crate::nn::Tally;
 use crate::strategy::portion::Portion;
 use crate::strategy::{Job, TrainError};
@@ -80,12 +81,14 @@ impl<'a> Server<'a> {
     pub(super) fn close(
         &mut self,
         reports: Vec<Option<Report>>,
-        began: f64,
+        began: [f64; 2],
         job: &mut dyn Job,
     ) -> Result<(), TrainError> {
+        let before: Vec<Figures> = (0..reports.len()).map(|device| self.fleet.figures(device)).collect();
         for (device, report) in reports.iter().enumerate() {
             let Some(Report { figures, .. }) = report else { continue };
             self.cursor.samples += figures.samples as u64;
+            self.fleet.note(device, *figures);
             // What the server has seen of the others is counted already.
             if self.cuts[device] == self.sides.blocks() {
                 let (correct, samples) = (figures.correct as u64, figures.samples as u64);
@@ -100,7 +103,7 @@ impl<'a> Server<'a> {
             return Err(self.diverged());
         }
         let old = self.cuts.clone();
-        self.choose(&reports, began, job)?;
+        self.choose(&reports, &before, began, job)?;
         self.recut(&old, job)
     }
 

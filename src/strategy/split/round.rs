@@ -2,7 +2,8 @@
 
 use super::Protocol;
 use super::device::gradient_rows;
-use super::server::{Server, Vectors};
+use super::merge::Bring;
+use super::server::Server;
 use super::turns::Turns;
 use super::wire::{Figures, Order, Round, What, Word};
 use crate::comm::{Buffer, CommError, Kind, Tag};
@@ -18,6 +19,11 @@ use crate::strategy::{Job, TrainError, Turn};
 /// What a device became in a round.
 pub(super) struct Report {
     pub figures: Figures,
+    /// When it came, measured and in the server's own time.
+    pub at: [f64; 2],
+    /// Its bytes and the seconds that they took, where machines are emulated.
+    pub bytes: u64,
+    pub carried: [f64; 2],
     /// Of its part.
     pub theta: Vec<f32>,
     pub sigma: Vec<f32>,
@@ -33,6 +39,8 @@ struct Running {
     /// By device: the batch that waits for its turn.
     waiting: Vec<Option<Buffer>>,
     turns: Turns,
+    /// By device: samples whose gradient waits to be averaged.
+    averaged: Vec<usize>,
 }
 
 impl Running {
@@ -47,7 +55,7 @@ impl Server<'_> {
     pub(super) fn train(&mut self, steps: u64, job: &mut dyn Job) -> Result<bool, TrainError> {
         let (devices, first) = (self.fleet.len(), self.cursor.step_in_epoch);
         self.begin_round();
-        let began = self.now();
+        let began = [self.clock.now().0, self.now()];
         let mut running = Running {
             first,
             steps,
@@ -55,22 +63,24 @@ impl Server<'_> {
             reports: (0..devices).map(|_| None).collect(),
             waiting: (0..devices).map(|_| None).collect(),
             turns: Turns::new(self.split.protocol, devices, first),
+            averaged: vec![0; devices],
         };
         // One after the other: each begins with what the one before became.
         let groups: Vec<Vec<usize>> = match self.split.protocol {
             Protocol::Sequential => running.parts.iter().map(|device| vec![*device]).collect(),
             _ => vec![running.parts.clone()],
         };
-        for group in groups {
-            for device in &group {
+        for (at, group) in groups.iter().enumerate() {
+            for device in group {
                 self.begin(*device, &running)?;
             }
-            if !self.serve_all(&mut running, &group, job)? {
-                self.call_off(job)?;
+            if !self.serve_all(&mut running, group, job)? {
                 return Ok(false);
             }
-            if self.split.protocol == Protocol::Sequential {
-                self.hand_over(group[0], &mut running, job)?;
+            if self.split.protocol == Protocol::Sequential
+                && let Some(report) = &running.reports[group[0]]
+            {
+                self.take_over(group[0], groups.get(at + 1).map(|next| next[0]), report, job)?;
             }
         }
         self.cursor.step += steps;
@@ -83,9 +93,9 @@ impl Server<'_> {
     /// Sends a device its part, and what to do with it.
     fn begin(&mut self, device: usize, running: &Running) -> Result<(), TrainError> {
         let cut = self.cuts[device];
-        let (state_from, vectors): (usize, Vectors) = std::mem::take(&mut self.bring[device]);
-        let state_from = if vectors.is_empty() { cut } else { state_from };
-        let theta_from = self.kept_blocks(device);
+        let Bring { from, vectors } = std::mem::take(&mut self.bring[device]);
+        let state_from = if vectors.iter().all(Vec::is_empty) { cut } else { from };
+        let theta_from = self.holds[device].map_or(0, |blocks| blocks.min(cut));
         let order = Order { what: What::Round, cut, theta_from, state_from, round: self.round };
         let part = running.parts.iter().position(|other| *other == device).expect("it takes part");
         let round = Round {
@@ -100,12 +110,11 @@ impl Server<'_> {
         let sigma = &self.sigma[self.sides.sigma_at(theta_from)..self.sides.sigma_at(cut)];
         let state: usize = vectors.iter().map(Vec::len).sum();
         let len = theta.len() + sigma.len() + state + elements::<Round>(Kind::F32);
-        let bytes = self.fleet.order(device, order, len, |buffer| {
+        self.fleet.order(device, order, len, |buffer| {
             let all = theta.iter().chain(sigma).chain(vectors.iter().flatten());
             buffer.f32s_mut().iter_mut().zip(all).for_each(|(to, from)| *to = *from);
             write(buffer, round);
         })?;
-        self.sent[device] = (self.cuts[device], bytes);
         self.inbox.expect(device);
         Ok(())
     }
@@ -160,9 +169,15 @@ impl Server<'_> {
             let why = "not the part that this device holds";
             return Err(CommError::Garbage { from: device + 1, tag: Tag::Activations, why }.into());
         }
-        self.reported[device] = (self.now(), buffer.wire_len() as u64);
         let (theta, rest) = buffer.f32s().split_at(theta);
-        Ok(Report { figures, theta: theta.to_vec(), sigma: rest[..sigma].to_vec() })
+        Ok(Report {
+            figures,
+            at: [self.clock.now().0, self.now()],
+            bytes: buffer.wire_len() as u64,
+            carried: [buffer.wire_len() as f64, self.received],
+            theta: theta.to_vec(),
+            sigma: rest[..sigma].to_vec(),
+        })
     }
 
     /// Whether a device has a batch in a step.
@@ -170,7 +185,9 @@ impl Server<'_> {
         let part = running.parts.iter().position(|other| *other == device);
         let lives = self.fleet.lives(device) && running.reports[device].is_none();
         part.is_some_and(|part| {
-            lives && step < running.end() && !self.dealer.samples(device, step as usize, part, running.parts.len()).is_empty()
+            lives
+                && step < running.end()
+                && !self.dealer.samples(device, step as usize, part, running.parts.len()).is_empty()
         })
     }
 
@@ -232,6 +249,7 @@ impl Server<'_> {
             portion.update(step, &gradient.theta, &gradient.moments, samples.len());
         }
         running.turns.serve(device);
+        running.averaged[device] = parcel.rows();
         self.count(tally)?;
         self.served[device][0] += self.clock.now().0 - measured;
         self.served[device][1] += self.now() - begin;
@@ -241,30 +259,24 @@ impl Server<'_> {
     }
 
     /// Moves the shared part by the mean gradient of a step, summed in the order of the devices.
-    fn follow_mean(&mut self, running: &Running, step: u64) {
-        let mut sum = std::mem::take(&mut self.summed);
-        let (mut rows, mut first) = (0, true);
-        for (part, device) in running.parts.iter().enumerate() {
-            let samples = self.dealer.samples(*device, step as usize, part, running.parts.len()).len();
-            if !std::mem::take(&mut self.stepped[*device]) {
-                continue;
-            }
-            let mine = &self.gradients[*device];
-            if first {
-                sum.theta.clone_from(&mine.theta);
-                sum.moments.clone_from(&mine.moments);
-            } else {
+    fn follow_mean(&mut self, running: &mut Running, step: u64) {
+        let Some(portion) = &mut self.parts[0] else { return };
+        let mut sum = portion.gradient();
+        let mut rows = 0;
+        for (device, samples) in running.averaged.iter_mut().enumerate() {
+            let mine = &self.gradients[device];
+            let own = std::mem::take(samples);
+            rows += own;
+            if own > 0 {
                 sum.theta.iter_mut().zip(&mine.theta).for_each(|(sum, mine)| *sum += mine);
                 sum.moments.iter_mut().zip(&mine.moments).for_each(|(sum, mine)| *sum += mine);
             }
-            (rows, first) = (rows + samples, false);
         }
-        if let Some(portion) = self.parts[0].as_mut().filter(|_| rows > 0) {
+        if rows > 0 {
             let number = self.cursor.step + step - running.first + 1;
             let step = Step { number, rate: self.rate, scale: 1.0 / rows as f64 };
             portion.update(step, &sum.theta, &sum.moments, rows);
         }
-        self.summed = sum;
     }
 
     /// Adds to the epoch's sums.

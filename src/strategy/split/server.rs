@@ -5,13 +5,16 @@ use super::books::Books;
 use super::choose::Chooser;
 use super::dealer::Dealer;
 use super::fleet::Fleet;
+use super::merge::Bring;
 use super::sides::Sides;
+use super::state::Begun;
 use super::wire::Word;
 use super::{PATIENCE, Split, SplitCuts};
 use crate::comm::{Buffer, Communicator, Kind, Metered, Tag};
 use crate::device::{Clock, Machine};
 use crate::event::Event;
 use crate::nn::{Program, Tally, Workspace};
+use crate::optim::{Optimizer, Rule};
 use crate::strategy::evaluate::Evaluator;
 use crate::strategy::inbox::{Inbox, Post};
 use crate::strategy::learner::Weights;
@@ -40,14 +43,19 @@ pub(super) struct Server<'a> {
     pub(super) sigma: Vec<f32>,
     /// The server's parts: one a device, or one for all; none where a device holds everything.
     pub(super) parts: Vec<Option<Portion<'a>>>,
-    /// The optimizer's vectors of these parts at the beginning of the round.
-    pub(super) begun: Vec<Vectors>,
-    /// What devices get with the next round: the first block of it, and the optimizer's vectors from there on.
-    pub(super) bring: Vec<(usize, Vectors)>,
+    /// By device: how many of the whole's first blocks it holds, bit for bit; none where it lacks all.
+    pub(super) holds: Vec<Option<usize>>,
+    /// Where the round began.
+    pub(super) begun: Begun,
+    /// What devices get with the next round.
+    pub(super) bring: Vec<Bring>,
     /// By cut.
     pub(super) workspaces: BTreeMap<usize, Workspace>,
     /// By device, where a step's gradients are averaged; else the first is that of whoever is served.
     pub(super) gradients: Vec<Gradient>,
+    /// Seconds that the emulated receiver was busy with the last message.
+    pub(super) received: f64,
+    pub(super) idle: Box<dyn Optimizer>,
     /// By device: trunk blocks on it.
     pub(super) cuts: Vec<usize>,
     pub(super) chooser: Chooser,
@@ -83,7 +91,7 @@ impl<'a> Server<'a> {
             comm,
             clock,
             sides,
-            chooser: Chooser::new(task, split, clock, sides, dealer.batch()),
+            chooser: Chooser::new(task, split, clock, sides, dealer.batch(), devices),
             dealer,
             fleet: Fleet::new(comm),
             inbox: Inbox::new(comm, clock, Tag::Activations, Kind::F32, Word::is_urgent),
@@ -91,10 +99,13 @@ impl<'a> Server<'a> {
             theta: task.hyper.init.draw(task.network, task.hyper.seed),
             sigma: task.network.initial_sigma(),
             parts: Vec::new(),
-            begun: Vec::new(),
+            holds: vec![None; devices],
+            begun: Begun::default(),
             bring: Vec::new(),
             workspaces: BTreeMap::new(),
-            gradients: Vec::new(),
+            gradients: vec![Gradient::default(); devices],
+            received: 0.0,
+            idle: Rule::Sgd.build(0, 0.0),
             cuts,
             served: vec![[0.0; 2]; devices],
             cursor: Cursor::default(),
@@ -131,9 +142,7 @@ impl<'a> Server<'a> {
                 self.probe(device)?;
             }
         }
-        let first = self.chooser.first(&self.cuts)?;
-        self.cuts = first;
-        Ok(())
+        Ok(self.first_cuts()?)
     }
 
     /// Trains to the end.
@@ -241,7 +250,10 @@ impl<'a> Server<'a> {
 
     /// The next message, if one comes in time. Between two looks at who lives little time passes.
     pub(super) fn post(&mut self, job: &mut dyn Job) -> Result<Option<Post>, TrainError> {
+        let received = || self.clock.machine().map_or(0.0, |machine| machine.ledger().receiving.0);
+        let before = received();
         let post = self.inbox.next(PATIENCE)?;
+        self.received = received() - before;
         let now = self.clock.now();
         if post.is_none() || (now - self.looked).0 > PATIENCE.as_secs_f64() {
             self.looked = now;

@@ -173,11 +173,12 @@ impl Server<'_> {
         quietly: bool,
         job: &mut dyn Job,
     ) -> Result<Option<Vectors>, TrainError> {
-        let hold = |on: bool| drop(self.clock.machine().filter(|_| quietly).inspect(|machine| machine.hold(on)));
-        hold(true);
+        // The device knows by `theta_from` to hold its machine, too.
+        let machine = self.clock.machine().filter(|_| quietly);
+        machine.inspect(|machine| machine.hold(true));
         let order = Order { state_from: from, theta_from: usize::from(quietly), ..Order::bare(What::Give, 0) };
         self.fleet.order(device, order, 0, |_| {})?;
-        hold(false);
+        machine.inspect(|machine| machine.hold(false));
         self.inbox.expect(device);
         while self.fleet.lives(device) {
             let Some(post) = self.post(job)? else { continue };

@@ -142,13 +142,17 @@ numbers! {
         /// Seconds of computing and of waiting for gradients, in its own time: virtual where it is emulated.
         computed,
         waited,
-        /// Bytes of batches and of gradients.
+        /// Measured seconds of waiting for gradients.
+        blocked,
+        /// Bytes of batches, and of gradients and weights; the seconds that they took, where the device is emulated.
         up,
+        up_s,
         down,
-        /// When the round began for it, and when it reported, in its own time.
-        began,
+        down_s,
+        /// When it reported, in its own time.
         now,
-        /// Measured seconds of computing, of communication and of waiting; bytes; all since the beginning.
+        /// Since the beginning: samples; measured seconds of computing, of communication and of waiting; bytes.
+        trained,
         compute_s,
         comm_s,
         wait_s,
@@ -165,6 +169,11 @@ numbers! {
         idle_j,
         send_j,
         receive_j,
+        /// What it draws in its power mode now.
+        compute_w,
+        idle_w,
+        send_w,
+        receive_w,
     }
 }
 

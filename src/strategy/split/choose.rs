@@ -1,0 +1,249 @@
+//! Which cuts are next: what ranks can do and what links carried goes to the planner, and its answer is used.
+
+use super::ability::Ability;
+use super::dealer::Dealer;
+use super::server::Server;
+use super::sides::Sides;
+use super::wire::{Figures, Round};
+use super::{Adaptive, Protocol, Split, SplitCuts};
+use crate::comm::{HEADER, Kind};
+use crate::device::{Clock, Ports, Power};
+use crate::plan::split::{self as plan, Point};
+use crate::plan::split::{Controller, CutCost, Decision, Fleet, Infeasible, Member, Observation, Phases, Way};
+use crate::strategy::figures::elements;
+use crate::strategy::portion::Portion;
+use crate::strategy::{Hyper, Task};
+use crate::units::{Bytes, Seconds};
+
+/// What was seen of a link before the first round.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Link {
+    pub up_bytes_per_s: f64,
+    pub down_bytes_per_s: f64,
+    pub latency: Seconds,
+}
+
+/// The choice of cuts.
+pub(super) struct Chooser {
+    adaptive: Option<Adaptive>,
+    /// The server's, where cuts are chosen.
+    own: Option<Ability>,
+    ports_each: bool,
+    abilities: Vec<Option<Ability>>,
+    links: Vec<Option<Link>>,
+    controller: Option<Controller>,
+    /// By device: the costs of its cuts.
+    costs: Vec<Vec<CutCost>>,
+    /// By device: what was predicted of the running round, and why its cut was chosen.
+    predicted: Vec<Option<Point>>,
+    reasons: Vec<String>,
+}
+
+impl Chooser {
+    pub fn new(task: &Task, split: &Split, clock: &dyn Clock, sides: &Sides, rows: usize, devices: usize) -> Self {
+        let adaptive = match &split.cuts {
+            SplitCuts::Auto(adaptive) => Some(*adaptive),
+            SplitCuts::Fixed(_) => None,
+        };
+        Self {
+            adaptive,
+            own: adaptive.map(|_| Ability::of(task, clock, sides, rows, true)),
+            ports_each: clock.machine().is_none_or(|machine| machine.profile().ports == Ports::Each),
+            abilities: vec![None; devices],
+            links: vec![None; devices],
+            controller: None,
+            costs: Vec::new(),
+            predicted: vec![None; devices],
+            reasons: vec!["given".to_owned(); devices],
+        }
+    }
+
+    /// Whether cuts are chosen, and so links have to be known.
+    pub fn measures_links(&self) -> bool {
+        self.adaptive.is_some()
+    }
+
+    /// A device told what it can do.
+    pub fn meet(&mut self, device: usize, ability: Ability) {
+        self.abilities[device] = Some(ability);
+    }
+
+    /// The machine that a device emulates; empty where it is itself.
+    pub fn name(&self, device: usize) -> &str {
+        self.abilities[device].as_ref().map_or("", |ability| &ability.name)
+    }
+
+    /// Whether a device emulates a machine.
+    pub fn is_emulated(&self, device: usize) -> bool {
+        self.abilities[device].as_ref().is_some_and(|ability| ability.emulated)
+    }
+
+    /// What was seen of a device's link.
+    pub fn link(&mut self, device: usize, link: Link) {
+        self.links[device] = Some(link);
+    }
+
+    /// A device has died.
+    pub fn remove(&mut self, device: usize) {
+        if let Some(controller) = &mut self.controller {
+            controller.remove(device);
+        }
+    }
+
+    /// Takes decisions; the cuts that they make.
+    fn take(&mut self, decisions: Vec<Decision>, cuts: &mut [usize]) {
+        for decision in decisions {
+            cuts[decision.device] = decision.cut;
+            self.predicted[decision.device] = Some(decision.predicted);
+            self.reasons[decision.device] = decision.reason;
+        }
+    }
+
+    /// What was predicted of a device's running round.
+    pub fn predicted(&self, device: usize) -> Option<Point> {
+        self.predicted[device]
+    }
+
+    /// Why a device's cut was chosen.
+    pub fn reason(&self, device: usize) -> &str {
+        &self.reasons[device]
+    }
+}
+
+impl Server<'_> {
+    /// The cuts of the first round.
+    ///
+    /// # Errors
+    /// When none are within the limits. It is this rank's own error: the devices wait for orders.
+    pub(super) fn first_cuts(&mut self) -> Result<(), Infeasible> {
+        let Some(adaptive) = self.chooser.adaptive else { return Ok(()) };
+        let fleet = self.as_planned();
+        self.chooser.costs = fleet.members.iter().map(|member| member.cuts.clone()).collect();
+        let mut controller = Controller::new(&fleet, adaptive.objective, adaptive.smoothing, adaptive.hysteresis);
+        let decisions = controller.decide()?;
+        self.chooser.take(decisions, &mut self.cuts);
+        self.chooser.controller = Some(controller);
+        Ok(())
+    }
+
+    /// The cuts of the next round, out of what this one showed.
+    pub(super) fn next_cuts(&mut self, seen: &[Option<Observation>]) -> Result<(), Infeasible> {
+        let Some(controller) = &mut self.chooser.controller else { return Ok(()) };
+        for (device, seen) in seen.iter().enumerate() {
+            if let Some(seen) = seen {
+                controller.observe(device, *seen);
+            }
+        }
+        (0..self.fleet.len()).filter(|device| !self.fleet.works(*device)).for_each(|device| controller.remove(device));
+        let decisions = controller.decide()?;
+        self.chooser.take(decisions, &mut self.cuts);
+        Ok(())
+    }
+
+    /// What a device's round showed.
+    pub(super) fn observation(&self, device: usize, cut: usize, figures: &Figures, report: [f64; 2]) -> Observation {
+        let rate = |bytes: f64, seconds: f64| {
+            (bytes > 0.0).then(|| if seconds > 0.0 { bytes / seconds } else { f64::INFINITY })
+        };
+        let (mut up, mut down) = (None, None);
+        if self.chooser.is_emulated(device) {
+            up = rate(figures.up + report[0], figures.up_s + report[1]);
+            down = rate(figures.down, figures.down_s);
+        } else if figures.up > 0.0 {
+            // How long each direction took nobody knows: clocks of different machines are not compared.
+            let both = rate(figures.up + figures.down, (figures.waited - self.served[device][1]).max(0.0));
+            (up, down) = (both, both);
+        }
+        let ratio = |seen: f64, cost: Seconds| (cost.0 > 0.0 && seen > 0.0).then(|| seen / (cost.0 * figures.steps));
+        let cost = self.chooser.costs.get(device).map(|costs| costs[cut]).unwrap_or_default();
+        let watts = [figures.compute_w, figures.idle_w, figures.send_w, figures.receive_w].map(crate::units::Watts);
+        let [compute, idle, send, receive] = watts;
+        Observation {
+            up_bytes_per_s: up.filter(|rate| rate.is_finite()),
+            down_bytes_per_s: down.filter(|rate| rate.is_finite()),
+            compute_ratio: ratio(figures.computed, cost.compute()),
+            server_ratio: ratio(self.served[device][1], cost.server),
+            power: self.chooser.is_emulated(device).then_some(Power { compute, idle, send, receive }),
+        }
+    }
+
+    /// The devices as the planner sees them.
+    fn as_planned(&self) -> Fleet {
+        let (chooser, dealer) = (&self.chooser, &self.dealer);
+        let own = chooser.own.as_ref().expect("cuts are chosen");
+        let member = |device: usize| {
+            let ability = chooser.abilities[device].as_ref().expect("every device has told");
+            let link = chooser.links[device].expect("every link was looked at");
+            let cuts = (0..=self.sides.blocks()).map(|cut| cost(self.task, self.sides, dealer, ability, own, cut));
+            Member {
+                name: format!("rank {}", device + 1),
+                cuts: cuts.collect(),
+                up: Way::constant(link.up_bytes_per_s, link.latency),
+                down: Way::constant(link.down_bytes_per_s, link.latency),
+                phases: Phases::constant(ability.power),
+                memory: ability.memory,
+                steps: self.steps_of_round(device),
+            }
+        };
+        let server =
+            plan::Server { memory: own.memory, ports_each: chooser.ports_each, ..plan::Server::new(own.power) };
+        Fleet::new((0..self.fleet.len()).map(member).collect(), server, planned(self.split.protocol))
+    }
+
+    /// Steps of a device in a whole round.
+    fn steps_of_round(&self, device: usize) -> u64 {
+        let (all, parts) = (self.dealer.steps(), self.fleet.len());
+        let own = (0..all).filter(|step| !self.dealer.samples(device, *step, device, parts).is_empty()).count() as u64;
+        self.split.round_steps.map_or(own, |steps| steps.get().min(own))
+    }
+}
+
+/// What a cut costs a device and the server.
+fn cost(task: &Task, sides: &Sides, dealer: &Dealer, ability: &Ability, own: &Ability, cut: usize) -> CutCost {
+    let (rows, blocks) = (dealer.batch(), sides.blocks());
+    let message = |elements: usize| Bytes((HEADER + 4 * elements) as u64);
+    let [forward, backward] = ability.first[cut];
+    let weights = sides.theta_at(cut) + sides.sigma_at(cut);
+    let (up, down) = match cut {
+        cut if cut == blocks => (Bytes(0), Bytes(0)),
+        0 => (message(rows * (sides.crossing(0) + 1)), message(0)),
+        cut => (message(rows * (sides.crossing(cut) + 1)), message(rows * sides.crossing(cut))),
+    };
+    let memory = |side: Option<&super::sides::Side>| {
+        Bytes(side.map_or(0, |side| Portion::memory(&task.hyper, &side.share, &side.program, rows)))
+    };
+    CutCost {
+        forward,
+        backward,
+        server: own.rest[cut],
+        up,
+        down,
+        memory: memory(sides.device(cut)),
+        server_memory: memory(sides.server(cut)),
+        weights_up: message(weights + elements::<Figures>(Kind::F32)),
+        weights_down: message(weights + elements::<Round>(Kind::F32)),
+    }
+}
+
+fn planned(protocol: Protocol) -> plan::Protocol {
+    match protocol {
+        Protocol::Ares => plan::Protocol::Ares,
+        Protocol::SplitFedV1 => plan::Protocol::SplitFedV1,
+        Protocol::SplitFedV2 => plan::Protocol::SplitFedV2,
+        Protocol::Sequential => plan::Protocol::Sequential,
+        Protocol::Federated => plan::Protocol::Federated,
+    }
+}
+
+impl Portion<'_> {
+    /// Bytes that a part takes with gradient, optimizer and workspace, predicted.
+    pub fn memory(
+        hyper: &Hyper,
+        share: &crate::strategy::share::Share,
+        program: &crate::nn::Program,
+        rows: usize,
+    ) -> u64 {
+        let copies = 2 + hyper.rule.vectors() as u64;
+        4 * share.part.network.theta_len() as u64 * copies + program.workspace_bytes(rows, true)
+    }
+}
