@@ -255,23 +255,23 @@ mod tests {
         rounds.add(&[record(1, 2, 2, 2), record(10, 2, 7, 7)]);
         let expected = "\
 devices in 2 rounds of this run, the mean, measured:
-rank     cut    round   device   server  waited
-1  pi   2..7  20.0 ms  10.0 ms  5.00 ms     0 s
-10 pi      7  20.0 ms  10.0 ms  5.00 ms     0 s
+rank    cut    round   device   server  waited
+1  pi  2..7  20.0 ms  10.0 ms  5.00 ms     0 s
+10 pi     7  20.0 ms  10.0 ms  5.00 ms     0 s
 on emulated machines, modelled:
-rank     cut   round  device  server  waited  Mbit/s up/down  energy
-1  pi   2..7  10.0 s  6.00 s  500 ms  3.00 s          20.0/-  50.0 J
-10 pi      7  10.0 s  6.00 s  500 ms  3.00 s          20.0/-  50.0 J
+rank    cut   round  device  server  waited  Mbit/s up/down  energy
+1  pi  2..7  10.0 s  6.00 s  500 ms  3.00 s          20.0/-  50.0 J
+10 pi     7  10.0 s  6.00 s  500 ms  3.00 s          20.0/-  50.0 J
 what was predicted for these rounds, all together, and what came (modelled):
-rank     cut  predicted  seconds      off  predicted  joules     off
-1  pi   2..7     18.0 s   20.0 s  -10.0 %      110 J   100 J  10.0 %
-10 pi      7     18.0 s   20.0 s  -10.0 %      110 J   100 J  10.0 %
+rank    cut  predicted  seconds      off  predicted  joules     off
+1  pi  2..7     18.0 s   20.0 s  -10.0 %      110 J   100 J  10.0 %
+10 pi     7     18.0 s   20.0 s  -10.0 %      110 J   100 J  10.0 %
 ";
         assert_eq!(rounds.end_lines().join("\n") + "\n", expected);
         assert!(rounds.epoch_lines(3).is_empty(), "a round may take longer than an epoch");
         let epoch = rounds.epoch_lines(2);
         assert_eq!(epoch[0], "devices in 1 round of epoch 2, the mean, measured:");
-        assert!(epoch[2].starts_with("1  pi     2  "), "{epoch:?}");
+        assert!(epoch[2].starts_with("1  pi    2  "), "{epoch:?}");
     }
 
     #[test]
