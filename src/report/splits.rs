@@ -279,7 +279,7 @@ rank    cut  predicted  seconds      off  predicted  joules     off
         assert!(Rounds::default().end_lines().is_empty());
         let mut rounds = Rounds::default();
         let itself = SplitRecord { modelled: None, modelled_j: None, predicted_j: None, ..record(1, 1, 3, 3) };
-        rounds.add(&[itself.clone()]);
+        rounds.add(std::slice::from_ref(&itself));
         let lines = rounds.end_lines();
         assert!(!lines.concat().contains("modelled"), "{lines:?}");
         assert_eq!(lines[3], "what was predicted for these rounds, all together, and what came (measured):");
@@ -317,7 +317,7 @@ rank    cut  predicted  seconds      off  predicted  joules     off
     #[test]
     fn a_change_is_one_line() {
         let (keeps, goes) = (record(1, 1, 7, 7), record(2, 1, 7, 2));
-        assert_eq!(change_line(3, &[keeps.clone()]), None);
+        assert_eq!(change_line(3, std::slice::from_ref(&keeps)), None);
         let expected = "round 3: rank 2 hands over behind block 2 instead of 7: its link has 5.0 Mbit/s";
         assert_eq!(change_line(3, &[keeps, goes.clone()]).unwrap(), expected);
         let all = SplitRecord { next_cut: 0, reason: String::new(), ..goes.clone() };
