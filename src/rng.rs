@@ -35,6 +35,8 @@ pub enum Purpose {
     Delay = 9,
     /// The order in which a shard is passed over again; the sample number is that of the pass among all of the epoch.
     Shard = 10,
+    /// Which samples each device holds, where devices are not alike; the sample number is the class.
+    NonIid = 11,
 }
 
 /// The generator for one `(purpose, epoch, sample)` of a run with this seed.

@@ -32,6 +32,7 @@ pub mod report;
 mod resume;
 mod save;
 pub mod show;
+mod split;
 mod stages;
 pub mod state;
 mod sync;

@@ -6,6 +6,7 @@ use super::resume::{self, Begin};
 use crate::comm::launcher::Launcher;
 use crate::event::Event;
 use crate::report::chain::Chain;
+use crate::report::splits::change_line;
 use crate::report::terminal::{Head, Terminal};
 use crate::report::{chart, svg};
 use crate::run::lock::Lock;
@@ -199,12 +200,10 @@ impl Output {
             // Those who look for it find it in events.jsonl.
             Event::Checkpoint { .. } => {}
             // `stages` and `chain` have them.
-            Event::Stages { .. }
-            | Event::Energy { .. }
-            | Event::Exits { .. }
-            | Event::Round { .. }
-            | Event::Live(_)
-            | Event::Applied(_) => {}
+            Event::Stages { .. } | Event::Energy { .. } | Event::Exits { .. } | Event::Live(_) | Event::Applied(_) => {}
+            Event::Round { round, devices } => {
+                change_line(*round, devices).iter().for_each(|text| self.terminal.note(text));
+            }
             Event::Repeat { repeat, repeats, accuracies } => self.terminal.repeat(*repeat, *repeats, accuracies),
             Event::Note { text } => self.note(text),
         }

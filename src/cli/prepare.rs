@@ -7,7 +7,7 @@ use super::host::Place;
 use super::load::{self, Loaded, Request};
 use super::ranks::{Ended, agreed};
 use super::resume::{self, Begin, Done, Look};
-use super::{local, stages, sync, task};
+use super::{local, split, stages, sync, task};
 use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
 use crate::config::{Config, Model, Origins, Sync};
 use crate::data::AnyData;
@@ -87,6 +87,7 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
     let strategy = task::strategy(config.mode, comm.size());
     let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
     config.mode = Some(task::mode(strategy));
+    agreed(comm, split::check(&config, &origins, strategy))?;
     agreed(comm, local::check(&config, &origins, strategy))?;
     let (chains, trainers) = match strategy {
         Strategy::Pipeline => {
@@ -168,7 +169,14 @@ pub fn prepare(
         let text = format!("{delay:?}");
         same(comm, &Identity::default().with("the delays", format!("{:016x}", xxh3_64(text.as_bytes()))))?;
     }
-    let split = None;
+    let (split, dealt) = match strategy {
+        Strategy::Split => {
+            let laid_out = split::lay_out(&config, &origins, &network, &data, devices.as_ref(), comm.size());
+            let (split, notes) = agreed(comm, laid_out)?;
+            (Some(split), notes)
+        }
+        _ => (None, Vec::new()),
+    };
     let delayed = grid.as_ref().is_some_and(|grid| grid.delay.is_some());
     let devices = devices.or_else(|| delayed.then(|| sync::instant_machines(comm.size())));
     let resume = resume::shared(comm, {
@@ -181,7 +189,7 @@ pub fn prepare(
         true => format!("the ranks have different instruction sets: all use the {} kernels", Isa::detect().name()),
         false => "the ranks have different instruction sets: each stage uses its own kernels".to_owned(),
     });
-    let notes = notes.into_iter().chain(mixed).chain(many_classes(&data)).chain(own_test(&config, &data));
+    let notes = notes.into_iter().chain(mixed).chain(many_classes(&data)).chain(own_test(&config, &data)).chain(dealt);
     let notes: Vec<String> = notes.collect();
     let notes: Vec<String> = match comm.rank() {
         0 => {

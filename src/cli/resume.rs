@@ -7,7 +7,7 @@ use super::args::TrainArgs;
 use super::failure::{DATA, Failure};
 use super::host::host;
 use super::ranks::{Ended, World, agreed};
-use super::{stages, sync};
+use super::{split, stages, sync};
 use crate::comm::launcher::{Launcher, Survival};
 use crate::comm::{Communicator, Values};
 use crate::config::{
@@ -217,7 +217,7 @@ impl Begin {
         let said = |key: &str| matches!(origins.of(key), Origin::File { path, .. } if *path == name);
         let fits = match config.mode {
             Some(Mode::Single) => ranks == 1,
-            Some(Mode::SendRecv) => ranks > 1,
+            Some(Mode::SendRecv | Mode::Split) => ranks > 1,
             _ => true,
         };
         if said("mode") && !fits {
@@ -234,6 +234,9 @@ impl Begin {
         }
         if config.mode != Some(Mode::Pipeline) {
             stages::KEYS.iter().filter(|key| said(key)).for_each(|key| config.reset(key));
+        }
+        if config.mode != Some(Mode::Split) {
+            split::KEYS.iter().filter(|key| said(key)).for_each(|key| config.reset(key));
         }
         if config.learning_rate != then.learning_rate {
             self.notes.push(format!(

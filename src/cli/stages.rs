@@ -362,10 +362,6 @@ pub fn check_memory(
     replicas: usize,
     devices: &Devices,
 ) -> Result<(), Failure> {
-    let size = |bytes: u64| match bytes {
-        0..=0xf_ffff => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64),
-    };
     for (stage, layers) in pipeline.layers(network).iter().enumerate() {
         let needed = pipeline.memory(network, hyper, replicas, stage);
         for rank in stage * replicas..(stage + 1) * replicas {
@@ -384,6 +380,15 @@ pub fn check_memory(
     }
     Ok(())
 }
+
+/// Bytes of memory in binary units.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..=0xf_ffff => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64),
+    }
+}
+
 /// What each rank of a pipeline is.
 pub fn titles(prepared: &Prepared, ranks: usize) -> Vec<String> {
     let Some(pipeline) = &prepared.pipeline else { return Vec::new() };

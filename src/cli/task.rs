@@ -186,7 +186,7 @@ pub fn split(data: &AnyData, fractions: Option<Fractions>, seed: u64) -> Split {
 /// The numbers of a configuration for `samples` training samples on `trainers` ranks that train.
 ///
 /// The rate grows with the global batch as configured, and with nothing else: the same global batch
-/// gives the same steps at any rank count.
+/// gives the same steps at any rank count. In mode split each device follows its own batch, and the rate that.
 pub fn hyper(config: &Config, samples: usize, trainers: usize) -> Hyper {
     let global_batch = match config.global_batch {
         GlobalBatch::PerRank if config.sync == Sync::Shards => shard_batch(config, samples, trainers),
@@ -195,7 +195,11 @@ pub fn hyper(config: &Config, samples: usize, trainers: usize) -> Hyper {
         GlobalBatch::Full => samples,
     }
     .clamp(1, samples.max(1));
-    let ratio = global_batch as f64 / config.rate_batch.get() as f64;
+    let followed = match config.mode {
+        Some(Mode::Split) => global_batch as f64 / trainers.max(1) as f64,
+        _ => global_batch as f64,
+    };
+    let ratio = followed / config.rate_batch.get() as f64;
     let scale = match config.rate_scaling {
         RateScaling::None => 1.0,
         RateScaling::Sqrt => ratio.sqrt(),

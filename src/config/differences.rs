@@ -32,6 +32,13 @@ const FREE: &[&str] = &[
     "window",
     "exitRule",
     "exitThreshold",
+    // Where a network is split changes who computes, and not what.
+    "split",
+    "alpha",
+    "deadline",
+    "energyBudget",
+    "smoothing",
+    "hysteresis",
     "devices",
     "clock",
     "powerSensor",
@@ -64,6 +71,11 @@ pub fn differences(then: &Config, now: &Config, origins: &Origins, global_batch:
             },
             // Nobody reads these in another mode; whether a chain of exit heads was trained says the network.
             "learn" | "preempt" | "replay" if [then, now].iter().any(|config| config.mode != Some(Mode::Pipeline)) => {
+                true
+            }
+            "protocol" | "roundSteps" | "nonIid"
+                if [then, now].iter().any(|config| config.mode != Some(Mode::Split)) =>
+            {
                 true
             }
             _ => then.value(key.name) == now.value(key.name),
@@ -139,6 +151,28 @@ mod tests {
             let (now, origins) = config(&[set]);
             assert_eq!(differences(&then, &now, &origins, 16), [], "{set}");
         }
+    }
+
+    #[test]
+    fn who_averages_what_has_to_stay_and_who_holds_what_may_change() {
+        let (then, _) = config(&["mode=split"]);
+        for (set, fixed) in [
+            ("protocol=sequential", true),
+            ("roundSteps=5", true),
+            ("nonIid=0.1", true),
+            ("split=3", false),
+            ("alpha=0.5", false),
+            ("deadline=2", false),
+            ("energyBudget=3", false),
+            ("smoothing=1", false),
+            ("hysteresis=0", false),
+        ] {
+            let (now, origins) = config(&["mode=split", set]);
+            assert_eq!(differences(&then, &now, &origins, 16).len(), usize::from(fixed), "{set}");
+        }
+        let (elsewhere, origins) = config(&["mode=allreduce"]);
+        let (then, _) = config(&["mode=split", "protocol=sequential", "nonIid=0.1"]);
+        assert_eq!(differences(&then, &elsewhere, &origins, 16), [], "nobody reads them there");
     }
 
     #[test]

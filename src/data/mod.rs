@@ -14,6 +14,7 @@ pub mod order;
 pub mod pictures;
 mod samples;
 pub mod sets;
+pub mod shards;
 pub mod source;
 pub mod split;
 pub mod standardize;

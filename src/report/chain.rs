@@ -1,14 +1,15 @@
-//! What stages and emulated machines told during a run, kept until somebody asks: for the terminal, for run.json, for a
-//! chart. A run without stages and machines leaves it empty, and it has nothing to say.
+//! What stages, devices of split learning and emulated machines told during a run, kept until somebody asks: for the
+//! terminal, for run.json, for a chart. A run without all of them leaves it empty, and it has nothing to say.
 
 use super::chart;
 use super::exits::exit_lines;
+use super::splits::Rounds;
 use super::stages::{energy_lines, stage_lines};
 use super::svg::Chart;
 use crate::event::{Event, HeadRecord, MachineRecord, StageRecord, SweepRow};
 use crate::run::state::Final;
 
-/// The last epoch's stages, the sums of all phases' energy, the last word on each part's exits.
+/// The last epoch's stages, the sums of all phases' energy, the last word on each part's exits, the rounds of devices.
 #[derive(Debug, Clone, Default)]
 pub struct Chain {
     epoch: u64,
@@ -18,19 +19,23 @@ pub struct Chain {
     modelled_s: Option<f64>,
     machines: Vec<MachineRecord>,
     exits: Vec<(&'static str, u64, Vec<HeadRecord>, Vec<SweepRow>)>,
+    rounds: Rounds,
+    /// The last epoch that ended.
+    ended: u64,
 }
 
 impl Chain {
     /// Keeps what belongs here.
     pub fn hear(&mut self, event: &Event) {
         match event {
-            Event::Epoch(record) => self.epoch_s = Some(record.epoch_s),
+            Event::Epoch(record) => (self.ended, self.epoch_s) = (record.epoch, Some(record.epoch_s)),
             Event::Stages { epoch, stages } => {
                 self.epoch = *epoch;
                 self.stages.clone_from(stages);
                 self.accuracies.push(chart::StageAccuracies::of(*epoch, stages));
             }
             Event::Energy { machines, .. } => self.add(machines),
+            Event::Round { devices, .. } => self.rounds.add(devices),
             Event::Exits { part, samples, heads, sweep } => {
                 self.exits.retain(|(known, ..)| known != part);
                 self.exits.push((part, *samples, heads.clone(), sweep.clone()));
@@ -67,14 +72,16 @@ impl Chain {
         self.modelled_s
     }
 
-    /// The tables of the last epoch's stages.
+    /// The tables of the last epoch's stages, or of its rounds.
     pub fn epoch_lines(&self) -> Vec<String> {
-        stage_lines(self.epoch, self.epoch_s, &self.stages)
+        let stages = stage_lines(self.epoch, self.epoch_s, &self.stages);
+        stages.into_iter().chain(self.rounds.epoch_lines(self.ended)).collect()
     }
 
     /// All tables, at the end of a run.
     pub fn end_lines(&self) -> Vec<String> {
-        let mut lines = self.epoch_lines();
+        let mut lines = stage_lines(self.epoch, self.epoch_s, &self.stages);
+        lines.extend(self.rounds.end_lines());
         lines.extend(energy_lines(self.modelled_s, &self.machines));
         for (part, samples, heads, sweep) in &self.exits {
             lines.extend(exit_lines(part, *samples, heads, sweep));

@@ -7,6 +7,7 @@ pub mod confusion;
 pub mod exits;
 mod lines;
 pub mod speedup;
+pub mod splits;
 pub mod stages;
 pub mod svg;
 pub mod terminal;

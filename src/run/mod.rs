@@ -18,6 +18,7 @@ mod model_bytes;
 pub mod model_file;
 pub mod power;
 pub mod signals;
+pub mod splits;
 pub mod stages;
 pub mod state;
 pub(crate) mod untrusted;

@@ -1,4 +1,5 @@
-//! stages.csv, energy.csv, exits.csv and ledger.csv: what pipelines, emulated machines and grids add to a run directory.
+//! stages.csv, energy.csv, exits.csv, ledger.csv and splits.csv: what pipelines, emulated machines, grids and split
+//! learning add to a run directory.
 //!
 //! Each file is made when its first event comes, so a run without stages or machines has none of them. The rules of
 //! metrics.csv hold: columns are appended, never moved; an empty cell was not measured. Measured and modelled figures
@@ -9,6 +10,7 @@ use super::cut;
 use super::error::RunError;
 use super::log::Writer;
 use super::metrics::{csv_lines, micros, with_header};
+use super::splits::{SPLITS_HEADER, split_row};
 use crate::event::{Applied, Event, MachineRecord, StageRecord, SweepRow};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,7 @@ pub struct StageLogs {
     energy: Late,
     exits: Late,
     ledger: Late,
+    splits: Late,
 }
 
 impl StageLogs {
@@ -40,6 +43,7 @@ impl StageLogs {
             energy: late("energy.csv"),
             exits: late("exits.csv"),
             ledger: late("ledger.csv"),
+            splits: late("splits.csv"),
         }
     }
 
@@ -55,6 +59,7 @@ impl StageLogs {
             (&mut logs.stages, STAGES_HEADER, 0, epochs),
             (&mut logs.energy, ENERGY_HEADER, 0, epochs),
             (&mut logs.ledger, LEDGER_HEADER, 1, steps),
+            (&mut logs.splits, SPLITS_HEADER, 0, epochs),
         ] {
             if cut::to_rows(&log.path, header, column, most)? {
                 log.writer = Some(Writer::reopen(&log.path)?);
@@ -97,6 +102,9 @@ impl StageLogs {
                     ]
                 };
                 self.ledger.append(LEDGER_HEADER, contributions.iter().map(row))
+            }
+            Event::Round { round, devices } => {
+                self.splits.append(SPLITS_HEADER, devices.iter().map(|device| split_row(*round, device)))
             }
             _ => Ok(()),
         }

@@ -110,7 +110,7 @@ fn elsewhere() -> Vec<Case> {
 }
 
 /// A device file that is right; every mistake is one replacement away from it.
-const DEVICES: &str = r#"devices = ["a", "b"]
+pub(super) const DEVICES: &str = r#"devices = ["a", "b"]
 [profile.a]
 flops_per_s = 1e9
 flops_source = "assumed"
