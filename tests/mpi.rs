@@ -6,7 +6,7 @@
 
 mod cases;
 
-use cases::{Case, conformance, equivalence, grid, local_sgd, pictures, pipeline};
+use cases::{Case, conformance, equivalence, grid, local_sgd, pictures, pipeline, split};
 use goai::comm::Communicator;
 use goai::comm::launcher::Launcher;
 use goai::comm::mpi::{MpiComm, abort_on_panic, library};
@@ -47,6 +47,7 @@ fn main() {
         ("local steps", local_sgd::CASES),
         ("pictures", pictures::CASES),
         ("pipeline", pipeline::CASES),
+        ("split", split::CASES),
     ];
     for (table, cases) in tables {
         for (name, case) in cases as &[Case] {

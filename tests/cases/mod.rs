@@ -17,6 +17,7 @@ pub mod messages;
 pub mod pictures;
 pub mod pipeline;
 pub mod scattered;
+pub mod split;
 pub mod training;
 
 /// A name, and what every rank runs.

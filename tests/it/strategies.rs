@@ -4,7 +4,7 @@ use super::comm_threads::{BUFFERED, RENDEZVOUS, run_table};
 use crate::cases::equivalence::CASES;
 use crate::cases::iris::{Iris, RULES, hyper};
 use crate::cases::training::{reference, train};
-use crate::cases::{local_sgd, pictures};
+use crate::cases::{local_sgd, pictures, split};
 use goai::comm::{Solo, run_threads};
 use goai::strategy::{Hyper, Strategy, TrainError};
 
@@ -39,6 +39,12 @@ fn pictures_are_equivalent() {
 fn local_steps_and_their_averaging() {
     (1..=5).for_each(|ranks| run_table(local_sgd::CASES, ranks, BUFFERED));
     run_table(local_sgd::CASES, 3, RENDEZVOUS);
+}
+
+#[test]
+fn networks_split_between_devices_and_a_server() {
+    (2..=5).for_each(|ranks| run_table(split::CASES, ranks, BUFFERED));
+    run_table(split::CASES, 3, RENDEZVOUS);
 }
 
 #[test]

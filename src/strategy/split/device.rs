@@ -39,8 +39,8 @@ pub(super) struct Device<'a> {
     portion: Option<Portion<'a>>,
     workspace: Option<Workspace>,
     gradient: Gradient,
-    /// The optimizer's vectors of a round's beginning, while the round is not over.
-    kept: Option<Vec<Vec<f32>>>,
+    /// The optimizer's vectors of the last round's beginning.
+    kept: Vec<Vec<f32>>,
     cursor: Cursor,
     /// The last message of the server's, and memory for those of this device.
     pub(super) message: Buffer,
@@ -72,7 +72,7 @@ impl<'a> Device<'a> {
             portion: None,
             workspace: None,
             gradient: Gradient::default(),
-            kept: None,
+            kept: Vec::new(),
             cursor: Cursor::default(),
             message: Buffer::open(Kind::F32),
             up: None,
@@ -180,7 +180,7 @@ impl<'a> Device<'a> {
         self.totals = Figures { trained, compute_s, down, down_s, ..Figures::default() };
         let round = self.install(order)?;
         let vectors = self.portion.iter().flat_map(|portion| portion.optimizer.state());
-        self.kept = Some(vectors.map(|(_, vector)| vector.to_vec()).collect());
+        self.kept = vectors.map(|(_, vector)| vector.to_vec()).collect();
         let computed = self.computed();
         self.dealer.open(round.epoch as u64);
         for s in 0..round.steps as u64 {
@@ -199,7 +199,6 @@ impl<'a> Device<'a> {
             }
         }
         self.totals.computed = self.computed() - computed;
-        self.kept = None;
         self.report(order, job)
     }
 
@@ -402,10 +401,10 @@ impl<'a> Device<'a> {
 
     /// Shows the optimizer's vectors from a block on.
     fn give(&mut self, order: Order) -> Result<(), TrainError> {
-        let own: Vec<&[f32]> = match (&self.kept, &self.portion) {
-            (Some(kept), _) => kept.iter().map(Vec::as_slice).collect(),
-            (None, Some(portion)) => portion.optimizer.state().into_iter().map(|(_, vector)| vector).collect(),
-            (None, None) => Vec::new(),
+        let own: Vec<&[f32]> = match &self.portion {
+            _ if order.asks_for_beginning() => self.kept.iter().map(Vec::as_slice).collect(),
+            Some(portion) => portion.optimizer.state().into_iter().map(|(_, vector)| vector).collect(),
+            None => Vec::new(),
         };
         let from = self.sides.theta_at(order.state_from);
         let shown = own.iter().flat_map(|vector| vector.get(from..).unwrap_or(&[]));
@@ -414,7 +413,7 @@ impl<'a> Device<'a> {
         message.f32s_mut().copy_from_slice(&shown);
         message.note = Word::Given.note(order.round);
         // Asked for by the outside, not by the training.
-        let machine = self.clock.machine().filter(|_| order.theta_from > 0);
+        let machine = self.clock.machine().filter(|_| order.asks_quietly());
         machine.inspect(|machine| machine.hold(true));
         let sent = self.comm.send(SERVER, Tag::Activations, &mut message);
         machine.inspect(|machine| machine.hold(false));

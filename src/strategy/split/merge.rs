@@ -3,7 +3,7 @@
 use super::Protocol;
 use super::round::Report;
 use super::server::{Server, Vectors};
-use super::wire::Figures;
+use super::wire::{Figures, Order};
 use crate::nn::Tally;
 use crate::strategy::portion::Portion;
 use crate::strategy::{Job, TrainError};
@@ -69,7 +69,7 @@ impl<'a> Server<'a> {
         self.holds.fill(None);
         self.holds[device] = Some(self.cuts[device]);
         if self.hands_around()
-            && let Some(vectors) = self.ask_state(device, 0, false, job)?
+            && let Some(vectors) = self.ask_state(Order::give(0, false, false), device, job)?
         {
             let first = self.fleet.working().first().copied().unwrap_or(device);
             self.bring[next.unwrap_or(first)] = Bring { from: 0, vectors };
@@ -176,7 +176,7 @@ impl<'a> Server<'a> {
                     false => {
                         let mut given = Vec::new();
                         for device in of_slot {
-                            given.extend(self.ask_state(device, to, false, job)?);
+                            given.extend(self.ask_state(Order::give(to, false, false), device, job)?);
                         }
                         if given.is_empty() { self.no_state() } else { joined(mean(given), vectors) }
                     }

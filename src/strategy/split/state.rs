@@ -6,7 +6,7 @@
 
 use super::merge::{Bring, joined, mean, split_off};
 use super::server::{Server, Vectors};
-use super::wire::{Order, What, Word};
+use super::wire::{Order, Word};
 use crate::comm::{Buffer, CommError, Tag};
 use crate::optim::Optimizer;
 use crate::strategy::{Job, Snapshot, State, TrainError, Turn};
@@ -80,7 +80,11 @@ impl Server<'_> {
             false => {
                 let mut streams = Vec::new();
                 for device in 0..self.fleet.len() {
-                    let given = if self.fleet.works(device) { self.ask_state(device, 0, true, job)? } else { None };
+                    let given = if self.fleet.works(device) {
+                        self.ask_state(Order::give(0, true, true), device, job)?
+                    } else {
+                        None
+                    };
                     streams.push(given.map(|given| joined(given, begun.parts[self.slot(device)].clone())));
                 }
                 self.rebuilt(streams)
@@ -100,7 +104,7 @@ impl Server<'_> {
         let mut streams = Vec::new();
         for device in 0..self.fleet.len() {
             let mut front = match self.fleet.works(device) && self.task.hyper.rule.vectors() > 0 {
-                true => self.ask_state(device, 0, true, job)?,
+                true => self.ask_state(Order::give(0, false, true), device, job)?,
                 false => None,
             };
             if let Some(front) = &mut front {
@@ -164,19 +168,15 @@ impl Server<'_> {
         Ok(devices)
     }
 
-    /// Asks a device for the optimizer's vectors from a block on; of the round's beginning, where it is at one. Nothing
-    /// when it dies meanwhile. `quietly` costs emulated machines nothing.
+    /// Asks a device for the optimizer's vectors. Nothing when it dies meanwhile.
     pub(super) fn ask_state(
         &mut self,
+        order: Order,
         device: usize,
-        from: usize,
-        quietly: bool,
         job: &mut dyn Job,
     ) -> Result<Option<Vectors>, TrainError> {
-        // The device knows by `theta_from` to hold its machine, too.
-        let machine = self.clock.machine().filter(|_| quietly);
+        let machine = self.clock.machine().filter(|_| order.asks_quietly());
         machine.inspect(|machine| machine.hold(true));
-        let order = Order { state_from: from, theta_from: usize::from(quietly), ..Order::bare(What::Give, 0) };
         self.fleet.order(device, order, 0, |_| {})?;
         machine.inspect(|machine| machine.hold(false));
         self.inbox.expect(device);

@@ -17,7 +17,7 @@ pub(super) enum What {
     Echo = 1,
     /// Train a round.
     Round = 2,
-    /// Show the optimizer's vectors, of the beginning of a round that is not over.
+    /// Show the optimizer's vectors: see [`Order::give`].
     Give = 3,
     /// End; the payload holds the final weights and how it ended.
     End = 4,
@@ -93,6 +93,20 @@ impl Order {
     /// An order that brings nothing.
     pub fn bare(what: What, cut: usize) -> Self {
         Self { what, cut, theta_from: 0, state_from: 0, round: 0 }
+    }
+
+    /// Asks for the optimizer's vectors from a block on: those of the round's beginning, or those of now; `quietly` costs
+    /// emulated machines nothing.
+    pub fn give(from: usize, beginning: bool, quietly: bool) -> Self {
+        Self { state_from: from, theta_from: usize::from(quietly), ..Self::bare(What::Give, usize::from(beginning)) }
+    }
+
+    pub fn asks_for_beginning(&self) -> bool {
+        self.cut > 0
+    }
+
+    pub fn asks_quietly(&self) -> bool {
+        self.theta_from > 0
     }
 
     pub fn note(&self) -> Note {
