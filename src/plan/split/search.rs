@@ -434,4 +434,4 @@ fn multisets(kinds: u128, count: u128) -> u128 {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
