@@ -13,7 +13,10 @@ fn random_fleet(draws: &mut Draws, devices: usize, blocks: usize) -> Fleet {
         let again = draws.below(members.len() + 1);
         let mut member = match members.get(again) {
             Some(member) => member.clone(),
-            None => random_member(draws, blocks, 1 + draws.below(4) as u64),
+            None => {
+                let steps = 1 + draws.below(4) as u64;
+                random_member(draws, blocks, steps)
+            }
         };
         if members.len() <= again && draws.one_in(3) {
             member.memory = Bytes(draws.between(30.0, 100.0) as u64);
