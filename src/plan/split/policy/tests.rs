@@ -43,7 +43,6 @@ fn on_a_link_that_changes_the_controller_stays_close_to_knowing_the_future() {
     let cuts: std::collections::BTreeSet<_> = best.rounds.iter().map(|round| round.cuts[0]).collect();
     assert!(cuts.len() > 1, "the trace asks for different cuts: {cuts:?}");
     let (adaptive, fixed) = (play(ares()).regret(&best), play(Policy::Static).regret(&best));
-    println!("regret: ares {adaptive:?}, static {fixed:?}");
     assert!(adaptive.value < 0.05 && adaptive.value < fixed.value, "{adaptive:?} {fixed:?}");
     for policy in [Policy::Federated, Policy::Classic(None), Policy::Classic(Some(1)), Policy::Fixed(vec![1, 1])] {
         let regret = play(policy.clone()).regret(&best);

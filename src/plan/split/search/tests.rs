@@ -4,7 +4,7 @@ use super::super::tests::{Draws, random_member};
 use super::super::{Member, Phase, Phases, Server};
 use super::*;
 use crate::device::Power;
-use crate::units::Watts;
+use crate::units::{Bytes, Watts};
 
 /// Some of the devices are alike; memories, modes that change and limits among them.
 fn random_fleet(draws: &mut Draws, devices: usize, blocks: usize) -> Fleet {
@@ -87,7 +87,7 @@ fn small_fleets_against_brute_force() {
 #[test]
 fn never_worse_than_one_cut_for_all_or_everything_on_the_devices() {
     let mut draws = Draws::new(31);
-    for (devices, inexact) in [(5, false), (12, true), (40, true)] {
+    for (devices, exact) in [(5, true), (12, true), (60, false)] {
         let mut members: Vec<Member> = (0..devices).map(|_| random_member(&mut draws, 7, 20)).collect();
         members.iter_mut().for_each(|member| member.memory = Bytes(u64::MAX));
         let fleet = Fleet::new(members, Server::new(Power::default()), Protocol::Ares);
@@ -103,8 +103,8 @@ fn never_worse_than_one_cut_for_all_or_everything_on_the_devices() {
         let federated = federated.choose(&objective, Seconds(0.0)).unwrap();
         assert_eq!(federated.cuts, vec![7; devices]);
         assert!(value(choice.point) <= value(federated.point));
-        assert!(!inexact || !choice.exact, "{devices} different devices are too many: {}", choice.simulated);
-        println!("{devices} devices: exact {}, {} rounds simulated", choice.exact, choice.simulated);
+        // Bounds leave little to look at of the 8^12 ways to cut twelve different devices.
+        assert!(choice.exact == exact && choice.simulated < 5000, "{devices}: {} simulated", choice.simulated);
     }
 }
 
