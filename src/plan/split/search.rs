@@ -12,10 +12,10 @@ use std::cmp::Ordering;
 const ENUMERATED: u128 = 20_000;
 
 /// More are tried as long as bounds leave no more to look at than this, and no more to simulate than [`STEPS`].
-const NODES: u64 = 1_000_000;
+const NODES: u64 = 300_000;
 
-/// The most steps that the simulations of one search may have together: about a tenth of a second.
-const STEPS: u64 = 1_000_000;
+/// The most steps that the simulations of one search may have together: less than a tenth of a second.
+const STEPS: u64 = 500_000;
 
 /// By how much a bound may exceed the best because of rounding.
 const SLACK: f64 = 1.0 + 1e-9;
@@ -87,6 +87,8 @@ struct Kind {
     cuts: Vec<usize>,
     /// By cut, what bounds a round: nothing where it does not fit.
     bounds: Vec<Bound>,
+    /// What bounds a round whatever the cut.
+    least: Bound,
 }
 
 /// What a round costs at least, because of one device.
@@ -193,7 +195,8 @@ impl<'a> Search<'a> {
                 bounds[*cut] = alone.bound(*cut, self.start);
                 self.simulated += 1;
             }
-            self.kinds.push(Kind { places: vec![place], cuts, bounds });
+            let least = cuts.iter().map(|cut| bounds[*cut]).reduce(Bound::least).unwrap_or_default();
+            self.kinds.push(Kind { places: vec![place], cuts, bounds, least });
         }
     }
 
@@ -234,11 +237,18 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// What bounds a round because of the devices of the kinds from `kind` on, and of that kind those from `place` on.
+    fn rest(&self, kind: usize, place: usize) -> Bound {
+        let later =
+            self.kinds[kind.min(self.kinds.len())..].iter().zip([place].into_iter().chain(std::iter::repeat(0)));
+        later.fold(Bound::default(), |bound, (kind, from)| bound.with(&kind.least.times(kind.places.len() - from)))
+    }
+
     /// All ways to give the devices of the kinds from `kind` on, and of that kind those from `place` on, cuts from
     /// the `from`-th on.
     fn enumerate(&mut self, kind: usize, place: usize, from: usize, cuts: &mut Vec<usize>, bound: Bound) {
         self.exact &= self.nodes > 0;
-        if !self.exact || self.hopeless(&bound) {
+        if !self.exact || self.hopeless(&bound.with(&self.rest(kind, place))) {
             return;
         }
         self.nodes -= 1;
@@ -339,6 +349,21 @@ impl<'a> Search<'a> {
 }
 
 impl Bound {
+    fn least(self, other: Self) -> Self {
+        Self {
+            time: self.time.min(other.time),
+            served: self.served.min(other.served),
+            active: self.active.min(other.active),
+            base: self.base.min(other.base),
+        }
+    }
+
+    fn times(&self, devices: usize) -> Self {
+        let many = devices as f64;
+        let time = if devices > 0 { self.time } else { 0.0 };
+        Self { time, served: many * self.served, active: many * self.active, base: many * self.base }
+    }
+
     fn with(self, other: &Self) -> Self {
         Self {
             time: self.time.max(other.time),
