@@ -5,7 +5,9 @@ use serde::Serialize;
 use std::time::Instant;
 
 /// The most rounds of a cell.
-const ROUNDS: f64 = 9.0;
+const ROUNDS: usize = 9;
+/// The fewest, where they are not far too long.
+const FEWEST: usize = 3;
 /// The most calls of a round.
 const CALLS: usize = 100_000;
 
@@ -47,26 +49,34 @@ pub(super) fn measure(
     slot: f64,
     operation: &mut dyn FnMut() -> Result<(), CommError>,
 ) -> Result<Cell, CommError> {
+    // Seconds of all calls together on the slowest rank: everybody goes on, or stops, by the same figure.
     let mut round = |calls: usize| {
         comm.barrier()?;
         let start = Instant::now();
         (0..calls).try_for_each(|_| operation())?;
-        Ok(start.elapsed().as_secs_f64() / calls as f64)
+        largest(comm, start.elapsed().as_secs_f64().max(1e-9))
     };
-    // Connections and memory are made by the first call; the calls of a round then grow until a round is an eighth of the slot.
+    // The first call makes connections and memory. Then the calls of a round grow with the fastest one seen: a rank that lost
+    // its core says nothing about the network.
     round(1)?;
-    let mut calls = 1;
-    let seconds = loop {
-        let seconds = largest(comm, round(calls)? * calls as f64)?.max(1e-9);
-        let wanted = slot / (ROUNDS - 1.0) / seconds;
-        if wanted < 2.0 || calls == CALLS {
-            break seconds;
+    let (mut calls, mut spent, mut fastest) = (1, 0.0, f64::MAX);
+    while spent < slot / 2.0 {
+        let seconds = round(calls)?;
+        spent += seconds;
+        fastest = fastest.min(seconds / calls as f64);
+        let wanted = slot / ROUNDS as f64 / fastest;
+        if calls == CALLS || wanted < 2.0 * calls as f64 {
+            break;
         }
-        calls = ((calls as f64 * wanted.min(16.0)) as usize).min(CALLS);
-    };
-    let rounds = (slot / seconds).clamp(1.0, ROUNDS) as usize;
-    let mut times = (0..rounds).map(|_| round(calls)).collect::<Result<Vec<f64>, CommError>>()?;
-    comm.all_reduce(Values::F64(&mut times), Reduce::Max)?;
+        calls = (wanted as usize).min(16 * calls).min(CALLS);
+    }
+    let (mut times, mut spent) = (Vec::new(), 0.0);
+    while times.len() < ROUNDS && (spent < slot || (times.len() < FEWEST && spent < 2.0 * slot)) {
+        let seconds = round(calls)?;
+        spent += seconds;
+        times.push(seconds / calls as f64);
+    }
     times.sort_by(f64::total_cmp);
+    let rounds = times.len();
     Ok(Cell { median: times[rounds / 2], least: times[0], most: times[rounds - 1], calls: rounds * calls })
 }

@@ -18,7 +18,7 @@ pub(super) fn told(findings: &Findings) -> String {
     let bandwidth = if wire.beta > 0.0 { format!(" ({}/s)", quantity(1.0 / wire.beta, "B")) } else { String::new() };
     text.push_str(&format!(
         "\nmeasured: medians of rounds of the slowest rank, {:.1} s in all{}\n\
-         fitted: alpha {}, beta {} a byte{bandwidth}, half of the messages within {:.0} % of that line; gamma {} a byte added\n\
+         fitted: alpha {}, beta {:.3} ns a byte{bandwidth}, half of the messages within {:.0} % of that line; gamma {:.3} ns a byte added\n\
          to give it to plan: goai-rs bench comm --json > net.json; goai-rs plan --network net.json\n",
         findings.elapsed_s,
         match findings.left_out {
@@ -26,9 +26,9 @@ pub(super) fn told(findings: &Findings) -> String {
             cells => format!("; {} left out for lack of time or memory: --max asks for less", count(cells, "line")),
         },
         quantity(wire.alpha.0, "s"),
-        quantity(wire.beta, "s"),
+        wire.beta * 1e9,
         100.0 * findings.fit_error,
-        quantity(wire.gamma, "s"),
+        wire.gamma * 1e9,
     ));
     text
 }
