@@ -191,10 +191,12 @@ impl Plan {
     fn carry_out(&self, comm: &dyn Communicator, peers: &Peers) -> Result<(Vec<Measured>, usize), CommError> {
         let slot = self.budget / (self.operations.len() * self.sizes.len()) as f64;
         let (start, mut left_out, mut sheets) = (Instant::now(), 0, Vec::new());
-        for &operation in self.operations {
+        for (at, &operation) in self.operations.iter().enumerate() {
             let mut cells = Vec::new();
+            // Twice its share: what one operation takes longer, the later ones do not pay with their lines.
+            let share = 2.0 * self.budget * (at + 1) as f64 / self.operations.len() as f64;
             for &bytes in &self.sizes {
-                let late = largest(comm, start.elapsed().as_secs_f64())? > 2.0 * self.budget;
+                let late = largest(comm, start.elapsed().as_secs_f64())? > share;
                 // Without small messages there is no network at all.
                 if !operation.fits(comm.size(), bytes) || (late && bytes > self.sizes[0]) {
                     left_out += 1;
