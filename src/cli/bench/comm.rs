@@ -197,8 +197,9 @@ impl Plan {
             let share = 2.0 * self.budget * (at + 1) as f64 / self.operations.len() as f64;
             for &bytes in &self.sizes {
                 let late = largest(comm, start.elapsed().as_secs_f64())? > share;
-                // Without small messages there is no network at all.
-                if !operation.fits(comm.size(), bytes) || (late && bytes > self.sizes[0]) {
+                // Messages make the network, and each operation is to have a line.
+                let needed = operation == Operation::SendRecv || bytes == self.sizes[0];
+                if !operation.fits(comm.size(), bytes) || (late && !needed) {
                     left_out += 1;
                     continue;
                 }

@@ -71,7 +71,7 @@ pub(super) fn measure(
         calls = (wanted as usize).min(16 * calls).min(CALLS);
     }
     let (mut times, mut spent) = (Vec::new(), 0.0);
-    while times.len() < ROUNDS && (spent < slot || (times.len() < FEWEST && spent < 2.0 * slot)) {
+    while times.len() < ROUNDS && (spent < slot || (times.len() < FEWEST && spent < 10.0 * slot)) {
         let seconds = round(calls)?;
         spent += seconds;
         times.push(seconds / calls as f64);
