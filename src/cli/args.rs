@@ -16,7 +16,7 @@ use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-pub use super::args_tools::{BenchSub, ComputeArgs, DataSub, InspectArgs, SynthArgs};
+pub use super::args_tools::{BenchSub, CommArgs, ComputeArgs, DataSub, InspectArgs, SynthArgs};
 pub use super::leaving::ExitArgs;
 pub use super::usage::UsageError;
 
@@ -408,7 +408,7 @@ pub struct ReportArgs {
 /// Most ranks as threads of one process: each has a stack and a copy of the data's indices.
 const MOST_RANKS: u64 = 1024;
 
-fn ranks(text: &str) -> Result<NonZeroUsize, String> {
+pub(super) fn ranks(text: &str) -> Result<NonZeroUsize, String> {
     let kind = Kind::Count { least: 1, most: MOST_RANKS };
     let count = kind.parse(text).map_err(|p| format!("{}; {}", p.why, p.cure))?;
     serde_json::from_value(count).map_err(|error| error.to_string())

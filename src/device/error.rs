@@ -37,6 +37,18 @@ pub enum DeviceError {
         /// The names of the shipped files.
         shipped: String,
     },
+    /// No network is called that.
+    #[error(
+        "{name}: no network is called that, nor can a file of that name be read: {why}; {cure}; or give the file of `goai-rs bench comm --json`"
+    )]
+    Network {
+        /// What was typed.
+        name: String,
+        /// The system's reason.
+        why: String,
+        /// The nearest name, or all of them.
+        cure: String,
+    },
     /// A law of extra computing time that cannot be.
     #[error("delay {text:?}: {why}; {cure}")]
     Delay {
