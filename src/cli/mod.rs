@@ -24,6 +24,7 @@ pub mod model;
 mod observer;
 mod output;
 mod photos;
+mod plan;
 pub mod predict;
 mod prepare;
 mod printed;
@@ -68,7 +69,7 @@ pub fn main() -> i32 {
     if launcher.rank.unwrap_or(0) > 0 {
         return 0;
     }
-    match alone(command, &mut std::io::stdout().lock()) {
+    match alone(command, &launcher, &mut std::io::stdout().lock()) {
         Ok(()) => 0,
         Err(failure) => report(&failure),
     }
@@ -91,7 +92,7 @@ fn hold_to_instruction_set() -> Result<(), Failure> {
 }
 
 /// The commands that need no other ranks.
-fn alone(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
+fn alone(command: Command, launcher: &Launcher, out: &mut dyn Write) -> Result<(), Failure> {
     let notes = &mut std::io::stderr();
     match command {
         Command::Eval(args) => eval::eval(&args, out),
@@ -100,6 +101,7 @@ fn alone(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::ConfigKeys => show::keys(out),
         Command::State { run } => state::state(&run, out),
         Command::Report(args) => report::report(&args, out, notes),
+        Command::Plan(args) => plan::plan(&args, launcher, out),
         Command::Bench(what) => bench::bench(&what, out),
         Command::Data(what) => data::data(&what, out),
         Command::Print(text) => printed::printed(out.write_all(text.as_bytes()).and_then(|()| out.flush())),

@@ -54,6 +54,11 @@ impl Compute {
         Seconds((y0.0 + slope * (rows as f64 - x0 as f64)).max(0.0))
     }
 
+    /// The standard deviation of steps.
+    pub fn jitter(&self) -> Seconds {
+        self.jitter
+    }
+
     /// How much longer than a rank's mean step the latest of so many takes.
     ///
     /// # Math

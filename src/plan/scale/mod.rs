@@ -23,7 +23,7 @@ mod single;
 
 pub use all_reduce::{Averaging, all_reduce};
 pub use compute::Compute;
-pub use fabric::Fabric;
+pub use fabric::{Carrier, Fabric};
 pub use grid::{First, grid};
 pub use order::{harmonic, kth_of, kth_of_laws};
 pub use pipeline::{Backprop, StageCost, backprop, local};

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 fn network(alpha: f64, beta: f64, gamma: f64) -> Fabric {
     let wire = Wire { alpha: Seconds(alpha), beta, gamma };
     let (name, source) = ("by hand".to_owned(), "assumed".to_owned());
-    Fabric { network: Network { name, wire, source, all_reduce: vec![], serve: vec![] }, at_rank_zero: false }
+    Fabric { network: Network { name, wire, source, all_reduce: vec![], serve: vec![] }, carrier: Carrier::Library }
 }
 
 fn work(samples: usize, global_batch: usize, payload: u64) -> Work {
@@ -116,7 +116,7 @@ fn sums_are_as_measured_else_at_rank_0_or_as_fast_as_can_be() {
     assert_eq!(fast.all_reduce(64, Bytes(8)).1, "recursive doubling");
     assert_eq!(fast.all_reduce(64, Bytes(1 << 26)).1, "Rabenseifner");
     let mut other = fast.clone();
-    other.at_rank_zero = true;
+    other.carrier = Carrier::Threads;
     other.network.all_reduce = vec![Point { ranks: 2, bytes: Bytes(8), seconds: Seconds(1.5) }];
     assert_eq!(other.all_reduce(2, Bytes(8)), (Seconds(1.5), "as measured"));
     assert_eq!(other.all_reduce(1, Bytes(8)).0, Seconds(0.0));

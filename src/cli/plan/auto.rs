@@ -1,0 +1,80 @@
+//! `--mode auto`: all ranks of a job measure, rank 0 decides, and the mode is settled before training.
+
+use super::candidates::Given;
+use super::rates::{Beside, Rates};
+use super::subject::Subject;
+use super::{Loadable, choice, fabric, of_job, rows, wires};
+use crate::cli::decoding::Decoding;
+use crate::cli::failure::Failure;
+use crate::cli::host::Place;
+use crate::cli::load::{self, Request};
+use crate::cli::prepare::{self, Configured};
+use crate::cli::ranks::{Ended, agreed};
+use crate::cli::task::{self, Parts};
+use crate::comm::{Communicator, Values};
+use crate::config::{Config, Mode};
+use crate::device::Devices;
+
+/// Settles the mode of a configuration that leaves it to the plan; any other stays as it is. Tells why, at rank 0.
+///
+/// # Collective
+/// Every rank must call it.
+pub fn choose(
+    comm: &dyn Communicator,
+    configured: &mut Configured,
+    places: &[Place],
+    decoding: &Decoding,
+    threads: bool,
+) -> Result<Option<String>, Ended> {
+    if configured.config.mode != Some(Mode::Auto) {
+        return Ok(None);
+    }
+    let (config, origins) = (&configured.config, &configured.origins);
+    let devices = config.devices.as_deref().map(Devices::load).transpose();
+    let devices = agreed(comm, devices.map_err(|error| Failure::new(crate::cli::failure::DATA, error)))?;
+    let checked = devices.as_ref().map_or(Ok(()), |devices| devices.check_ranks(comm.size()));
+    agreed(comm, checked.map_err(|error| Failure::new(2, error)))?;
+    let data = load::load(comm, &Request::from(config), places, decoding)?.data;
+    agreed(comm, prepare::check(config, origins, &data))?;
+    let loadable = Loadable { config, origins, text: configured.model_text.as_deref() };
+    let network = agreed(comm, loadable.network(&data))?;
+    let split = task::split(&data, config.data_split, config.seed);
+    let parts = Parts::cut(&data, &split, task::augment(config, data.shape()));
+    let host = &places[comm.rank()].host;
+    let subject = Subject {
+        config,
+        origins,
+        network: &network,
+        parts: &parts,
+        ranks: comm.size(),
+        cores: places[comm.rank()].num_cores,
+        per_node: places.iter().filter(|place| place.host == *host).count(),
+        devices: devices.as_ref(),
+    };
+    let fabric = match comm.size() > 1 && devices.is_none() {
+        true => of_job(wires::measure(comm, &super::payloads(&subject), "measured between the ranks")?, threads),
+        false => agreed(comm, fabric(&subject, None))?,
+    };
+    let mut rates = Rates::new(Beside::Launched, config.power_sensor.as_deref());
+    let rows = rows(&subject, &fabric, &mut rates, Given::Kept);
+    let mine = match choice::best(&rows, Some(comm.size())) {
+        Some((first, second)) => {
+            let why = format!("mode auto is {}", choice::why(first, second));
+            first.candidate.settled.clone().map(|settled| (settled.config, why))
+        }
+        None => Err(rows.into_iter().find_map(|row| row.predicted.err()).expect("a way that is not possible says why")),
+    };
+    let (chosen, why) = agreed(comm, mine)?;
+    configured.config = shared(comm, chosen)?;
+    Ok((comm.rank() == 0).then_some(why))
+}
+
+/// Rank 0's configuration, on all ranks.
+fn shared(comm: &dyn Communicator, chosen: Config) -> Result<Config, Ended> {
+    let mut text = serde_json::to_vec(&chosen).expect("a configuration is JSON");
+    let mut len = [text.len() as i64];
+    comm.broadcast(0, Values::I64(&mut len))?;
+    text.resize(len[0] as usize, 0);
+    comm.broadcast(0, Values::U8(&mut text))?;
+    Ok(serde_json::from_slice(&text).expect("rank 0 sent a configuration"))
+}
