@@ -35,9 +35,8 @@ use super::ranks::Ended;
 use super::task::{self, Parts};
 use crate::comm::launcher::Launcher;
 use crate::comm::{Solo, ThreadOptions, run_threads};
-use crate::config::{Config, Model, Origins};
+use crate::config::Model;
 use crate::device::{DeviceError, Devices, Network as Wires, Wire};
-use crate::nn::Network;
 use crate::plan::scale::{Carrier, Fabric};
 use crate::report::text::count;
 use crate::units::{Bytes, Seconds};
@@ -185,22 +184,4 @@ fn rows(subject: &Subject, fabric: &Fabric, rates: &mut Rates, given: Given) -> 
 fn failure(ended: Ended) -> Failure {
     let (code, message) = ended.summary();
     Failure { code, message }
-}
-
-/// The network between ranks of a job is the one that was measured by them.
-fn of_job(network: Wires, threads: bool) -> Fabric {
-    Fabric { network, carrier: if threads { Carrier::Threads } else { Carrier::Library } }
-}
-
-/// What `auto` needs of a configuration.
-struct Loadable<'a> {
-    config: &'a Config,
-    origins: &'a Origins,
-    text: Option<&'a str>,
-}
-
-impl Loadable<'_> {
-    fn network(&self, data: &crate::data::AnyData) -> Result<Network, Failure> {
-        task::network(self.config, self.origins, data, self.text)
-    }
 }

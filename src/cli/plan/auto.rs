@@ -3,7 +3,7 @@
 use super::candidates::Given;
 use super::rates::{Beside, Rates};
 use super::subject::Subject;
-use super::{Loadable, choice, fabric, of_job, rows, wires};
+use super::{choice, fabric, rows, wires};
 use crate::cli::decoding::Decoding;
 use crate::cli::failure::Failure;
 use crate::cli::host::Place;
@@ -14,6 +14,7 @@ use crate::cli::task::{self, Parts};
 use crate::comm::{Communicator, Values};
 use crate::config::{Config, Mode};
 use crate::device::Devices;
+use crate::plan::scale::{Carrier, Fabric};
 
 /// Settles the mode of a configuration that leaves it to the plan; any other stays as it is. Tells why, at rank 0.
 ///
@@ -36,8 +37,7 @@ pub fn choose(
     agreed(comm, checked.map_err(|error| Failure::new(2, error)))?;
     let data = load::load(comm, &Request::from(config), places, decoding)?.data;
     agreed(comm, prepare::check(config, origins, &data))?;
-    let loadable = Loadable { config, origins, text: configured.model_text.as_deref() };
-    let network = agreed(comm, loadable.network(&data))?;
+    let network = agreed(comm, task::network(config, origins, &data, configured.model_text.as_deref()))?;
     let split = task::split(&data, config.data_split, config.seed);
     let parts = Parts::cut(&data, &split, task::augment(config, data.shape()));
     let host = &places[comm.rank()].host;
@@ -52,7 +52,10 @@ pub fn choose(
         devices: devices.as_ref(),
     };
     let fabric = match comm.size() > 1 && devices.is_none() {
-        true => of_job(wires::measure(comm, &super::payloads(&subject), "measured between the ranks")?, threads),
+        true => {
+            let network = wires::measure(comm, &super::payloads(&subject), "measured between the ranks")?;
+            Fabric { network, carrier: if threads { Carrier::Threads } else { Carrier::Library } }
+        }
         false => agreed(comm, fabric(&subject, None))?,
     };
     let mut rates = Rates::new(Beside::Launched, config.power_sensor.as_deref());

@@ -60,7 +60,7 @@ pub fn predict(
             (epoch, memory(settled.trainers), how)
         }
         Strategy::Pipeline => pipeline(subject, settled, &hyper, ranks, rates, fabric)?,
-        Strategy::Split => return Err(Failure::new(2, "the plan knows no split learning")),
+        Strategy::Split => return Err(Failure::new(2, "split learning is planned by bench split")),
     };
     let energy = rates.energy(subject, ranks, settled.trainers.max(settled.chains.0), &epoch);
     Ok(Predicted { epoch, global_batch: work.global_batch.min(work.samples), memory, energy, how })
@@ -138,7 +138,7 @@ fn pipeline(
     let epoch = match plan.learn {
         Learn::Local { .. } => {
             let costs = rates.stages(subject, hyper, &networks, &plan, Way::Local, global, ranks);
-            scale::local(work, global, &costs, fabric)
+            scale::local(work, global, config.window.get(), &costs, fabric)
         }
         Learn::Backprop { schedule, micro_batches } => {
             let own = global.div_ceil(chains.1);

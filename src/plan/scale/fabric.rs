@@ -30,6 +30,23 @@ impl Fabric {
         self.network.wire.send(bytes)
     }
 
+    /// How long a message keeps its sender from computing, and its receiver: of what it takes half each between threads,
+    /// which copy it themselves; a library's and a network card's share is taken for half a microsecond, as assumed.
+    pub fn overhead(&self) -> Seconds {
+        const LIBRARY: f64 = 0.5e-6;
+        let half = self.network.wire.alpha.0 / 2.0;
+        match self.carrier {
+            Carrier::Threads => Seconds(half),
+            Carrier::Library => Seconds(half.min(LIBRARY)),
+            Carrier::Emulated => Seconds(0.0),
+        }
+    }
+
+    /// What a message takes beside the overheads of both ends.
+    pub fn latency(&self) -> Seconds {
+        Seconds((self.network.wire.alpha.0 - 2.0 * self.overhead().0).max(0.0))
+    }
+
     /// What workers push to a server that adds it, and the sum back to each, one after the other.
     ///
     /// # Math

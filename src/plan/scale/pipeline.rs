@@ -3,6 +3,7 @@
 use super::{Fabric, HEADER, Prediction, Work};
 use crate::plan::pipeline::{Durations, Link, Schedule, ScheduleError, ScheduleKind};
 use crate::units::{Bytes, Seconds};
+use std::collections::VecDeque;
 
 /// What one stage takes for one piece of a batch, and what it hands on.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -81,45 +82,68 @@ pub fn backprop(
     Ok(prediction)
 }
 
+/// The stages' seconds for a piece; a message costs both its ends something, beside its way over the link.
 fn durations(stages: &[StageCost], share: f64, rows: usize, network: &Fabric) -> Durations {
-    let times = |of: fn(&StageCost) -> Seconds| stages.iter().map(|stage| Seconds(of(stage).0 * share)).collect();
+    let (last, overhead) = (stages.len() - 1, network.overhead().0);
+    let neighbours = |stage: usize| f64::from(u8::from(stage > 0) + u8::from(stage < last));
+    let times = |of: fn(&StageCost) -> Seconds, messages: f64| {
+        let time = |(stage, cost)| Seconds(of(cost).0 * share + messages * neighbours(stage) * overhead);
+        stages.iter().enumerate().map(time).collect()
+    };
     let transmission = |elements: usize| Seconds(network.network.wire.beta * (4 * elements * rows) as f64);
     let link = |stage: usize| Link {
         activations: transmission(stages[stage].handed_on + 1),
         gradient: transmission(stage.checked_sub(1).map_or(0, |before| stages[before].handed_on)),
-        latency: network.network.wire.alpha,
+        latency: network.latency(),
     };
     Durations {
-        forward: times(|stage| stage.forward),
-        backward_input: times(|stage| stage.backward_input),
-        backward_params: times(|stage| stage.backward_params),
+        forward: times(|cost| cost.forward, 1.0),
+        backward_input: times(|cost| cost.backward_input, 1.0),
+        backward_params: times(|cost| cost.backward_params, 0.0),
         send: Some((0..stages.len()).map(link).collect()),
     }
 }
 
-/// An epoch of stages that each learn by their own exit head; the costs are for a batch of `rows` samples.
+/// An epoch of stages that each learn by their own exit head; the costs are for a batch of `rows` samples, of which
+/// `window` may wait before a stage.
 ///
-/// A stage hands a batch on behind its forward pass, and takes the next when it has learned from it.
+/// A stage hands a batch on behind its forward pass, as soon as there is room for it, and takes the next when it has
+/// learned from it. A batch is two messages: itself, and the word that there is room again.
 ///
 /// # Math
-/// begin(s, b) = max(arrival(s, b), end(s, b−1)); arrival(s+1, b) = begin(s, b) + forward + message
-pub fn local(work: Work, rows: usize, stages: &[StageCost], network: &Fabric) -> Prediction {
+/// begin(s, b) = max(arrival(s, b), end(s, b−1)); hand on(s, b) = max(begin(s, b) + forward, begin(s+1, b−window) + message);
+/// arrival(s+1, b) = hand on(s, b) + message; end(s, b) = hand on(s, b) + backward + update
+pub fn local(work: Work, rows: usize, window: usize, stages: &[StageCost], network: &Fabric) -> Prediction {
     let mut free = vec![0.0; stages.len()];
+    let mut begun: Vec<VecDeque<f64>> = vec![VecDeque::new(); stages.len()];
     let mut busy = 0.0;
     let mut sent = vec![0u64; stages.len()];
+    let (overhead, room) = (network.overhead().0, network.message(Bytes(16)).0);
     for samples in work.steps().flat_map(|(steps, samples)| std::iter::repeat_n(samples, steps as usize)) {
         let share = samples as f64 / rows.max(1) as f64;
         let mut arrival = 0.0f64;
         for (stage, cost) in stages.iter().enumerate() {
+            // Both ends of a batch's two messages are this stage's: one with each neighbour.
+            let ends = f64::from(u8::from(stage > 0) + u8::from(cost.handed_on > 0)) * 2.0 * overhead;
+            let forward = cost.forward.0 * share + ends;
+            let backward = (cost.backward_input + cost.backward_params).0 * share + cost.update.0;
             let begin = arrival.max(free[stage]);
-            let learn = (cost.forward + cost.backward_input + cost.backward_params).0 * share + cost.update.0;
-            free[stage] = begin + learn;
-            busy += learn;
+            let mut handed_on = begin + forward;
             if cost.handed_on > 0 {
+                // The oldest that is known of the next stage is the batch that must be taken first.
+                let next = &mut begun[stage + 1];
+                if next.len() >= window.max(1) {
+                    handed_on = handed_on.max(next.pop_front().unwrap_or(0.0) + room);
+                }
                 let bytes = Bytes((4 * samples * (cost.handed_on + 1)) as u64);
-                arrival = begin + cost.forward.0 * share + network.message(bytes).0;
+                arrival = handed_on + (network.message(bytes).0 - 2.0 * overhead).max(0.0);
                 sent[stage] += bytes.0 + HEADER;
             }
+            if stage > 0 {
+                begun[stage].push_back(begin);
+            }
+            free[stage] = handed_on + backward;
+            busy += forward + backward;
         }
     }
     let epoch = free.into_iter().fold(0.0, f64::max);

@@ -106,8 +106,12 @@ fn pipelines_by_hand() {
     let found = backprop(work(8, 8, 0), halves, &stages[1..], &slow).unwrap();
     near(found.epoch, 2.0 * 2.0 + 0.25 + 0.04 + 0.008);
     // Local: the second stage begins a forward pass later than the first, and both take 2.25 s a batch.
-    near(local(work(16, 2, 0), 2, &stages, &free).epoch, 1.0 + 8.0 * 2.25);
-    near(local(work(16, 2, 0), 4, &stages, &free).epoch, 0.5 + 8.0 * 1.25);
+    near(local(work(16, 2, 0), 2, 2, &stages, &free).epoch, 1.0 + 8.0 * 2.25);
+    near(local(work(16, 2, 0), 4, 2, &stages, &free).epoch, 0.5 + 8.0 * 1.25);
+    // A second stage that is slower holds the first up, and is not held up itself.
+    let slower = [stages[0], StageCost { update: Seconds(3.25), ..stages[1] }];
+    near(local(work(16, 2, 0), 2, 2, &slower, &free).epoch, 1.0 + 8.0 * 5.25);
+    assert!(local(work(16, 2, 0), 2, 1, &slower, &network(0.1, 0.0, 0.0)).epoch.0 > 1.0 + 8.0 * 5.25);
 }
 
 #[test]
