@@ -131,7 +131,7 @@ one_run() {
 check_missing_binary() {
   local script
   work_dir empty empty
-  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv pipeline_chain pipeline_1f1b srun_pmix scaling requeue; do
+  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv pipeline_chain pipeline_1f1b split_ares bench_comm srun_pmix scaling requeue; do
     wait_job "$(submit "slurm/$script.sbatch")" 60
     check "$script without ./goai-rs: exit code 2" "state $state, exit $code" [ "$code" = 2:0 ]
     check "$script without ./goai-rs: one line says so" "output: $(head -c 300 "$log")" \
@@ -162,6 +162,8 @@ check_scripts() {
   rm -f datasets
   "$top/goai-rs" data synth --dataset img --out datasets/intel --per-class 5/2 >/dev/null || fail "pipeline_1f1b: data synth" "exit $?"
   id[pipeline_1f1b]=$(GOAI_NUM_EPOCHS=1 submit slurm/pipeline_1f1b.sbatch)
+  work_dir bench_comm
+  id[bench_comm]=$(submit slurm/bench_comm.sbatch)
   for name in iris_allreduce iris_sendrecv srun_pmix; do
     job_done "$name" "${id[$name]}" 120 || continue
     if run=$(one_run "$name" 2>&1); then run_complete "$name" "$run" 20; else fail "$name: one run" "$run"; fi
@@ -191,6 +193,10 @@ check_scripts() {
       fail "$name: one run" "$run"
     fi
   done
+  if job_done bench_comm "${id[bench_comm]}" 300; then
+    check "bench_comm: 20 ranks, a table and constants" "output: $(head -c 300 "$log")" [ "$(grep -c '^20 ranks on 1 host\|^fitted: alpha ' "$log")" = 2 ]
+    check "bench_comm: net.json" "no file, or no constants in it" [ -n "$(json "$tmp/bench_comm/net.json" alpha_s)" ]
+  fi
   job_done scaling "${id[scaling]}" 300 || return
   local runs=$tmp/scaling/runs/scaling_${id[scaling]}
   for n in 1 2 4 8 16 20; do

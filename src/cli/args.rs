@@ -16,7 +16,7 @@ use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-pub use super::args_tools::{BenchSub, ComputeArgs, DataSub, InspectArgs, SynthArgs};
+pub use super::args_tools::{BenchSub, CommArgs, ComputeArgs, DataSub, InspectArgs, SynthArgs};
 pub use super::leaving::ExitArgs;
 pub use super::usage::UsageError;
 
@@ -143,7 +143,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DATASET", num_args = 0..=1, default_missing_value = "")]
     single: Option<String>,
     /// Run this many ranks as threads of this process, without MPI
-    #[arg(long, value_name = "N", value_parser = ranks)]
+    #[arg(long, value_name = "N", value_parser = trained)]
     pub ranks: Option<NonZeroUsize>,
     #[command(flatten)]
     keys: KeyFlags,
@@ -226,7 +226,7 @@ impl TrainArgs {
     /// Refuses more ranks than one process can have.
     fn startable(self) -> Result<Self, UsageError> {
         let Some(ranks) = self.ranks else { return Ok(self) };
-        match counted(&ranks.to_string(), MOST_RANKS) {
+        match self::ranks(&ranks.to_string()) {
             Ok(_) => Ok(self),
             Err(why) => Err(UsageError::new(format!("--ranks: {why}"))),
         }
@@ -443,12 +443,14 @@ const MOST_RANKS: u64 = 1024;
 /// Most ranks that can be planned for.
 const MOST_PLANNED: u64 = 1_000_000;
 
-/// Ranks that are typed; whether as many can be started is seen when they are to be.
-fn ranks(text: &str) -> Result<NonZeroUsize, String> {
-    match planned(text) {
-        Ok(ranks) => Ok(ranks),
-        Err(_) => counted(text, MOST_RANKS),
-    }
+/// Ranks that are to be started.
+pub(super) fn ranks(text: &str) -> Result<NonZeroUsize, String> {
+    counted(text, MOST_RANKS)
+}
+
+/// Ranks of a training or of a plan; whether as many can be started is seen when they are to be.
+fn trained(text: &str) -> Result<NonZeroUsize, String> {
+    planned(text).or_else(|_| ranks(text))
 }
 
 fn planned(text: &str) -> Result<NonZeroUsize, String> {

@@ -1,7 +1,10 @@
 //! Options of the commands beside training that look at data and at the machine.
 
+use super::args::ranks;
 use crate::data::synth::{Kind, MOST_PER_CLASS, PerClass};
+use crate::units::Bytes;
 use clap::{Args, Subcommand};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// What `data` is asked for.
@@ -52,6 +55,8 @@ pub struct SynthArgs {
 pub enum BenchSub {
     /// Speed of every step of a network on one core, beside the most that the core can do
     Compute(ComputeArgs),
+    /// Latency and bandwidth of what the modes do between ranks: run it as mpirun -n N goai-rs bench comm
+    Comm(CommArgs),
 }
 
 /// Options of `bench compute`.
@@ -69,6 +74,38 @@ pub struct ComputeArgs {
     /// Print one JSON object and nothing else
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `bench comm`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct CommArgs {
+    /// Measure this many ranks as threads of this process, without MPI
+    #[arg(long, value_name = "N", value_parser = ranks)]
+    pub ranks: Option<NonZeroUsize>,
+    /// The longest vector, as in 65536, 64k or 16M [default: 16M, with --quick 1M]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub max: Option<Bytes>,
+    /// One second instead of ten, and fewer sizes
+    #[arg(long)]
+    pub quick: bool,
+    /// Print one JSON object and nothing else; goai-rs plan --network FILE reads it
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A number of bytes that is whole floats, with k, M or G for 2^10, 2^20, 2^30.
+fn size(text: &str) -> Result<Bytes, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let bytes = digits.parse().ok().and_then(|count: u64| count.checked_mul(1 << shift));
+    match bytes.filter(|bytes| (8..=1 << 30).contains(bytes)) {
+        Some(bytes) => Ok(Bytes(bytes / 4 * 4)),
+        None => Err("is no size for it; give 8 bytes to 1G, as in 65536, 64k or 16M".to_owned()),
+    }
 }
 
 fn layout(text: &str) -> Result<Kind, String> {
@@ -101,6 +138,7 @@ fn per_class(text: &str) -> Result<PerClass, String> {
 mod tests {
     use crate::cli::args::{Command, parse};
     use crate::data::synth::{Kind, PerClass};
+    use crate::units::Bytes;
     use std::ffi::OsString;
 
     fn typed(line: &str) -> Result<Command, String> {
@@ -124,6 +162,11 @@ mod tests {
             panic!("bench compute");
         };
         assert_eq!((args.model.as_str(), args.batch, args.threads), ("img_cnn", 4, 1));
+        let Ok(Command::Bench(super::BenchSub::Comm(args))) = typed("bench comm --ranks 3 --max 64k --quick") else {
+            panic!("bench comm");
+        };
+        let ranks = args.ranks.map(usize::from);
+        assert_eq!((ranks, args.max, args.quick, args.json), (Some(3), Some(Bytes(65536)), true, false));
     }
 
     #[test]
@@ -138,6 +181,10 @@ mod tests {
             ("data synth --dataset img --out d --per-class 5/10001", "from 1 to 10000"),
             ("data inspect img", "did you mean --dataset img?"),
             ("data inspekt", "did you mean data inspect?"),
+            ("bench comm --max 4", "--max: 4 is no size for it; give 8 bytes to 1G"),
+            ("bench comm --max 16X", "as in 65536, 64k or 16M"),
+            ("bench comm --ranks 0", "--ranks: 0"),
+            ("bench com", "did you mean bench comm?"),
             ("bench compute --batch 0", "--batch: 0"),
             ("bench compute --bath 4", "did you mean --batch?"),
         ] {

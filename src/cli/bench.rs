@@ -1,5 +1,6 @@
-//! `goai-rs bench compute`: what each step of a network reaches of this core's multiply-add peak.
+//! `goai-rs bench`: measures this machine. `compute` is here: what each step of a network reaches of this core's multiply-add peak.
 
+pub mod comm;
 mod measure;
 
 use super::args::{BenchSub, ComputeArgs};
@@ -20,7 +21,8 @@ use std::path::Path;
 /// # Errors
 /// Exit code 2 for a network that has no name here, 4 for a model file that cannot be used.
 pub fn bench(what: &BenchSub, out: &mut dyn Write) -> Result<(), Failure> {
-    let BenchSub::Compute(args) = what;
+    // The other one has ranks of its own: `main` has started them.
+    let BenchSub::Compute(args) = what else { return Ok(()) };
     let network = Network::build(spec(args)?)?;
     let figures = measure::measure(&network, args.batch as usize, args.threads as usize)
         .map_err(|why| Failure::new(2, format!("--threads: {} cannot be started: {why}", args.threads)))?;

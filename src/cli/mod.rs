@@ -1,6 +1,6 @@
 //! The command line: what was typed, what it starts, how it ends.
 //!
-//! One file a command. Under a launcher every command but training and `doctor` acts on rank 0 only.
+//! One file a command. Under a launcher every command but training, `doctor` and `bench comm` acts on rank 0 only.
 
 pub mod args;
 mod args_tools;
@@ -48,7 +48,7 @@ mod model_tests;
 
 use crate::comm::launcher::Launcher;
 use crate::nn::kernels::Isa;
-use args::Command;
+use args::{BenchSub, Command};
 use failure::Failure;
 use std::io::Write;
 
@@ -61,6 +61,7 @@ pub fn main() -> i32 {
     let command = match args::parse(std::env::args_os().collect()) {
         Ok(Command::Train(args)) => return train::train(Ok(*args), &launcher),
         Ok(Command::Doctor(args)) => return doctor::doctor(&args, &launcher),
+        Ok(Command::Bench(BenchSub::Comm(args))) => return bench::comm::comm(&args, &launcher),
         Ok(command) => command,
         // On several ranks the mistake is agreed on and told once, by way of MPI.
         Err(error) if launcher.size.unwrap_or(1) > 1 => return train::train(Err(error.into()), &launcher),

@@ -140,7 +140,7 @@ fn fabric(subject: &Subject, named: Option<Wires>) -> Result<Fabric, Failure> {
     let payloads = payloads(subject);
     let source = format!("measured here between {together} ranks as threads of one process");
     let options = ThreadOptions::default();
-    let measured = run_threads(together, options, |comm| wires::measure(comm, &payloads, &source));
+    let measured = run_threads(together, options, |comm| wires::measure(comm, 1, &payloads, &source));
     let network = measured.into_iter().next().expect("there is a rank 0");
     let network = network.map_err(|error| failure(Ended::from(error)))?;
     Ok(Fabric { network, carrier: Carrier::Threads })

@@ -183,6 +183,13 @@ fn finish(results: Vec<Result<(), Ended>>) -> i32 {
     }
 }
 
+/// A flag that starts ranks without MPI, where a launcher started some already.
+pub fn clash(flag: &str, size: usize, launcher: &Launcher) -> Failure {
+    let name = launcher.name.unwrap_or("the launcher");
+    let message = format!("{flag} starts no MPI, but {name} started {size} processes; leave one of the two out");
+    Failure { code: 2, message }
+}
+
 /// Tells a failure that every process finds by itself, and returns its exit code.
 ///
 /// Rank 0 speaks. The others wait a little, because the launcher kills all of them when the first one ends.

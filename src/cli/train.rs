@@ -59,11 +59,7 @@ pub fn train(args: Result<TrainArgs, Failure>, launcher: &Launcher) -> i32 {
 fn choose_world(args: &Result<TrainArgs, Failure>, launcher: &Launcher) -> Result<World, Failure> {
     let Ok(args) = args else { return Ok(World::Mpi) };
     let many = launcher.size.filter(|size| *size > 1);
-    let clash = |flag: &str, size: usize| {
-        let name = launcher.name.unwrap_or("the launcher");
-        let message = format!("{flag} starts no MPI, but {name} started {size} processes; leave one of the two out");
-        Err(Failure { code: 2, message })
-    };
+    let clash = |flag: &str, size| Err(ranks::clash(flag, size, launcher));
     match (args.is_single(), args.ranks, many) {
         (true, _, Some(size)) => clash("--single", size),
         (_, Some(_), Some(size)) => clash("--ranks", size),

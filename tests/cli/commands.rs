@@ -117,3 +117,37 @@ fn a_run_can_be_read_by_somebody_who_may_not_write() {
     set(0o755);
     evaluated.ok();
 }
+
+#[test]
+fn bench_comm_measures_all_ranks_and_fits_a_network() {
+    for launch in [Launch::Plain, Launch::Mpi(3)] {
+        if !launch.possible() {
+            continue;
+        }
+        let (args, ranks) = if launch == Launch::Plain { (" --ranks 2", 2) } else { ("", 3) };
+        let line = format!("bench comm --quick --max 4k{args}");
+        let outcome = Run::new(&format!("{line} --json")).launch(launch).ok();
+        let found: Value = serde_json::from_str(&outcome.stdout).expect("one JSON object");
+        assert_eq!((&found["ranks"], &found["hosts"]), (&ranks.into(), &1.into()), "{launch:?}");
+        let tables = found["tables"].as_array().expect("tables");
+        let operations: Vec<&str> = tables.iter().filter_map(|table| table["operation"].as_str()).collect();
+        for operation in
+            ["send_recv", "window", "all_reduce", "start_all_reduce", "all_reduce_integers", "broadcast", "serve"]
+        {
+            assert!(operations.contains(&operation), "{launch:?}: {operation} is not in {operations:?}");
+        }
+        for row in tables.iter().flat_map(|table| table["rows"].as_array().expect("rows")) {
+            let us = |key: &str| row[key].as_f64().expect("a number");
+            assert!(us("min_us") > 0.0 && us("min_us") <= us("median_us") && us("median_us") <= us("max_us"), "{row}");
+        }
+        let sizes: Vec<u64> =
+            tables[0]["rows"].as_array().expect("rows").iter().filter_map(|row| row["bytes"].as_u64()).collect();
+        // On a busy machine there is no time for all of them.
+        assert!([8, 128, 2048, 4096].starts_with(&sizes) && !sizes.is_empty(), "{launch:?}: {sizes:?}");
+        let network = goai::device::Network::parse("net.json", &outcome.stdout).expect("plan can read it");
+        assert!(network.wire.alpha.0 > 0.0 && network.is_measured(ranks) && !network.serve.is_empty(), "{network:?}");
+        let text = Run::new(&line).launch(launch).ok().stdout;
+        assert!(text.starts_with(&format!("{ranks} ranks on 1 host, ")), "{text}");
+        assert_eq!(text.matches("\nfitted: alpha ").count(), 1, "rank 0 tells, once: {text}");
+    }
+}

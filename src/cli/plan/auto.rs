@@ -53,7 +53,9 @@ pub fn choose(
     };
     let fabric = match comm.size() > 1 && devices.is_none() {
         true => {
-            let network = wires::measure(comm, &super::payloads(&subject), "measured between the ranks")?;
+            // The way between hosts is what limits a job.
+            let peer = places.iter().position(|place| place.host != places[0].host).unwrap_or(1);
+            let network = wires::measure(comm, peer, &super::payloads(&subject), "measured between the ranks")?;
             Fabric { network, carrier: if threads { Carrier::Threads } else { Carrier::Library } }
         }
         false => agreed(comm, fabric(&subject, None))?,

@@ -14,13 +14,14 @@ const LONG: usize = 256 << 10;
 /// Bytes from which vectors are summed in memory that all ranks reach, where there is such memory; as in training.
 const SHARED_FROM: usize = 64 << 10;
 
-/// Measures what lies between the ranks, with sums and rounds of these payloads. The figures are rank 0's.
+/// Measures what lies between the ranks: messages between rank 0 and `peer`, sums and rounds of these payloads. The
+/// figures are rank 0's.
 ///
 /// # Collective
 /// Every rank must call it with the same payloads; there are at least two.
-pub fn measure(comm: &dyn Communicator, payloads: &[Bytes], source: &str) -> Result<Network, CommError> {
-    let short = ping_pong(comm, 8)?;
-    let long = ping_pong(comm, LONG)?;
+pub fn measure(comm: &dyn Communicator, peer: usize, payloads: &[Bytes], source: &str) -> Result<Network, CommError> {
+    let short = ping_pong(comm, peer, 8)?;
+    let long = ping_pong(comm, peer, LONG)?;
     let wire = Wire { alpha: Seconds(short), beta: ((long - short) / LONG as f64).max(0.0), gamma: adding() };
     let ranks = comm.size();
     let (mut sums, mut rounds) = (Vec::new(), Vec::new());
@@ -53,15 +54,15 @@ fn repeated(comm: &dyn Communicator, mut once: impl FnMut() -> Result<(), CommEr
     Ok(least)
 }
 
-/// Seconds of a message from rank 0 to rank 1, or back; the others keep step.
-fn ping_pong(comm: &dyn Communicator, bytes: usize) -> Result<f64, CommError> {
+/// Seconds of a message from rank 0 to this one, or back; the others keep step.
+fn ping_pong(comm: &dyn Communicator, peer: usize, bytes: usize) -> Result<f64, CommError> {
     let mut buffer = Buffer::new(Kind::F32, bytes / 4);
     let there_and_back = repeated(comm, || match comm.rank() {
         0 => {
-            comm.send(1, Tag::Push, &mut buffer)?;
-            comm.recv(1, Tag::Pull, &mut buffer)
+            comm.send(peer, Tag::Push, &mut buffer)?;
+            comm.recv(peer, Tag::Pull, &mut buffer)
         }
-        1 => {
+        rank if rank == peer => {
             comm.recv(0, Tag::Push, &mut buffer)?;
             comm.send(0, Tag::Pull, &mut buffer)
         }

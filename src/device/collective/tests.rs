@@ -44,6 +44,8 @@ impl World {
         let mut half = vec![(false, false); ranks];
         // When the step began, and when its halves ended.
         let mut began = vec![0.0; ranks];
+        // What a rank has when it begins a step is what it sends.
+        let mut before = self.vectors.clone();
         loop {
             let current = |rank: usize| programs[rank].get(at[rank]);
             let pair = (0..ranks).find_map(|from| {
@@ -54,7 +56,7 @@ impl World {
             let Some((from, to, sent, received, add)) = pair else { break };
             assert_eq!(sent.len(), received.len(), "{from} to {to}");
             let end = f64::max(began[from], began[to]) + self.wire.send(Bytes(sent.len() as u64)).0;
-            let message = self.vectors[from][sent].to_vec();
+            let message = before[from][sent].to_vec();
             for (value, new) in self.vectors[to][received].iter_mut().zip(&message) {
                 *value = if add { *value + new } else { *new };
             }
@@ -66,6 +68,7 @@ impl World {
                 let step = &programs[rank][at[rank]];
                 if (step.send.is_none() || half[rank].0) && (step.recv.is_none() || half[rank].1) {
                     (half[rank], began[rank]) = ((false, false), self.clocks[rank]);
+                    before[rank].clone_from(&self.vectors[rank]);
                     at[rank] += 1;
                 }
             }
@@ -153,7 +156,7 @@ const WIRES: [Wire; 3] = [
 #[test]
 fn every_sum_is_right_and_takes_what_its_formula_says() {
     for p in 1..=9 {
-        let n = 5040 / 9 * 16; // in as many pieces as there are ranks, and in halves
+        let n = 5040; // in as many pieces as there are ranks, and in halves
         let vectors: Vec<Vec<u64>> = (0..p).map(|rank| (0..n).map(|i| (rank * n + i * i) as u64).collect()).collect();
         let sum: Vec<u64> = (0..n).map(|i| vectors.iter().map(|vector| vector[i]).sum()).collect();
         for wire in WIRES {

@@ -62,7 +62,7 @@ fn what_is_no_network_is_told_in_one_line() {
         (r#""network""#, r#""net""#, ["net.json:", "missing field `network`"]),
         (r#""alpha_s": 2e-6"#, r#""alpha_s": -1"#, ["net.json:", "alpha_s = -1 cannot be; give 0 or more"]),
         (r#""alpha_s": 2e-6"#, r#""alpha_s": "fast""#, ["net.json:", "invalid type"]),
-        ("{", "[", ["net.json:1: ", "write it anew with `goai-rs bench comm --json`"]),
+        ("{", "x{", ["net.json:1: ", "write it anew with `goai-rs bench comm --json`"]),
     ] {
         let broken = text.replace("0.000002", "2e-6").replacen(from, to, 1);
         assert_ne!(broken, text.replace("0.000002", "2e-6"), "{from}: {text}");

@@ -8,6 +8,7 @@ mod launchers;
 mod odd_pictures;
 mod pictures;
 mod pipelines;
+mod plan;
 mod tables;
 
 use crate::run::{Launch, Outcome, Run};
@@ -180,6 +181,11 @@ fn mistakes_with_pictures_do_so_too() {
 #[test]
 fn mistakes_with_grids_do_so_too() {
     check_all(grid::cases());
+}
+
+#[test]
+fn mistakes_with_plans_do_so_too() {
+    check_all(plan::cases());
 }
 
 #[test]
