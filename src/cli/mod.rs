@@ -62,6 +62,7 @@ pub fn main() -> i32 {
         Ok(Command::Train(args)) => return train::train(Ok(*args), &launcher),
         Ok(Command::Doctor(args)) => return doctor::doctor(&args, &launcher),
         Ok(Command::Bench(BenchSub::Comm(args))) => return bench::comm::comm(&args, &launcher),
+        Ok(Command::Plan(args)) if plan::is_of_job(&args, &launcher) => return plan::plan_of_job(&args, &launcher),
         Ok(command) => command,
         // On several ranks the mistake is agreed on and told once, by way of MPI.
         Err(error) if launcher.size.unwrap_or(1) > 1 => return train::train(Err(error.into()), &launcher),

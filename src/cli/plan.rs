@@ -27,12 +27,13 @@ pub use auto::choose;
 use super::args::PlanArgs;
 use super::decoding::Decoding;
 use super::failure::{DATA, Failure};
-use super::host::Place;
+use super::host::{self, Place};
 use super::load::{self, Loaded, Request};
 use super::prepare;
 use super::printed::printed;
-use super::ranks::Ended;
+use super::ranks::{Ended, World};
 use super::task::{self, Parts};
+use super::train::gather_places;
 use crate::comm::launcher::Launcher;
 use crate::comm::{Solo, ThreadOptions, run_threads};
 use crate::config::Model;
@@ -89,6 +90,39 @@ pub fn plan(args: &PlanArgs, launcher: &Launcher, out: &mut dyn Write) -> Result
     let page = Page::new(&subject, &fabric, &rates, rows);
     let text = if args.train.json { page.json() } else { page.table() };
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Whether all ranks of a job are to measure: what is planned for is that job.
+pub fn is_of_job(args: &PlanArgs, launcher: &Launcher) -> bool {
+    let other =
+        args.network.is_some() || args.per_node.is_some() || args.train.ranks.is_some() || args.train.is_single();
+    cfg!(feature = "mpi") && launcher.size.is_some_and(|size| size > 1) && !other
+}
+
+/// The same as [`plan`] for the ranks of this job, which all measure; rank 0 prints. Returns the exit code.
+pub fn plan_of_job(args: &PlanArgs, launcher: &Launcher) -> i32 {
+    let train = Ok(args.train.clone());
+    World::Mpi.run(launcher, |comm, _| {
+        let configured = prepare::configure(comm, &train)?;
+        let places = gather_places(comm)?;
+        let config = &configured.config;
+        let threads = host::threads(&places, config.threads, config.parallelism.map(usize::from))[comm.rank()];
+        // Fails only where there are threads already; then it is those.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global();
+        let decoding = if comm.rank() == 0 { Decoding::shown(args.train.shown(launcher)) } else { Decoding::silent() };
+        let page = |subject: &Subject, fabric: &Fabric, rates: &Rates, rows| {
+            let page = Page::new(subject, fabric, rates, rows);
+            if args.train.json { page.json() } else { page.table() }
+        };
+        let text = auto::survey(comm, &configured, &places, &decoding, Carrier::Library, Given::Aside, page)?;
+        match comm.rank() {
+            0 => {
+                let out = &mut std::io::stdout();
+                printed(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map_err(Ended::Own)
+            }
+            _ => Ok(()),
+        }
+    })
 }
 
 /// The ranks that are planned for: as asked, else those of the launcher or of the device file, else one a core.

@@ -366,7 +366,11 @@ fn planned_fault() -> Result<Option<Fault>, Failure> {
     plan.map(|text| Fault::parse(&text)).transpose().map_err(|message| Failure { code: 2, message })
 }
 
-fn gather_places(comm: &dyn Communicator) -> Result<Vec<Place>, Ended> {
+/// Where all ranks are.
+///
+/// # Collective
+/// Every rank must call it.
+pub(super) fn gather_places(comm: &dyn Communicator) -> Result<Vec<Place>, Ended> {
     let mine = serde_json::to_string(&Place::here()).expect("a place is JSON");
     let texts = gather_texts(comm, &mine)?;
     Ok(texts.iter().map(|text| serde_json::from_str(text).expect("every rank sent a place")).collect())

@@ -1,11 +1,12 @@
 //! `--mode auto`: all ranks of a job measure, rank 0 decides, and the mode is settled before training.
 
 use super::candidates::Given;
+use super::choice::{self, Row};
 use super::rates::{Beside, Rates};
 use super::subject::Subject;
-use super::{choice, fabric, rows, wires};
+use super::{fabric, rows, wires};
 use crate::cli::decoding::Decoding;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{DATA, Failure};
 use crate::cli::host::Place;
 use crate::cli::load::{self, Request};
 use crate::cli::prepare::{self, Configured};
@@ -30,38 +31,8 @@ pub fn choose(
     if configured.config.mode != Some(Mode::Auto) {
         return Ok(None);
     }
-    let (config, origins) = (&configured.config, &configured.origins);
-    let devices = config.devices.as_deref().map(Devices::load).transpose();
-    let devices = agreed(comm, devices.map_err(|error| Failure::new(crate::cli::failure::DATA, error)))?;
-    let checked = devices.as_ref().map_or(Ok(()), |devices| devices.check_ranks(comm.size()));
-    agreed(comm, checked.map_err(|error| Failure::new(2, error)))?;
-    let data = load::load(comm, &Request::from(config), places, decoding)?.data;
-    agreed(comm, prepare::check(config, origins, &data))?;
-    let network = agreed(comm, task::network(config, origins, &data, configured.model_text.as_deref()))?;
-    let split = task::split(&data, config.data_split, config.seed);
-    let parts = Parts::cut(&data, &split, task::augment(config, data.shape()));
-    let host = &places[comm.rank()].host;
-    let subject = Subject {
-        config,
-        origins,
-        network: &network,
-        parts: &parts,
-        ranks: comm.size(),
-        cores: places[comm.rank()].num_cores,
-        per_node: places.iter().filter(|place| place.host == *host).count(),
-        devices: devices.as_ref(),
-    };
-    let fabric = match comm.size() > 1 && devices.is_none() {
-        true => {
-            // The way between hosts is what limits a job.
-            let peer = places.iter().position(|place| place.host != places[0].host).unwrap_or(1);
-            let network = wires::measure(comm, peer, &super::payloads(&subject), "measured between the ranks")?;
-            Fabric { network, carrier: if threads { Carrier::Threads } else { Carrier::Library } }
-        }
-        false => agreed(comm, fabric(&subject, None))?,
-    };
-    let mut rates = Rates::new(Beside::Launched, config.power_sensor.as_deref());
-    let rows = rows(&subject, &fabric, &mut rates, Given::Kept);
+    let carrier = if threads { Carrier::Threads } else { Carrier::Library };
+    let rows = survey(comm, configured, places, decoding, carrier, Given::Kept, |_, _, _, rows| rows)?;
     let mine = match choice::best(&rows, Some(comm.size())) {
         Some((first, second)) => {
             let why = format!("mode auto is {}", choice::why(first, second));
@@ -72,6 +43,61 @@ pub fn choose(
     let (chosen, why) = agreed(comm, mine)?;
     configured.config = shared(comm, chosen)?;
     Ok((comm.rank() == 0).then_some(why))
+}
+
+/// Measures on all ranks of a job and predicts; every rank by what it measured itself, but for the messages.
+///
+/// # Collective
+/// Every rank must call it.
+pub(super) fn survey<T>(
+    comm: &dyn Communicator,
+    configured: &Configured,
+    places: &[Place],
+    decoding: &Decoding,
+    carrier: Carrier,
+    given: Given,
+    told: impl FnOnce(&Subject, &Fabric, &Rates, Vec<Row>) -> T,
+) -> Result<T, Ended> {
+    let (config, origins) = (&configured.config, &configured.origins);
+    let devices = config.devices.as_deref().map(Devices::load).transpose();
+    let devices = agreed(comm, devices.map_err(|error| Failure::new(DATA, error)))?;
+    let checked = devices.as_ref().map_or(Ok(()), |devices| devices.check_ranks(comm.size()));
+    agreed(comm, checked.map_err(|error| Failure::new(2, error)))?;
+    let data = load::load(comm, &Request::from(config), places, decoding)?.data;
+    agreed(comm, prepare::check(config, origins, &data))?;
+    let network = agreed(comm, task::network(config, origins, &data, configured.model_text.as_deref()))?;
+    let split = task::split(&data, config.data_split, config.seed);
+    let parts = Parts::cut(&data, &split, task::augment(config, data.shape()));
+    let host = &places[comm.rank()].host;
+    let neighbours: Vec<&Place> = places.iter().filter(|place| place.host == *host).collect();
+    // Ranks that are bound to cores of their own have these together.
+    let mut masks: Vec<(&str, usize)> =
+        neighbours.iter().map(|place| (place.cores.as_str(), place.num_cores)).collect();
+    masks.sort_unstable();
+    masks.dedup();
+    let subject = Subject {
+        config,
+        origins,
+        network: &network,
+        parts: &parts,
+        ranks: comm.size(),
+        cores: masks.iter().map(|mask| mask.1).sum(),
+        per_node: neighbours.len(),
+        devices: devices.as_ref(),
+    };
+    let fabric = match comm.size() > 1 && devices.is_none() {
+        true => {
+            // The way between hosts is what limits a job.
+            let peer = places.iter().position(|place| place.host != places[0].host).unwrap_or(1);
+            let source = format!("measured between the {} ranks of this job", comm.size());
+            let network = wires::measure(comm, peer, &super::payloads(&subject), &source)?;
+            Fabric { network, carrier }
+        }
+        false => agreed(comm, fabric(&subject, None))?,
+    };
+    let mut rates = Rates::new(Beside::Launched, config.power_sensor.as_deref());
+    let rows = rows(&subject, &fabric, &mut rates, given);
+    Ok(told(&subject, &fabric, &rates, rows))
 }
 
 /// Rank 0's configuration, on all ranks.

@@ -6,7 +6,10 @@ use crate::units::{Bytes, Seconds};
 use std::time::{Duration, Instant};
 
 /// How long each figure is measured, about.
-const BUDGET: Duration = Duration::from_millis(40);
+const BUDGET: Duration = Duration::from_millis(60);
+
+/// Into how many blocks that time is cut.
+const BLOCKS: usize = 9;
 
 /// A message of this size tells the bandwidth.
 const LONG: usize = 256 << 10;
@@ -43,15 +46,16 @@ fn repeated(comm: &dyn Communicator, mut once: impl FnMut() -> Result<(), CommEr
     let each = start.elapsed().as_secs_f64() / 3.0;
     let mut times = [((BUDGET.as_secs_f64() / each.max(1e-9)) as i64).clamp(3, 5000)];
     comm.broadcast(0, Values::I64(&mut times))?;
-    // The fastest of a few blocks: in a slower one the cores worked for somebody else.
-    let mut least = f64::MAX;
-    for _ in 0..4 {
-        let block = (times[0] / 4).max(1);
+    // The middle of several blocks: what an epoch in the middle will meet, too.
+    let mut blocks = [0.0; BLOCKS];
+    for seconds in &mut blocks {
+        let block = (times[0] / BLOCKS as i64).max(1);
         let start = Instant::now();
         (0..block).try_for_each(|_| once())?;
-        least = least.min(start.elapsed().as_secs_f64() / block as f64);
+        *seconds = start.elapsed().as_secs_f64() / block as f64;
     }
-    Ok(least)
+    blocks.sort_by(f64::total_cmp);
+    Ok(blocks[BLOCKS / 2])
 }
 
 /// Seconds of a message from rank 0 to this one, or back; the others keep step.
