@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build setup setup-test run test unit mpi readme slurm threads test-long bench bench-peers fmt lint doc portable check ci clean help
+.PHONY: build setup setup-test run test unit mpi readme slurm threads test-long bench bench-peers bench-plan fmt lint doc portable check ci clean help
 
 # One target folder for every profile and feature set, so that nothing is compiled twice.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -58,6 +58,9 @@ test-long: build          ## the tests too long for every day
 
 bench: build              ## measure this machine
 	cargo bench --locked --bench step
+
+bench-plan: build        ## predicted beside measured seconds of an epoch, mode by mode
+	tools/plan_vs_measured.py $(if $(DATA),--data $(DATA))
 
 bench-peers: build        ## measure PyTorch on this machine, in a throw-away environment, and print the ratios
 	tools/bench_peers.sh

@@ -45,6 +45,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Look at a data set, or make one.
     Data(DataSub),
+    /// Predict what a training would take.
+    Plan(Box<PlanArgs>),
     /// Measure this machine.
     Bench(BenchSub),
     /// Print this text, a help or the version, and succeed.
@@ -62,7 +64,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, UsageError> {
         Err(help) => return Ok(Command::Print(help.to_string())),
     };
     Ok(match cli.command {
-        None => Command::Train(Box::new(cli.train.consistent()?)),
+        None => Command::Train(Box::new(cli.train.consistent()?.startable()?)),
         Some(Sub::Eval(args)) => Command::Eval(args),
         Some(Sub::Predict(args)) => Command::Predict(args),
         Some(Sub::Doctor(args)) => Command::Doctor(args),
@@ -71,6 +73,10 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, UsageError> {
         Some(Sub::State { run }) => Command::State { run },
         Some(Sub::Report(args)) => Command::Report(args),
         Some(Sub::Data(what)) => Command::Data(what),
+        Some(Sub::Plan(args)) => {
+            let PlanArgs { train, network, per_node } = args;
+            Command::Plan(Box::new(PlanArgs { train: train.consistent()?, network, per_node }))
+        }
         Some(Sub::Bench(what)) => Command::Bench(what),
     })
 }
@@ -101,6 +107,8 @@ enum Sub {
     /// Look at a data set; make a small one in the layout of a real one
     #[command(subcommand)]
     Data(DataSub),
+    /// What each mode would take, before anything runs: time, bytes, memory, energy
+    Plan(PlanArgs),
     /// Measure this machine
     #[command(subcommand)]
     Bench(BenchSub),
@@ -135,7 +143,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DATASET", num_args = 0..=1, default_missing_value = "")]
     single: Option<String>,
     /// Run this many ranks as threads of this process, without MPI
-    #[arg(long, value_name = "N", value_parser = ranks)]
+    #[arg(long, value_name = "N", value_parser = trained)]
     pub ranks: Option<NonZeroUsize>,
     #[command(flatten)]
     keys: KeyFlags,
@@ -212,6 +220,15 @@ impl TrainArgs {
             config_file: self.config.clone(),
             env_file: self.env.clone(),
             ..Sources::default()
+        }
+    }
+
+    /// Refuses more ranks than one process can have.
+    fn startable(self) -> Result<Self, UsageError> {
+        let Some(ranks) = self.ranks else { return Ok(self) };
+        match self::ranks(&ranks.to_string()) {
+            Ok(_) => Ok(self),
+            Err(why) => Err(UsageError::new(format!("--ranks: {why}"))),
         }
     }
 
@@ -405,12 +422,43 @@ pub struct ReportArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Options of `plan`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct PlanArgs {
+    /// What would be trained.
+    #[command(flatten)]
+    pub train: TrainArgs,
+    /// Network between the ranks: a name (shm, 1gbe, 10gbe, 25gbe, hdr100, ...) or a file of bench comm --json; unset: what
+    /// threads of this machine measure
+    #[arg(long, value_name = "NAME|FILE", help_heading = "Planning")]
+    pub network: Option<String>,
+    /// Ranks that share a machine like this one [default: 1 with --network, else all]
+    #[arg(long, value_name = "N", value_parser = planned, help_heading = "Planning")]
+    pub per_node: Option<NonZeroUsize>,
+}
+
 /// Most ranks as threads of one process: each has a stack and a copy of the data's indices.
 const MOST_RANKS: u64 = 1024;
 
+/// Most ranks that can be planned for.
+const MOST_PLANNED: u64 = 1_000_000;
+
+/// Ranks that are to be started.
 pub(super) fn ranks(text: &str) -> Result<NonZeroUsize, String> {
-    let kind = Kind::Count { least: 1, most: MOST_RANKS };
-    let count = kind.parse(text).map_err(|p| format!("{}; {}", p.why, p.cure))?;
+    counted(text, MOST_RANKS)
+}
+
+/// Ranks of a training or of a plan; whether as many can be started is seen when they are to be.
+fn trained(text: &str) -> Result<NonZeroUsize, String> {
+    planned(text).or_else(|_| ranks(text))
+}
+
+fn planned(text: &str) -> Result<NonZeroUsize, String> {
+    counted(text, MOST_PLANNED)
+}
+
+fn counted(text: &str, most: u64) -> Result<NonZeroUsize, String> {
+    let count = Kind::Count { least: 1, most }.parse(text).map_err(|p| format!("{}; {}", p.why, p.cure))?;
     serde_json::from_value(count).map_err(|error| error.to_string())
 }
 

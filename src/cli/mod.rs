@@ -24,6 +24,7 @@ pub mod model;
 mod observer;
 mod output;
 mod photos;
+mod plan;
 pub mod predict;
 mod prepare;
 mod printed;
@@ -62,6 +63,7 @@ pub fn main() -> i32 {
         Ok(Command::Train(args)) => return train::train(Ok(*args), &launcher),
         Ok(Command::Doctor(args)) => return doctor::doctor(&args, &launcher),
         Ok(Command::Bench(BenchSub::Comm(args))) => return bench::comm::comm(&args, &launcher),
+        Ok(Command::Plan(args)) if plan::is_of_job(&args, &launcher) => return plan::plan_of_job(&args, &launcher),
         Ok(command) => command,
         // On several ranks the mistake is agreed on and told once, by way of MPI.
         Err(error) if launcher.size.unwrap_or(1) > 1 => return train::train(Err(error.into()), &launcher),
@@ -70,7 +72,7 @@ pub fn main() -> i32 {
     if launcher.rank.unwrap_or(0) > 0 {
         return 0;
     }
-    match alone(command, &mut std::io::stdout().lock()) {
+    match alone(command, &launcher, &mut std::io::stdout().lock()) {
         Ok(()) => 0,
         Err(failure) => report(&failure),
     }
@@ -93,7 +95,7 @@ fn hold_to_instruction_set() -> Result<(), Failure> {
 }
 
 /// The commands that need no other ranks.
-fn alone(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
+fn alone(command: Command, launcher: &Launcher, out: &mut dyn Write) -> Result<(), Failure> {
     let notes = &mut std::io::stderr();
     match command {
         Command::Eval(args) => eval::eval(&args, out),
@@ -102,6 +104,7 @@ fn alone(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::ConfigKeys => show::keys(out),
         Command::State { run } => state::state(&run, out),
         Command::Report(args) => report::report(&args, out, notes),
+        Command::Plan(args) => plan::plan(&args, launcher, out),
         Command::Bench(what) => bench::bench(&what, out),
         Command::Data(what) => data::data(&what, out),
         Command::Print(text) => printed::printed(out.write_all(text.as_bytes()).and_then(|()| out.flush())),

@@ -23,18 +23,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// What the ranks agreed on before they looked at the data.
 pub struct Configured {
-    /// The checked configuration, with the mode filled in.
+    /// The checked configuration; its mode may still be open.
     pub config: Config,
     /// Where its values came from.
     pub origins: Origins,
     /// The text of the model's file, where it is in one.
     pub model_text: Option<String>,
-    /// The strategy.
-    pub strategy: Strategy,
-    /// How many ranks compute gradients of different samples.
-    pub trainers: usize,
-    /// Stages and replicas of a pipeline; 1 and 1 elsewhere.
-    pub chains: (usize, usize),
     /// From where training begins; only rank 0 has one that says anything.
     pub begin: Begin,
     /// Whether there is nothing to do.
@@ -83,29 +77,52 @@ pub fn configure(comm: &dyn Communicator, args: &Result<TrainArgs, Failure>) -> 
     let args = agreed(comm, args.as_ref().map_err(Failure::clone))?;
     same(comm, &launch_identity())?;
     let (shared, begin, complete) = shared_configuration(comm, args)?;
-    let Shared { mut config, origins, model_text, done } = shared;
-    let strategy = task::strategy(config.mode, comm.size());
-    let trainers = strategy.trainers(comm.size()).map_err(|message| Ended::all(2, message))?;
-    config.mode = Some(task::mode(strategy));
-    agreed(comm, split::check(&config, &origins, strategy))?;
-    agreed(comm, local::check(&config, &origins, strategy))?;
-    let (chains, trainers) = match strategy {
-        Strategy::Pipeline => {
-            let chains = agreed(comm, stages::grid(&config, &origins, comm.size()))?;
-            (chains, chains.1)
-        }
-        _ => {
-            agreed(comm, stages::only_in_pipelines(&config, &origins, strategy.name()))?;
-            agreed(comm, task::check_sampler(&config, &origins, strategy))?;
-            ((1, 1), trainers)
-        }
-    };
-    agreed(comm, sync::check(&config, &origins, strategy))?;
-    let trainers = match (strategy, config.sync) {
-        (Strategy::SendRecv, sync) if sync != Sync::Full => sync::contributions(&config, comm.size() - 1),
-        _ => trainers,
-    };
-    Ok(Configured { config, origins, model_text, strategy, trainers, chains, begin, done, complete })
+    let Shared { config, origins, model_text, done } = shared;
+    Ok(Configured { config, origins, model_text, begin, done, complete })
+}
+
+/// How the ranks work together, by the configuration alone.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The checked configuration, with the mode filled in.
+    pub config: Config,
+    /// The strategy.
+    pub strategy: Strategy,
+    /// How many ranks compute gradients of different samples.
+    pub trainers: usize,
+    /// Stages and replicas of a pipeline; 1 and 1 elsewhere.
+    pub chains: (usize, usize),
+}
+
+impl Settled {
+    /// Fixes the mode for so many ranks.
+    ///
+    /// # Errors
+    /// The first key that does not go with the mode, or with so many ranks.
+    pub fn of(mut config: Config, origins: &Origins, ranks: usize) -> Result<Self, Failure> {
+        let strategy = task::strategy(config.mode, ranks);
+        let trainers = strategy.trainers(ranks).map_err(|message| Failure { code: 2, message })?;
+        config.mode = Some(task::mode(strategy));
+        split::check(&config, origins, strategy)?;
+        local::check(&config, origins, strategy)?;
+        let (chains, trainers) = match strategy {
+            Strategy::Pipeline => {
+                let chains = stages::grid(&config, origins, ranks)?;
+                (chains, chains.1)
+            }
+            _ => {
+                stages::only_in_pipelines(&config, origins, strategy.name())?;
+                task::check_sampler(&config, origins, strategy)?;
+                ((1, 1), trainers)
+            }
+        };
+        sync::check(&config, origins, strategy)?;
+        let trainers = match (strategy, config.sync) {
+            (Strategy::SendRecv, sync) if sync != Sync::Full => sync::contributions(&config, ranks - 1),
+            _ => trainers,
+        };
+        Ok(Self { config, strategy, trainers, chains })
+    }
 }
 
 /// Loads the data, and agrees on them and on the network.
@@ -118,7 +135,8 @@ pub fn prepare(
     places: &[Place],
     decoding: &Decoding,
 ) -> Result<(Prepared, Begin), Ended> {
-    let Configured { config, origins, model_text, strategy, trainers, chains, begin, .. } = configured;
+    let Configured { config, origins, model_text, begin, .. } = configured;
+    let Settled { config, strategy, trainers, chains } = agreed(comm, Settled::of(config, &origins, comm.size()))?;
     let devices = agreed(comm, devices(&config, comm.size()))?;
     let Loaded { data, notes } = load::load(comm, &Request::from(&config), places, decoding)?;
     agreed(comm, check(&config, &origins, &data))?;
@@ -336,7 +354,7 @@ fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<(Sh
 }
 
 /// The text of a model's file.
-fn model_text(path: &Path) -> Result<String, Failure> {
+pub(super) fn model_text(path: &Path) -> Result<String, Failure> {
     const MOST: u64 = 1 << 20;
     let bad = |why: &dyn std::fmt::Display| {
         Failure::new(DATA, format!("{}: {why}; check the path given with --model", show(path)))
@@ -355,7 +373,7 @@ fn model_text(path: &Path) -> Result<String, Failure> {
 }
 
 /// Compares the data with what the configuration says about them.
-fn check(config: &Config, origins: &Origins, data: &AnyData) -> Result<(), Failure> {
+pub(super) fn check(config: &Config, origins: &Origins, data: &AnyData) -> Result<(), Failure> {
     config.check_data(origins, data.dims(), data.num_classes())?;
     config.check_pictures(origins, data.shape())?;
     config.check_rows(origins, data.len() - data.own_test())?;

@@ -215,12 +215,16 @@ impl Begin {
         refuse(&from.path, &differences(&then, config, origins, about.global_batch))?;
         let name = show(&from.path);
         let said = |key: &str| matches!(origins.of(key), Origin::File { path, .. } if *path == name);
+        let chosen = config.mode == Some(Mode::Auto);
+        if chosen {
+            config.mode = then.mode; // what a plan chose holds for the whole training
+        }
         let fits = match config.mode {
             Some(Mode::Single) => ranks == 1,
             Some(Mode::SendRecv | Mode::Split) => ranks > 1,
             _ => true,
         };
-        if said("mode") && !fits {
+        if (said("mode") || chosen) && !fits {
             config.mode = None;
         }
         // Lock-step goes on with a grid whose steps are fixed: they are its own. Any other grid's it would not find.

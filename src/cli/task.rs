@@ -20,7 +20,8 @@ use crate::run::error::show;
 use crate::strategy::{Hyper, Strategy};
 use std::sync::Arc;
 
-/// The strategy of a mode; without one, a rank alone trains by itself and several reduce over all.
+/// The strategy of a mode; without one, and until a plan has chosen one, a rank alone trains by itself and several reduce
+/// over all.
 pub fn strategy(mode: Option<Mode>, ranks: usize) -> Strategy {
     match mode {
         Some(Mode::Single) => Strategy::Single,
@@ -28,8 +29,8 @@ pub fn strategy(mode: Option<Mode>, ranks: usize) -> Strategy {
         Some(Mode::AllReduce) => Strategy::AllReduce,
         Some(Mode::Pipeline) => Strategy::Pipeline,
         Some(Mode::Split) => Strategy::Split,
-        None if ranks > 1 => Strategy::AllReduce,
-        None => Strategy::Single,
+        None | Some(Mode::Auto) if ranks > 1 => Strategy::AllReduce,
+        None | Some(Mode::Auto) => Strategy::Single,
     }
 }
 

@@ -10,6 +10,7 @@ use super::keeper::Keeper;
 use super::live;
 use super::observer::{Observer, stopped, together, told};
 use super::output::{Opening, Output};
+use super::plan;
 use super::prepare::{Prepared, configure, prepare};
 use super::ranks::{self, Ended, World, agreed};
 use super::resume::{Begin, resume_command};
@@ -83,7 +84,7 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// One rank's work from beginning to end.
     fn rank(&self, comm: &dyn Communicator) -> Result<(), Ended> {
-        let configured = configure(comm, self.args)?;
+        let mut configured = configure(comm, self.args)?;
         let Ok(args) = self.args else { unreachable!("the ranks agreed on well-formed arguments") };
         if configured.done {
             configured.complete.iter().for_each(|done| done.tell(args));
@@ -99,6 +100,7 @@ impl Scene<'_> {
             _ => Decoding::silent(),
         };
         self.vigil.configure(&configured.config, comm.rank(), false, None, Vec::new());
+        let chosen = plan::choose(comm, &mut configured, &places, &decoding, self.world != World::Mpi)?;
         let (prepared, begin) = prepare(comm, configured, &places, &decoding)?;
         // Not before: until steps are made nobody reads the request, and a signal has to end what waits for a file.
         let stop = StopRequest::listen();
@@ -111,7 +113,7 @@ impl Scene<'_> {
         if let Some(output) = &mut output {
             // A bound that binds nothing is worth a line only to those who ask for more.
             let notes = if bounded || args.verbose > 0 { prepared.config.notes() } else { Vec::new() };
-            let notes = notes.into_iter().chain(prepared.notes.clone()).chain(self.library_note());
+            let notes = notes.into_iter().chain(chosen).chain(prepared.notes.clone()).chain(self.library_note());
             let notes = notes.chain(self.vigil.notes().iter().cloned());
             self.vigil.tell_in(&output.dir);
             notes.for_each(|text| output.hear(&Event::Note { text }));
@@ -364,7 +366,11 @@ fn planned_fault() -> Result<Option<Fault>, Failure> {
     plan.map(|text| Fault::parse(&text)).transpose().map_err(|message| Failure { code: 2, message })
 }
 
-fn gather_places(comm: &dyn Communicator) -> Result<Vec<Place>, Ended> {
+/// Where all ranks are.
+///
+/// # Collective
+/// Every rank must call it.
+pub(super) fn gather_places(comm: &dyn Communicator) -> Result<Vec<Place>, Ended> {
     let mine = serde_json::to_string(&Place::here()).expect("a place is JSON");
     let texts = gather_texts(comm, &mine)?;
     Ok(texts.iter().map(|text| serde_json::from_str(text).expect("every rank sent a place")).collect())

@@ -50,6 +50,8 @@ choices! {
         Pipeline = "pipeline",
         /// Rank 0 is a server; each other rank is a device that holds the network's first layers.
         Split = "split",
+        /// What the plan finds fastest; settled before training.
+        Auto = "auto",
     }
 }
 choices! {

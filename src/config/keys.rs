@@ -296,7 +296,7 @@ pub const KEYS: &[Key] = &[
         "Upper bound of the threads of a rank"),
 
     row("mode", "--mode", Kind::Choice(Mode::WORDS), Fallback::Unset,
-        "How ranks work together; unset: single on one rank, allreduce on several"),
+        "How ranks work together; auto: what the plan finds fastest; unset: single on one rank, allreduce on several"),
     row("dataset", "--dataset", Kind::Dataset, all("iris"),
         "What to learn: a data set by name, a table, numpy arrays, or a folder of pictures"),
     row("dataDir", "--data-dir", Kind::Text, all("datasets"),

@@ -5,4 +5,5 @@
 
 pub mod pipeline;
 pub mod quorum;
+pub mod scale;
 pub mod split;

@@ -12,6 +12,7 @@ mod grid;
 mod memory;
 mod modes;
 mod pictures;
+mod plan;
 mod resume;
 mod run;
 mod terminal;

@@ -8,6 +8,7 @@ mod launchers;
 mod odd_pictures;
 mod pictures;
 mod pipelines;
+mod plan;
 mod splits;
 mod tables;
 
@@ -186,6 +187,11 @@ fn mistakes_with_grids_do_so_too() {
 #[test]
 fn mistakes_with_splits_do_so_too() {
     check_all(splits::cases());
+}
+
+#[test]
+fn mistakes_with_plans_do_so_too() {
+    check_all(plan::cases());
 }
 
 #[test]

@@ -1,0 +1,200 @@
+//! The rates that predictions are made of: measured when they are first asked for, or a device file's.
+
+use super::stage_costs::{self, Way};
+use super::steps::{self, StepTime};
+use super::subject::Subject;
+use crate::device::{Devices, Pass, Work};
+use crate::nn::Network;
+use crate::plan::scale::{Compute, Prediction, StageCost};
+use crate::run::power::EnergyMeter;
+use crate::strategy::{Hyper, Pipeline};
+use crate::units::{Flops, Joules, Seconds};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Instant;
+
+/// Who measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// This process starts as many threads as ranks would run side by side.
+    Started,
+    /// All ranks of the job measure now, each on its own threads.
+    Launched,
+}
+
+/// Rates, and where they come from.
+pub struct Rates {
+    beside: Beside,
+    steps: HashMap<(usize, usize, usize), StepTime>,
+    stages: HashMap<(Vec<usize>, Way, usize, usize), Vec<StageCost>>,
+    /// Seconds of measuring, by what was measured.
+    pub spent: [f64; 2],
+    meter: Option<EnergyMeter>,
+    seconds: f64,
+    joules: f64,
+}
+
+impl Rates {
+    /// No rate is known yet.
+    pub fn new(beside: Beside, sensor: Option<&str>) -> Self {
+        let meter = EnergyMeter::open(sensor.map(Path::new)).ok().flatten();
+        let (steps, stages) = (HashMap::new(), HashMap::new());
+        Self { beside, steps, stages, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
+    }
+
+    /// Watts of this machine while it was measured.
+    pub fn watts(&self) -> Option<f64> {
+        (self.joules > 0.0).then(|| self.joules / self.seconds)
+    }
+
+    /// Times `what`, and the energy that it takes.
+    fn timed<T>(&mut self, kind: usize, what: impl FnOnce() -> T) -> T {
+        let (start, before) = (Instant::now(), self.meter.as_ref().and_then(EnergyMeter::joules));
+        let result = what();
+        let (seconds, after) = (start.elapsed().as_secs_f64(), self.meter.as_ref().and_then(EnergyMeter::joules));
+        self.spent[kind] += seconds;
+        if let (Some(before), Some(after)) = (before, after) {
+            self.seconds += seconds;
+            self.joules += (after - before).0;
+        }
+        result
+    }
+
+    /// Steps of one of so many ranks, `parts` of which share a global batch.
+    pub fn steps(&mut self, subject: &Subject, hyper: &Hyper, ranks: usize, parts: usize) -> Compute {
+        let rows = hyper.global_batch.min(subject.samples()).div_ceil(parts.max(1)).max(1);
+        if let Some(devices) = subject.devices {
+            return of_devices(subject, devices, usize::from(parts < ranks)..ranks);
+        }
+        let (threads, beside) = (subject.threads(ranks), subject.beside(ranks));
+        let mut points = vec![rows, rows.div_ceil(2)];
+        points.dedup();
+        let times: Vec<(usize, StepTime)> =
+            points.into_iter().map(|rows| (rows, self.step(subject, hyper, rows, threads, beside))).collect();
+        let compute = Compute::from_points(times.iter().map(|(rows, time)| (*rows, time.seconds)));
+        compute.with_jitter(times[0].1.jitter).crowded(subject.crowd(ranks))
+    }
+
+    fn step(&mut self, subject: &Subject, hyper: &Hyper, rows: usize, threads: usize, beside: usize) -> StepTime {
+        let key = (rows, threads, beside);
+        if let Some(known) = self.steps.get(&key) {
+            return *known;
+        }
+        let who = self.beside;
+        let time = self.timed(0, || match who {
+            Beside::Started => steps::measure(subject, hyper, rows, threads, beside),
+            Beside::Launched => steps::here(subject, hyper, rows),
+        });
+        self.steps.insert(key, time);
+        time
+    }
+
+    /// The stages of a pipeline on so many ranks, for pieces of so many rows.
+    #[allow(clippy::too_many_arguments)]
+    pub fn stages(
+        &mut self,
+        subject: &Subject,
+        hyper: &Hyper,
+        networks: &[Network],
+        plan: &Pipeline,
+        way: Way,
+        rows: usize,
+        ranks: usize,
+    ) -> Vec<StageCost> {
+        if let Some(devices) = subject.devices {
+            return stages_of_devices(subject, devices, networks, plan, rows, ranks / networks.len());
+        }
+        let (threads, beside) = (subject.threads(ranks), subject.beside(ranks));
+        let key = (plan.cuts.clone(), way, rows, threads * 1_000_000 + beside);
+        let costs = match self.stages.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let who = self.beside;
+                let costs = self.timed(1, || match who {
+                    Beside::Started => stage_costs::measure(subject, hyper, networks, way, rows, threads, beside),
+                    Beside::Launched => {
+                        let here = |index| stage_costs::here(subject, hyper, networks, index, way, rows);
+                        (0..networks.len()).map(here).collect()
+                    }
+                });
+                self.stages.insert(key, costs.clone());
+                costs
+            }
+        };
+        let crowd = subject.crowd(ranks).max(1.0);
+        let slower = |time: Seconds| Seconds(time.0 * crowd);
+        let all = costs.into_iter().map(|cost| StageCost {
+            forward: slower(cost.forward),
+            backward_input: slower(cost.backward_input),
+            backward_params: slower(cost.backward_params),
+            update: slower(cost.update),
+            ..cost
+        });
+        all.collect()
+    }
+
+    /// The energy of an epoch on all machines: by the devices' powers, else by what this machine drew while measured.
+    pub fn energy(&self, subject: &Subject, ranks: usize, busy: usize, epoch: &Prediction) -> Option<Joules> {
+        let Some(devices) = subject.devices else {
+            let nodes = ranks.div_ceil(subject.sharing(ranks)) as f64;
+            return self.watts().map(|watts| Joules(watts * nodes * epoch.epoch.0));
+        };
+        let joules = (0..ranks).map(|rank| {
+            let power = devices.profile(rank).power;
+            let computes = ranks - rank <= busy;
+            let computing = if computes { epoch.compute.0 } else { 0.0 };
+            power.compute.0 * computing + power.idle.0 * (epoch.epoch.0 - computing).max(0.0)
+        });
+        Some(Joules(joules.sum()))
+    }
+}
+
+/// The slowest machine's seconds, of those that train.
+fn of_devices(subject: &Subject, devices: &Devices, ranks: Range<usize>) -> Compute {
+    let model = subject.config.model.to_string();
+    let program = crate::nn::Program::compile(subject.network, crate::nn::Flavor::Fused);
+    let flops = program.flops();
+    let blocks = 0..subject.network.cuts().len() + 1;
+    let row = |rank: usize| {
+        let price = |flops: Flops, pass| {
+            devices.profile(rank).price(&model, &Work { flops, blocks: blocks.clone(), rows: 1, pass }).0
+        };
+        price(flops.forward, Pass::Forward) + price(flops.backward(), Pass::Backward)
+    };
+    let slowest = ranks.map(row).fold(0.0, f64::max);
+    Compute::from_rates(Seconds(slowest), Seconds(0.0))
+}
+
+fn stages_of_devices(
+    subject: &Subject,
+    devices: &Devices,
+    networks: &[Network],
+    plan: &Pipeline,
+    rows: usize,
+    replicas: usize,
+) -> Vec<StageCost> {
+    let model = subject.config.model.to_string();
+    let last = subject.network.cuts().len() + 1;
+    let stage = |(index, network): (usize, &Network)| {
+        let program = crate::nn::Program::compile(network, crate::nn::Flavor::Fused);
+        let program = if index > 0 { program.with_input_gradients() } else { program };
+        let flops = program.flops();
+        let from = index.checked_sub(1).map_or(0, |before| plan.cuts[before]);
+        let blocks = from..plan.cuts.get(index).copied().unwrap_or(last);
+        let price = |flops: Flops, pass| {
+            let work = Work { flops: Flops(flops.0 * rows as u64), blocks: blocks.clone(), rows, pass };
+            devices.profile(index * replicas).price(&model, &work)
+        };
+        let exports = network.exports().first().map_or(0, |value| network.shapes()[*value].elements());
+        StageCost {
+            forward: price(flops.forward, Pass::Forward),
+            backward_input: price(flops.backward_input, Pass::BackwardInput),
+            backward_params: price(flops.backward_params, Pass::BackwardParams),
+            update: Seconds(0.0),
+            handed_on: exports,
+            payload: crate::units::Bytes(4 * network.theta_len() as u64),
+        }
+    };
+    networks.iter().enumerate().map(stage).collect()
+}
