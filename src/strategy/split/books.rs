@@ -83,12 +83,14 @@ impl Books {
             let now = server.fleet.figures(device);
             let used = now.joules - before.joules;
             joules = if used.is_finite() { Some(joules.unwrap_or(0.0) + used) } else { joules };
+            let (compute_s, comm_s) = (now.compute_s - before.compute_s, now.comm_s - before.comm_s);
             ranks.push(RankRecord {
                 rank: device + 1,
                 samples: (now.trained - before.trained) as u64,
-                compute_s: now.compute_s - before.compute_s,
-                comm_s: now.comm_s - before.comm_s,
-                wait_s: now.wait_s - before.wait_s,
+                compute_s,
+                comm_s,
+                // While the server measures between two epochs, a device waits too.
+                wait_s: (now.wait_s - before.wait_s).min((seconds - compute_s - comm_s).max(0.0)),
                 bytes_sent: (now.sent - before.sent) as u64,
                 bytes_recv: (now.received - before.received) as u64,
                 rss_mb: now.memory_mb,

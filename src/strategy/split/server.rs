@@ -119,6 +119,7 @@ impl<'a> Server<'a> {
             Some(snapshot) => server.restore(snapshot).map_err(TrainError::Resume)?,
             None => vec![server.no_state(); devices],
         };
+        server.dealer.open(server.cursor.epoch);
         server.hear_abilities()?;
         server.set_up(state);
         Ok(server)
