@@ -98,8 +98,8 @@ fn cuts(
         SplitPoints::Fixed(given) => Ok((SplitCuts::Fixed(fixed(config, origins, network, given, workers)?), None)),
         SplitPoints::Auto => {
             let (objective, said) = objective(config, origins, devices)?;
-            let (smoothing, hysteresis) = (config.smoothing, config.hysteresis);
-            Ok((SplitCuts::Auto(Adaptive { objective, smoothing, hysteresis }), said))
+            let (smoothing, hysteresis, least) = (config.smoothing, config.hysteresis, config.least_cut);
+            Ok((SplitCuts::Auto(Adaptive { objective, smoothing, hysteresis, least }), said))
         }
     }
 }

@@ -162,10 +162,12 @@ pub struct Config {
     pub non_iid: Option<f64>,
     /// `alpha`: weight of time against energy.
     pub alpha: f64,
-    /// `deadline` of a device's step, in seconds.
+    /// `deadline` of a round, in seconds.
     pub deadline: Option<f64>,
-    /// `energyBudget` of a device's step, in joules.
+    /// `energyBudget` of all devices in a round, in joules.
     pub energy_budget: Option<f64>,
+    /// `leastCut`: trunk blocks on a device at least.
+    pub least_cut: usize,
     /// `smoothing` of what is measured.
     pub smoothing: f64,
     /// `hysteresis` of decisions.
@@ -310,6 +312,7 @@ mod tests {
         "alpha=0.25",
         "deadline=2.5",
         "energyBudget=12.5",
+        "leastCut=2",
         "smoothing=0.5",
         "hysteresis=0.125",
         "devices=greenai.toml",

@@ -39,6 +39,7 @@ const FREE: &[&str] = &[
     "energyBudget",
     "smoothing",
     "hysteresis",
+    "leastCut",
     "devices",
     "clock",
     "powerSensor",

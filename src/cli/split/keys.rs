@@ -7,10 +7,10 @@ use crate::strategy::Strategy;
 
 /// Keys that mean something in mode split alone.
 pub const KEYS: &[&str] =
-    &["protocol", "split", "roundSteps", "nonIid", "alpha", "deadline", "energyBudget", "smoothing", "hysteresis"];
+    &["protocol", "split", "roundSteps", "nonIid", "alpha", "deadline", "energyBudget", "leastCut", "smoothing", "hysteresis"];
 
 /// Those of them that say how cuts are chosen.
-const CHOOSING: &[&str] = &["alpha", "deadline", "energyBudget", "smoothing", "hysteresis"];
+const CHOOSING: &[&str] = &["alpha", "deadline", "energyBudget", "leastCut", "smoothing", "hysteresis"];
 
 /// Refuses keys of mode split in another mode, those of other modes in mode split, and those that contradict each other.
 ///

@@ -178,6 +178,8 @@ impl Server<'_> {
         for (device, report) in reports.iter().enumerate() {
             let Some(report) = report else { continue };
             let (figures, old, seen) = (&report.figures, &before[device], seen[device].unwrap_or_default());
+            // The last round of an epoch may be shorter than those that are planned for.
+            let foreseen = predicted[device].filter(|_| figures.steps as u64 == self.chooser.steps(device));
             let mbit = |rate: Option<f64>| rate.map(|rate| rate * 8.0 / 1e6);
             let emulated = self.chooser.is_emulated(device);
             let joules = |figures: &Figures, now: f64| Used::until(figures, now).joules.iter().sum::<f64>();
@@ -209,8 +211,8 @@ impl Server<'_> {
                     down_mbit_per_s: mbit(seen.down_bytes_per_s),
                 }),
                 modelled_j: emulated.then(|| joules(figures, now) - joules(old, began[1])),
-                predicted_s: predicted[device].map(|point| point.time.0),
-                predicted_j: predicted[device].map(|point| point.energy.0).filter(|_| emulated),
+                predicted_s: foreseen.map(|point| point.time.0),
+                predicted_j: foreseen.map(|point| point.energy.0).filter(|_| emulated),
                 reason: self.chooser.reason(device).to_owned(),
             });
         }

@@ -34,6 +34,8 @@ pub(super) struct Chooser {
     controller: Option<Controller>,
     /// By device: the costs of its cuts.
     costs: Vec<Vec<CutCost>>,
+    /// By device: the steps of a planned round.
+    steps: Vec<u64>,
     /// By device: what was predicted of the running round, and why its cut was chosen.
     predicted: Vec<Option<Point>>,
     reasons: Vec<String>,
@@ -53,6 +55,7 @@ impl Chooser {
             links: vec![None; devices],
             controller: None,
             costs: Vec::new(),
+            steps: vec![0; devices],
             predicted: vec![None; devices],
             reasons: vec!["given".to_owned(); devices],
         }
@@ -104,6 +107,11 @@ impl Chooser {
         self.predicted[device]
     }
 
+    /// The steps of a device's round that was planned.
+    pub fn steps(&self, device: usize) -> u64 {
+        self.steps[device]
+    }
+
     /// Why a device's cut was chosen.
     pub fn reason(&self, device: usize) -> &str {
         &self.reasons[device]
@@ -118,6 +126,7 @@ impl Server<'_> {
     pub(super) fn first_cuts(&mut self) -> Result<(), Infeasible> {
         let Some(adaptive) = self.chooser.adaptive else { return Ok(()) };
         let fleet = self.as_planned();
+        self.chooser.steps = fleet.members.iter().map(|member| member.steps).collect();
         self.chooser.costs = fleet.members.iter().map(|member| member.cuts.clone()).collect();
         let mut controller = Controller::new(&fleet, adaptive.objective, adaptive.smoothing, adaptive.hysteresis);
         let decisions = controller.decide()?;
@@ -174,14 +183,19 @@ impl Server<'_> {
         let member = |device: usize| {
             let ability = chooser.abilities[device].as_ref().expect("every device has told");
             let link = chooser.links[device].expect("every link was looked at");
-            let cuts = (0..=self.sides.blocks()).map(|cut| cost(self.task, self.sides, dealer, ability, own, cut));
+            let least = chooser.adaptive.map_or(0, |adaptive| adaptive.least);
+            let cuts = (0..=self.sides.blocks()).map(|cut| {
+                let cost = cost(self.task, self.sides, dealer, ability, own, cut);
+                // No device has that much: the planner never takes it.
+                if cut < least { CutCost { memory: Bytes(u64::MAX), ..cost } } else { cost }
+            });
             Member {
                 name: format!("rank {}", device + 1),
                 cuts: cuts.collect(),
                 up: Way::constant(link.up_bytes_per_s, link.latency),
                 down: Way::constant(link.down_bytes_per_s, link.latency),
                 phases: Phases::constant(ability.power),
-                memory: ability.memory,
+                memory: Bytes(ability.memory.0.min(u64::MAX - 1)),
                 steps: self.steps_of_round(device),
             }
         };

@@ -67,6 +67,8 @@ pub struct Adaptive {
     pub smoothing: f64,
     /// Share by which other cuts have to be better before they are taken, below 1.
     pub hysteresis: f64,
+    /// Trunk blocks that a device keeps at least; with 0 it may send its samples as they are.
+    pub least: usize,
 }
 
 /// How a network is split between devices and their server.
