@@ -191,7 +191,7 @@ mod tests {
         assert_eq!((fleet.members.len(), fleet.blocks(), fleet.server.ports_each), (5, 7, true));
         let speeds = |phases: &Phases| phases.all().iter().map(|phase| (phase.from.0, phase.speed)).collect::<Vec<_>>();
         assert_eq!(speeds(&fleet.members[0].phases), [(0.0, 1.0)]);
-        assert_eq!(speeds(&fleet.members[3].phases), [(0.0, 1.0), (600.0, 0.69), (1800.0, 0.4), (3600.0, 1.0)]);
+        assert_eq!(speeds(&fleet.members[3].phases), [(0.0, 1.0), (1800.0, 0.69), (3600.0, 1.0), (5400.0, 0.4)]);
         let wifi = Devices::load("ares_wifi").unwrap();
         let fleet = split_fleet(&network, &wifi, &TERMS);
         assert_eq!(fleet.members[4].up, Way::Open(wifi.link(5, 0).clone()));
