@@ -139,4 +139,4 @@ impl Chain {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -264,4 +264,4 @@ impl Belief {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -17,6 +17,7 @@ mod chain;
 mod controller;
 mod cost;
 mod fleet;
+mod limits;
 mod objective;
 mod phases;
 mod policy;

@@ -225,3 +225,6 @@ impl Objective {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

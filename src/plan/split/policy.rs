@@ -176,4 +176,4 @@ impl Fleet {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

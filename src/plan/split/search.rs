@@ -5,17 +5,17 @@
 //! that, and where even so there are too many, cuts are improved kind by kind.
 
 use super::{Fleet, Infeasible, Norms, Objective, Point, Protocol};
-use crate::units::{Bytes, Joules, Seconds};
+use crate::units::{Joules, Seconds};
 use std::cmp::Ordering;
 
 /// As many ways to cut are enumerated whatever it takes.
 const ENUMERATED: u128 = 20_000;
 
-/// More are enumerated up to here, as long as bounds leave no more to simulate than [`STEPS`].
-const ATTEMPTED: u128 = 1_000_000;
+/// More are tried as long as bounds leave no more to look at than this, and no more to simulate than [`STEPS`].
+const NODES: u64 = 300_000;
 
-/// The most steps that the simulations of one search may have together: about a tenth of a second.
-const STEPS: u64 = 1_000_000;
+/// The most steps that the simulations of one search may have together: less than a tenth of a second.
+const STEPS: u64 = 500_000;
 
 /// By how much a bound may exceed the best because of rounding.
 const SLACK: f64 = 1.0 + 1e-9;
@@ -35,45 +35,6 @@ pub struct Choice {
 }
 
 impl Fleet {
-    /// Whether these cuts fit all machines and are allowed by the protocol.
-    pub fn fits(&self, cuts: &[usize]) -> bool {
-        let common = cuts.iter().all(|cut| *cut == cuts[0]);
-        let allowed = match self.protocol {
-            Protocol::Federated => common && cuts[0] == self.blocks(),
-            protocol => common || !protocol.shares_server(),
-        };
-        allowed
-            && self.members.iter().zip(cuts).all(|(member, cut)| member.fits(*cut))
-            && self.server_needs(cuts).0 <= self.server.memory.0
-    }
-
-    /// What the server's parts need: all of them, or the one that all devices share.
-    fn server_needs(&self, cuts: &[usize]) -> Bytes {
-        let needs = self.members.iter().zip(cuts).map(|(member, cut)| member.cuts[*cut].server_memory.0);
-        Bytes(if self.protocol.shares_server() { needs.max().unwrap_or(0) } else { needs.fold(0, u64::saturating_add) })
-    }
-
-    /// The same cut for all devices, or where it does not fit the nearest one that does; without repetitions.
-    fn uniform(&self) -> Result<Vec<Vec<usize>>, Infeasible> {
-        let fitting = self.members.iter().map(super::Member::fitting).collect::<Result<Vec<_>, _>>()?;
-        let nearest =
-            |cut: usize, list: &[usize]| list.iter().copied().min_by_key(|fits| fits.abs_diff(cut)).unwrap_or(cut);
-        let mut all: Vec<Vec<usize>> =
-            (0..=self.blocks()).map(|cut| fitting.iter().map(|list| nearest(cut, list)).collect()).collect();
-        all.dedup();
-        all.retain(|cuts| self.fits(cuts));
-        Ok(all)
-    }
-
-    /// The norms of the objective for rounds from `start` on: over the same cut for all devices, each of those that fit.
-    /// Of one device these are all its cuts, as ARES had it; of many, they do not depend on how the best are searched.
-    ///
-    /// # Errors
-    /// When there is a device that no cut fits.
-    pub fn norms(&self, start: Seconds) -> Result<Norms, Infeasible> {
-        Ok(Norms::over(self.uniform()?.iter().map(|cuts| self.point(cuts, start))))
-    }
-
     /// The best cuts for a round that begins at `start`: exactly, where there are not too many ways to cut. They are never
     /// worse than the same cut for all devices, everything on the devices among them.
     ///
@@ -116,32 +77,6 @@ impl Fleet {
         }
         Ok(objective.missed(points))
     }
-
-    fn too_big(&self) -> Infeasible {
-        let common = self.protocol.shares_server() || self.protocol == Protocol::Federated;
-        let all_fit = |cut: &usize| self.members.iter().all(|member| member.fits(*cut));
-        let allowed = |cut: &usize| self.protocol != Protocol::Federated || *cut == self.blocks();
-        let mut common_cuts = (0..=self.blocks()).filter(allowed);
-        if common && !common_cuts.clone().any(|cut| all_fit(&cut)) {
-            // Each fits some cut, but they have to have the same.
-            let short = |cut: usize| self.members.iter().find(|member| !member.fits(cut)).map(|member| (member, cut));
-            if let Some((member, cut)) = common_cuts.find_map(short) {
-                let (needs, has) = (member.cuts[cut].memory, member.memory);
-                return Infeasible::Memory { name: member.name.clone(), needs, has };
-            }
-        }
-        let least = |member: &super::Member| {
-            let fitting = (0..member.cuts.len()).filter(|cut| member.fits(*cut));
-            fitting.map(|cut| member.cuts[cut].server_memory.0).min().unwrap_or(0)
-        };
-        let needs = match common {
-            true => {
-                (0..=self.blocks()).filter(all_fit).map(|cut| self.server_needs(&vec![cut; self.members.len()]).0).min()
-            }
-            false => Some(self.members.iter().map(least).fold(0, u64::saturating_add)),
-        };
-        Infeasible::ServerMemory { needs: Bytes(needs.unwrap_or(0)), has: self.server.memory }
-    }
 }
 
 /// Devices that are alike.
@@ -152,6 +87,8 @@ struct Kind {
     cuts: Vec<usize>,
     /// By cut, what bounds a round: nothing where it does not fit.
     bounds: Vec<Bound>,
+    /// What bounds a round whatever the cut.
+    least: Bound,
 }
 
 /// What a round costs at least, because of one device.
@@ -178,6 +115,8 @@ struct Search<'a> {
     exact: bool,
     /// Rounds that may still be simulated.
     left: u64,
+    /// Beginnings of ways to cut that may still be looked at.
+    nodes: u64,
 }
 
 impl<'a> Search<'a> {
@@ -186,7 +125,8 @@ impl<'a> Search<'a> {
         let points: Vec<Point> = uniform.iter().map(|cuts| fleet.point(cuts, start)).collect();
         let norms = Norms::over(points.iter().copied());
         let (kinds, simulated) = (Vec::new(), points.len());
-        let mut search = Self { fleet, objective, start, norms, kinds, best: None, simulated, exact: true, left: 0 };
+        let mut search =
+            Self { fleet, objective, start, norms, kinds, best: None, simulated, exact: true, left: 0, nodes: 0 };
         for (cuts, point) in uniform.iter().zip(points) {
             search.keep(cuts, point);
         }
@@ -226,11 +166,7 @@ impl<'a> Search<'a> {
         let ways = self.kinds.iter().fold(1u128, |ways, kind| {
             ways.saturating_mul(multisets(kind.cuts.len() as u128, kind.places.len() as u128))
         });
-        if ways > ATTEMPTED {
-            self.exact = false;
-            return;
-        }
-        self.left = if ways <= ENUMERATED { u64::MAX } else { self.allowed() };
+        (self.left, self.nodes) = if ways <= ENUMERATED { (u64::MAX, u64::MAX) } else { (self.allowed(), NODES) };
         let mut cuts = vec![0; self.fleet.members.len()];
         self.enumerate(0, 0, 0, &mut cuts, Bound::default());
         if !self.fleet.server.ports_each && self.kinds.iter().any(|kind| kind.places.len() > 1) {
@@ -259,7 +195,8 @@ impl<'a> Search<'a> {
                 bounds[*cut] = alone.bound(*cut, self.start);
                 self.simulated += 1;
             }
-            self.kinds.push(Kind { places: vec![place], cuts, bounds });
+            let least = cuts.iter().map(|cut| bounds[*cut]).reduce(Bound::least).unwrap_or_default();
+            self.kinds.push(Kind { places: vec![place], cuts, bounds, least });
         }
     }
 
@@ -300,12 +237,21 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// What bounds a round because of the devices of the kinds from `kind` on, and of that kind those from `place` on.
+    fn rest(&self, kind: usize, place: usize) -> Bound {
+        let later =
+            self.kinds[kind.min(self.kinds.len())..].iter().zip([place].into_iter().chain(std::iter::repeat(0)));
+        later.fold(Bound::default(), |bound, (kind, from)| bound.with(&kind.least.times(kind.places.len() - from)))
+    }
+
     /// All ways to give the devices of the kinds from `kind` on, and of that kind those from `place` on, cuts from
     /// the `from`-th on.
     fn enumerate(&mut self, kind: usize, place: usize, from: usize, cuts: &mut Vec<usize>, bound: Bound) {
-        if self.hopeless(&bound) {
+        self.exact &= self.nodes > 0;
+        if !self.exact || self.hopeless(&bound.with(&self.rest(kind, place))) {
             return;
         }
+        self.nodes -= 1;
         let Some(this) = self.kinds.get(kind) else {
             self.exact &= self.left > 0;
             self.left = self.left.saturating_sub(1);
@@ -403,6 +349,21 @@ impl<'a> Search<'a> {
 }
 
 impl Bound {
+    fn least(self, other: Self) -> Self {
+        Self {
+            time: self.time.min(other.time),
+            served: self.served.min(other.served),
+            active: self.active.min(other.active),
+            base: self.base.min(other.base),
+        }
+    }
+
+    fn times(&self, devices: usize) -> Self {
+        let many = devices as f64;
+        let time = if devices > 0 { self.time } else { 0.0 };
+        Self { time, served: many * self.served, active: many * self.active, base: many * self.base }
+    }
+
     fn with(self, other: &Self) -> Self {
         Self {
             time: self.time.max(other.time),
@@ -434,4 +395,4 @@ fn multisets(kinds: u128, count: u128) -> u128 {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -330,4 +330,4 @@ impl<'a> Play<'a> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
