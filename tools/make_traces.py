@@ -10,8 +10,8 @@ each link in devices/ares_wifi.toml and devices/ares_outage.toml.
 wifi_K (K = 1..5, one a device)   every 30 s a value between 5 and 100 Mbit/s: a drift (a random walk in the logarithm that
                                   is drawn back to its level) and, about three times an hour, a step to another level, as
                                   when somebody carries the board into the next room
-outage                            60 Mbit/s with outages of 10 to 30 s, about three an hour, and two spells of a quarter of an
-                                  hour and more at 8 Mbit/s
+outage                            60 Mbit/s with outages of 10 to 30 s, about three an hour, and half an hour in which the
+                                  cell is crowded: it fades to 30 and to 15 Mbit/s, and comes back likewise
 
 Every random number comes from the generator below, so that the files change only when this script does. A trace ends at
 7200 s with the value that it began with: the device files let it repeat.
@@ -58,7 +58,7 @@ def wifi(seed):
     return rows
 
 
-SPELLS = [(1800, 2700), (4500, 5700)]
+FADES = [(2400, 30), (2580, 15), (4200, 30), (4380, 60)]
 
 
 def outage(seed):
@@ -69,12 +69,10 @@ def outage(seed):
         end = begin + round(random.between(10, 30))
         if end >= LENGTH:
             break
-        if all(end < spell[0] or begin > spell[1] for spell in SPELLS):
+        if end < FADES[0][0] or begin > FADES[-1][0]:
             rows += [(begin, 0), (end, 60)]
         time = end
-    for begin, end in SPELLS:
-        rows += [(begin, 8), (end, 60)]
-    return sorted(rows)
+    return sorted(rows + FADES)
 
 
 def write(name, rows):
