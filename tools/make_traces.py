@@ -10,8 +10,8 @@ each link in devices/ares_wifi.toml and devices/ares_outage.toml.
 wifi_K (K = 1..5, one a device)   every 30 s a value between 5 and 100 Mbit/s: a drift (a random walk in the logarithm that
                                   is drawn back to its level) and, about three times an hour, a step to another level, as
                                   when somebody carries the board into the next room
-outage                            60 Mbit/s with outages of 15 to 45 s, about five an hour, and one spell of ten minutes at
-                                  8 Mbit/s
+outage                            60 Mbit/s with outages of 10 to 30 s, about three an hour, and half an hour in which the
+                                  cell is crowded: it fades to 30 and to 15 Mbit/s, and comes back likewise
 
 Every random number comes from the generator below, so that the files change only when this script does. A trace ends at
 7200 s with the value that it began with: the device files let it repeat.
@@ -58,19 +58,21 @@ def wifi(seed):
     return rows
 
 
+FADES = [(2400, 30), (2580, 15), (4200, 30), (4380, 60)]
+
+
 def outage(seed):
     random = Random(seed)
     rows, time = [(0, 60)], 0
-    slow = (3600, 4200)
     while True:
-        begin = time + round(random.between(480, 960))
-        end = begin + round(random.between(15, 45))
+        begin = time + round(random.between(900, 1500))
+        end = begin + round(random.between(10, 30))
         if end >= LENGTH:
             break
-        if end < slow[0] or begin > slow[1]:
+        if end < FADES[0][0] or begin > FADES[-1][0]:
             rows += [(begin, 0), (end, 60)]
         time = end
-    return sorted(rows + [(slow[0], 8), (slow[1], 60)])
+    return sorted(rows + FADES)
 
 
 def write(name, rows):

@@ -57,6 +57,8 @@ pub enum BenchSub {
     Compute(ComputeArgs),
     /// Latency and bandwidth of what the modes do between ranks: run it as mpirun -n N goai-rs bench comm
     Comm(CommArgs),
+    /// What splitting a network between devices and a server brings, by a device file: modelled, nothing is trained
+    Split(SplitBenchArgs),
 }
 
 /// Options of `bench compute`.
@@ -93,6 +95,50 @@ pub struct CommArgs {
     pub json: bool,
 }
 
+/// Options of `bench split`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct SplitBenchArgs {
+    /// A device file, or one that comes along (ares, ares_wifi, ares_modes, ares_outage): rank 0 is the server
+    #[arg(long, value_name = "FILE")]
+    pub devices: String,
+    /// The server and N-1 devices, the first ones of the file [default: all of them]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1024))]
+    pub ranks: Option<u32>,
+    /// A network by its name, or a model file
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = "vgg5")]
+    pub model: String,
+    /// Samples of a device's step
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// Steps of a device in a round
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub round_steps: u64,
+    /// Rounds [default: 1; where conditions change, as many as it takes until they repeat]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: Option<u32>,
+    /// Weight of time against energy, from 0 to 1
+    #[arg(long, value_name = "A", default_value_t = 0.6, value_parser = share, allow_negative_numbers = true)]
+    pub alpha: f64,
+    /// Rates of all links to compare, in Mbit/s [default: 5 to 100; none where the file's links change]
+    #[arg(long, value_name = "R1,R2,...", value_delimiter = ',', value_parser = rate, allow_negative_numbers = true)]
+    pub rates: Vec<f64>,
+    /// Charge both directions only [default: this and the other, one after the other]
+    #[arg(long)]
+    pub both: bool,
+    /// Charge the way up only, as in the model fitted to ARES's measurements
+    #[arg(long)]
+    pub uplink_only: bool,
+    /// Waiting costs no energy, as ARES counted
+    #[arg(long)]
+    pub no_idle: bool,
+    /// The fewest blocks a device keeps; with 0 it may send its samples to the server
+    #[arg(long, value_name = "P", default_value_t = 1)]
+    pub least_cut: u32,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A number of bytes that is whole floats, with k, M or G for 2^10, 2^20, 2^30.
 fn size(text: &str) -> Result<Bytes, String> {
     let (digits, shift) = match text.as_bytes().last() {
@@ -106,6 +152,18 @@ fn size(text: &str) -> Result<Bytes, String> {
         Some(bytes) => Ok(Bytes(bytes / 4 * 4)),
         None => Err("is no size for it; give 8 bytes to 1G, as in 65536, 64k or 16M".to_owned()),
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    number.ok_or_else(|| "is no weight; give a number from 0 (energy alone) to 1 (time alone)".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
+    number.ok_or_else(|| {
+        "is no rate; give Mbit/s above 0, for example 5,20,100: at 0 a message takes for ever".to_owned()
+    })
 }
 
 fn layout(text: &str) -> Result<Kind, String> {
@@ -167,13 +225,31 @@ mod tests {
         };
         let ranks = args.ranks.map(usize::from);
         assert_eq!((ranks, args.max, args.quick, args.json), (Some(3), Some(Bytes(65536)), true, false));
+        let Ok(Command::Bench(super::BenchSub::Split(args))) = typed("bench split --devices ares --rates 5,20.5")
+        else {
+            panic!("bench split");
+        };
+        assert_eq!((args.model.as_str(), args.batch, args.round_steps, args.alpha), ("vgg5", 100, 50, 0.6));
+        assert_eq!((args.rates, args.least_cut, args.rounds), (vec![5.0, 20.5], 1, None));
     }
 
     #[test]
     fn what_cannot_is_told_in_one_line() {
         for (line, expected) in [
             ("data", "data: a word is missing; write goai-rs data inspect or goai-rs data synth"),
-            ("bench", "bench: a word is missing; write goai-rs bench compute"),
+            ("bench", "bench: a word is missing; write goai-rs bench compute or goai-rs bench split"),
+            ("bench split", "--devices"),
+            ("bench split --devices ares --alpha 1.5", "from 0 (energy alone) to 1 (time alone)"),
+            ("bench split --devices ares --alpha -0.1", "from 0 (energy alone)"),
+            ("bench split --devices ares --rates -5", "is no rate"),
+            ("bench split --devices ares --alpha nan", "from 0 (energy alone)"),
+            ("bench split --devices ares --rates 5,0,20", "is no rate; give Mbit/s above 0"),
+            ("bench split --devices ares --rates 5,-2", "is no rate"),
+            ("bench split --devices ares --rates inf", "is no rate"),
+            ("bench split --devices ares --rates 5,,20", "is no rate"),
+            ("bench split --devices ares --ranks 1", "--ranks: 1"),
+            ("bench split --devices ares --round-steps 0", "--round-steps: 0"),
+            ("bench split --devices ares --rate 5", "did you mean --rates?"),
             ("data synth --dataset img", "--out"),
             ("data synth --dataset iris --out d", "use one of img, cifar10, mnist"),
             ("data synth --dataset img --out d --per-class 5", "for example 120/30"),

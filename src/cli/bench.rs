@@ -1,7 +1,9 @@
-//! `goai-rs bench`: measures this machine. `compute` is here: what each step of a network reaches of this core's multiply-add peak.
+//! `goai-rs bench`: `compute` is what each step of a network reaches of this core's multiply-add peak, `comm` what the
+//! ranks reach between them, `split` what splitting a network between devices and a server brings.
 
 pub mod comm;
 mod measure;
+mod split;
 
 use super::args::{BenchSub, ComputeArgs};
 use super::failure::{DATA, Failure};
@@ -16,14 +18,21 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-/// Measures this machine.
+/// Measures this machine, or compares ways to split.
 ///
 /// # Errors
 /// Exit code 2 for a network that has no name here, 4 for a model file that cannot be used.
 pub fn bench(what: &BenchSub, out: &mut dyn Write) -> Result<(), Failure> {
-    // The other one has ranks of its own: `main` has started them.
-    let BenchSub::Compute(args) = what else { return Ok(()) };
-    let network = Network::build(spec(args)?)?;
+    match what {
+        BenchSub::Compute(args) => compute(args, out),
+        // It has ranks of its own: `main` has started them.
+        BenchSub::Comm(_) => Ok(()),
+        BenchSub::Split(args) => split::bench(args, &Network::build(spec(&args.model)?)?, out),
+    }
+}
+
+fn compute(args: &ComputeArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let network = Network::build(spec(&args.model)?)?;
     let figures = measure::measure(&network, args.batch as usize, args.threads as usize)
         .map_err(|why| Failure::new(2, format!("--threads: {} cannot be started: {why}", args.threads)))?;
     let text = match args.json {
@@ -43,8 +52,7 @@ fn meant_for(model: &str) -> (Shape, usize) {
     }
 }
 
-fn spec(args: &ComputeArgs) -> Result<Spec, Failure> {
-    let name = args.model.as_str();
+fn spec(name: &str) -> Result<Spec, Failure> {
     let (input, classes) = meant_for(name);
     if !name.to_ascii_lowercase().ends_with(".toml") {
         return zoo::by_name(name, &input, classes)

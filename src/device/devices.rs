@@ -51,11 +51,34 @@ impl Devices {
     /// When the first of the links' traces ends: from then on it keeps its last bandwidth. None, where no link changes, or
     /// each begins again.
     pub fn traces_end(&self) -> Option<Seconds> {
-        // Of a link between any two devices, only where it is one that there is no other for.
+        self.links().filter_map(|link| link.bandwidth.ends()).reduce(|a, b| if b < a { b } else { a })
+    }
+
+    /// Until when conditions change in a way that they have not before: the longest trace, or one turn of it, and the last
+    /// switch of a power mode. None where they never change.
+    pub fn news_until(&self) -> Option<Seconds> {
+        let traces = self.links().filter_map(|link| link.bandwidth.news_until());
+        let switches = self.profiles.iter().filter_map(|profile| profile.switches.last().map(|switch| switch.at));
+        traces.chain(switches).reduce(|a, b| if b > a { b } else { a })
+    }
+
+    /// The first so many of them.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub fn first(mut self, ranks: usize) -> Result<Self, DeviceError> {
+        if ranks > self.profiles.len() {
+            self.check_ranks(ranks)?;
+        }
+        self.profiles.truncate(ranks);
+        Ok(self)
+    }
+
+    /// The links between all pairs of ranks: what lies between any two only where nothing else does.
+    fn links(&self) -> impl Iterator<Item = &Link> {
         let ranks = 0..self.profiles.len();
-        let pairs =
-            ranks.clone().flat_map(|from| ranks.clone().map(move |to| (from, to))).filter(|(from, to)| from != to);
-        pairs.filter_map(|(from, to)| self.link(from, to).bandwidth.ends()).reduce(|a, b| if b < a { b } else { a })
+        let pairs = ranks.clone().flat_map(move |from| ranks.clone().map(move |to| (from, to)));
+        pairs.filter(|(from, to)| from != to).map(|(from, to)| self.link(from, to))
     }
 
     /// One line for a run that went on for longer than a trace: it says from when on the conditions were not the file's.
@@ -94,11 +117,14 @@ mod tests {
             .with_link(0, 1, link(trace("0,1\n900,2\n")))
             .with_link(1, 0, link(trace("0,1\n300,2\n")));
         assert_eq!(devices.traces_end(), Some(Seconds(300.0)), "nobody uses the link between any two");
+        assert_eq!(devices.news_until(), Some(Seconds(900.0)));
         assert_eq!(devices.outlived(Seconds(300.0)), None);
         let line = devices.outlived(Seconds(900.4)).unwrap();
         assert!(line.contains("ends at 300 s and the run went on to 900 s at its last value"), "{line}");
         let constant = Devices::new("toy.toml", devices.profiles().to_vec(), Link::new(1.0, Seconds(0.0)));
-        assert_eq!((constant.traces_end(), constant.outlived(Seconds(1e9))), (None, None));
+        assert_eq!((constant.traces_end(), constant.news_until(), constant.outlived(Seconds(1e9))), (None, None, None));
+        assert_eq!(constant.clone().first(1).unwrap().profiles().len(), 1);
+        assert!(constant.first(3).unwrap_err().to_string().contains("2 devices for 3 ranks"));
     }
 
     #[test]

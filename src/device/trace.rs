@@ -127,6 +127,12 @@ impl Trace {
         }
     }
 
+    /// Until when it has anything new: its last change, or the end of its first turn; none of a bandwidth that never
+    /// changes.
+    pub fn news_until(&self) -> Option<Seconds> {
+        self.period.map(|period| Seconds(self.from[0] + period)).or_else(|| self.ends())
+    }
+
     /// Bytes a second at some time.
     pub fn rate_at(&self, time: Seconds) -> f64 {
         self.rate[self.piece(time.0, |from| from <= time.0).line]

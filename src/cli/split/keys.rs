@@ -6,8 +6,18 @@ use crate::config::{Config, OptimizerKind, Origin, Origins, Protocol, SplitPoint
 use crate::strategy::Strategy;
 
 /// Keys that mean something in mode split alone.
-pub const KEYS: &[&str] =
-    &["protocol", "split", "roundSteps", "nonIid", "alpha", "deadline", "energyBudget", "leastCut", "smoothing", "hysteresis"];
+pub const KEYS: &[&str] = &[
+    "protocol",
+    "split",
+    "roundSteps",
+    "nonIid",
+    "alpha",
+    "deadline",
+    "energyBudget",
+    "leastCut",
+    "smoothing",
+    "hysteresis",
+];
 
 /// Those of them that say how cuts are chosen.
 const CHOOSING: &[&str] = &["alpha", "deadline", "energyBudget", "leastCut", "smoothing", "hysteresis"];

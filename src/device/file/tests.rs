@@ -333,7 +333,7 @@ fn testbeds_that_change_have_the_same_boards() {
             if name == "ares_wifi" {
                 (10, 0)
             } else if name == "ares_modes" {
-                (0, 8)
+                (0, 12)
             } else {
                 (2, 0)
             }

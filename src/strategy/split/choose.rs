@@ -1,18 +1,15 @@
 //! Which cuts are next: what ranks can do and what links carried goes to the planner, and its answer is used.
 
 use super::ability::Ability;
-use super::dealer::Dealer;
+use super::costs::sizes;
 use super::server::Server;
 use super::sides::Sides;
-use super::wire::{Figures, Round};
+use super::wire::Figures;
 use super::{Adaptive, Protocol, Split, SplitCuts};
-use crate::comm::{HEADER, Kind};
 use crate::device::{Clock, Ports, Power};
 use crate::plan::split::{self as plan, Point};
 use crate::plan::split::{Controller, CutCost, Decision, Fleet, Infeasible, Member, Observation, Phases, Way};
-use crate::strategy::figures::elements;
-use crate::strategy::portion::Portion;
-use crate::strategy::{Hyper, Task};
+use crate::strategy::Task;
 use crate::units::{Bytes, Seconds};
 
 /// What was seen of a link before the first round.
@@ -180,18 +177,18 @@ impl Server<'_> {
     fn as_planned(&self) -> Fleet {
         let (chooser, dealer) = (&self.chooser, &self.dealer);
         let own = chooser.own.as_ref().expect("cuts are chosen");
+        let least = chooser.adaptive.map_or(0, |adaptive| adaptive.least);
+        let sizes = sizes(self.sides, dealer.batch(), self.task.hyper.rule.vectors(), least);
         let member = |device: usize| {
             let ability = chooser.abilities[device].as_ref().expect("every device has told");
             let link = chooser.links[device].expect("every link was looked at");
-            let least = chooser.adaptive.map_or(0, |adaptive| adaptive.least);
-            let cuts = (0..=self.sides.blocks()).map(|cut| {
-                let cost = cost(self.task, self.sides, dealer, ability, own, cut);
-                // No device has that much: the planner never takes it.
-                if cut < least { CutCost { memory: Bytes(u64::MAX), ..cost } } else { cost }
+            let costs = sizes.iter().enumerate().map(|(cut, cost)| {
+                let [forward, backward] = ability.first[cut];
+                CutCost { forward, backward, server: own.rest[cut], ..*cost }
             });
             Member {
                 name: format!("rank {}", device + 1),
-                cuts: cuts.collect(),
+                cuts: costs.collect(),
                 up: Way::constant(link.up_bytes_per_s, link.latency),
                 down: Way::constant(link.down_bytes_per_s, link.latency),
                 phases: Phases::constant(ability.power),
@@ -212,33 +209,6 @@ impl Server<'_> {
     }
 }
 
-/// What a cut costs a device and the server.
-fn cost(task: &Task, sides: &Sides, dealer: &Dealer, ability: &Ability, own: &Ability, cut: usize) -> CutCost {
-    let (rows, blocks) = (dealer.batch(), sides.blocks());
-    let message = |elements: usize| Bytes((HEADER + 4 * elements) as u64);
-    let [forward, backward] = ability.first[cut];
-    let weights = sides.theta_at(cut) + sides.sigma_at(cut);
-    let (up, down) = match cut {
-        cut if cut == blocks => (Bytes(0), Bytes(0)),
-        0 => (message(rows * (sides.crossing(0) + 1)), message(0)),
-        cut => (message(rows * (sides.crossing(cut) + 1)), message(rows * sides.crossing(cut))),
-    };
-    let memory = |side: Option<&super::sides::Side>| {
-        Bytes(side.map_or(0, |side| Portion::memory(&task.hyper, &side.share, &side.program, rows)))
-    };
-    CutCost {
-        forward,
-        backward,
-        server: own.rest[cut],
-        up,
-        down,
-        memory: memory(sides.device(cut)),
-        server_memory: memory(sides.server(cut)),
-        weights_up: message(weights + elements::<Figures>(Kind::F32)),
-        weights_down: message(weights + elements::<Round>(Kind::F32)),
-    }
-}
-
 fn planned(protocol: Protocol) -> plan::Protocol {
     match protocol {
         Protocol::Ares => plan::Protocol::Ares,
@@ -246,18 +216,5 @@ fn planned(protocol: Protocol) -> plan::Protocol {
         Protocol::SplitFedV2 => plan::Protocol::SplitFedV2,
         Protocol::Sequential => plan::Protocol::Sequential,
         Protocol::Federated => plan::Protocol::Federated,
-    }
-}
-
-impl Portion<'_> {
-    /// Bytes that a part takes with gradient, optimizer and workspace, predicted.
-    pub fn memory(
-        hyper: &Hyper,
-        share: &crate::strategy::share::Share,
-        program: &crate::nn::Program,
-        rows: usize,
-    ) -> u64 {
-        let copies = 2 + hyper.rule.vectors() as u64;
-        4 * share.part.network.theta_len() as u64 * copies + program.workspace_bytes(rows, true)
     }
 }

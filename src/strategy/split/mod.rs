@@ -11,7 +11,7 @@
 //! | `device` | a device's round and steps |
 //! | `server`, `round`, `turns` | the server's rounds: orders out, batches served, parts back; whose batch is next |
 //! | `merge` | parts become one network, which is cut anew |
-//! | `choose`, `probe`, `ability` | which cuts are next; what links and ranks can do |
+//! | `choose`, `costs`, `probe`, `ability` | which cuts are next; what they cost; what links and ranks can do |
 //! | `state`, `ending` | the whole state, asked for, saved, restored; the end |
 //! | `books` | what rounds and epochs were |
 //! | `sides`, `dealer`, `fleet`, `wire` | both sides at every cut; who trains on what; who lives; what is in the messages |
@@ -23,6 +23,7 @@
 mod ability;
 mod books;
 mod choose;
+mod costs;
 mod dealer;
 mod device;
 mod ending;
@@ -37,6 +38,7 @@ mod state;
 mod turns;
 mod wire;
 
+pub use costs::{SplitTerms, cut_costs, split_fleet};
 pub use settings::{Adaptive, Protocol, Split, SplitCuts};
 
 use super::modelled::together;

@@ -13,6 +13,14 @@ pub(super) struct Side {
     pub program: Program,
 }
 
+impl Side {
+    /// Bytes of its weights, their gradient, what the optimizer keeps, and a workspace, predicted.
+    pub fn memory(&self, rows: usize, vectors: usize) -> u64 {
+        let weights = 4 * self.share.part.network.theta_len() as u64;
+        weights * (2 + vectors as u64) + self.program.workspace_bytes(rows, true)
+    }
+}
+
 /// The sides of a network, compiled when they are first needed.
 pub(super) struct Sides<'n> {
     network: &'n Network,
