@@ -40,7 +40,8 @@ pub fn limits(case: &Case) -> Result<Vec<Limit>, Infeasible> {
     let (charged, free) = (with(Idle::Charged), with(Idle::Free));
     let mut alone = case.fleet.members[straggler(&case.fleet)].clone();
     alone.cuts.iter_mut().for_each(|cost| cost.server = Seconds(0.0));
-    let (time, energy): (fn(Point) -> f64, fn(Point) -> f64) = (|point| point.time.0, |point| point.energy.0);
+    let time: fn(Point) -> f64 = |point| point.time.0;
+    let energy: fn(Point) -> f64 = |point| point.energy.0;
     let aim = |what, saving, case, figure, alpha| Aim { what, saving, case, figure, alpha };
     let aims = [
         aim("splitting saves time", 1e-9, &charged, time, 1.0),
