@@ -25,20 +25,32 @@ pub struct Limit {
     pub mbit_per_s: Option<f64>,
 }
 
+/// What is saved: its name, how much of it, the figure, and the weight of time that saves most of it.
+struct Aim<'a> {
+    what: &'static str,
+    saving: f64,
+    case: &'a Case,
+    figure: fn(Point) -> f64,
+    alpha: f64,
+}
+
 /// All limits under one link model.
 pub fn limits(case: &Case) -> Result<Vec<Limit>, Infeasible> {
     let with = |idle| Case { fleet: Fleet { idle, ..case.fleet.clone() }, ..*case };
     let (charged, free) = (with(Idle::Charged), with(Idle::Free));
     let mut alone = case.fleet.members[straggler(&case.fleet)].clone();
     alone.cuts.iter_mut().for_each(|cost| cost.server = Seconds(0.0));
-    let rows: [(_, f64, &Case, fn(Point) -> f64, f64); 4] = [
-        ("splitting saves time", 1e-9, &charged, |point| point.time.0, 1.0),
-        ("time", TIME, &charged, |point| point.time.0, 1.0),
-        ("energy, waiting charged", ENERGY, &charged, |point| point.energy.0, 0.0),
-        ("energy, waiting free", ENERGY, &free, |point| point.energy.0, 0.0),
+    let time: fn(Point) -> f64 = |point| point.time.0;
+    let energy: fn(Point) -> f64 = |point| point.energy.0;
+    let aim = |what, saving, case, figure, alpha| Aim { what, saving, case, figure, alpha };
+    let aims = [
+        aim("splitting saves time", 1e-9, &charged, time, 1.0),
+        aim("time", TIME, &charged, time, 1.0),
+        aim("energy, waiting charged", ENERGY, &charged, energy, 0.0),
+        aim("energy, waiting free", ENERGY, &free, energy, 0.0),
     ];
     let mut limits = Vec::new();
-    for (what, target, case, figure, alpha) in rows {
+    for Aim { what, saving: target, case, figure, alpha } in aims {
         let whole = |mbit| -> Result<f64, Infeasible> {
             let best = best(&case.at_rate(mbit), alpha)?;
             Ok(if alpha > 0.0 { best.saved_time } else { best.saved_energy })
