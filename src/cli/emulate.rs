@@ -5,6 +5,7 @@ use super::ranks::Ended;
 use crate::comm::{Communicator, Emulated};
 use crate::config::ClockKind;
 use crate::device::{EmulatedClock, Machine, Pace, RealClock};
+use crate::event::Event;
 use crate::strategy::{self, Fit, Job, Task};
 
 /// Trains; with a device file every rank is the machine that the file lists for it.
@@ -23,5 +24,11 @@ pub fn fit(prepared: &Prepared, task: &Task, comm: &dyn Communicator, job: &mut 
     let clock = EmulatedClock::start(machine, pace);
     let machine = crate::device::Clock::machine(&clock).expect("it was made with one");
     let emulated = Emulated::new(comm, machine, devices);
-    Ok(strategy::fit(prepared.strategy, task, &emulated, &clock, job)?)
+    let fit = strategy::fit(prepared.strategy, task, &emulated, &clock, job)?;
+    if comm.rank() == 0
+        && let Some(text) = devices.outlived(machine.now())
+    {
+        job.emit(Event::Note { text });
+    }
+    Ok(fit)
 }

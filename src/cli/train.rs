@@ -204,6 +204,8 @@ impl Scene<'_> {
             (Some((_, step)), Some(command)) => ended.with_way_on(*step, command, config.learning_rate),
             _ => ended,
         })?;
+        // Ranks of a grid or of a split do nothing together behind the first task: somebody may have died.
+        let apart = prepared.grid.is_some() || prepared.split.is_some();
         // Where MPI lets ranks die one may do so behind the last step, too: nobody asks all of them any more.
         let (whole, waits) = (fit.lost.is_empty(), !comm.recovers());
         if !whole {
@@ -216,8 +218,8 @@ impl Scene<'_> {
             }
             let command = written.then_some(command).flatten();
             let words = told(&stop, command.is_some());
-            // The ranks of a grid may be gone at any moment, so they do nothing together here: rank 0 speaks for all.
-            return match (prepared.grid.is_some(), comm.rank()) {
+            // These ranks may be gone at any moment, so they do nothing together here: rank 0 speaks for all.
+            return match (apart, comm.rank()) {
                 (true, 1..) => Ok(()),
                 (true, 0) => Err(stopped(&fit, words, command)),
                 (false, _) => Err(stopped(&fit, together(comm, words)?, command)),
@@ -227,8 +229,7 @@ impl Scene<'_> {
             Some(output) => save::save(output, prepared, &parts, &fit, self.started),
             None => Ok(()),
         };
-        // Of a grid, somebody may have died since.
-        match whole && waits && prepared.grid.is_none() {
+        match whole && waits && !apart {
             true => agreed(comm, saved),
             false => {
                 // A launcher that ends the job with a rank ends the frozen ones, too, and the others before it is saved.
@@ -281,9 +282,10 @@ impl Scene<'_> {
             shape: data.shape(),
             classes: data.num_classes(),
             augment: prepared.augment.map_or(String::new(), in_words),
-            memory: match &prepared.pipeline {
-                Some(pipeline) => Bytes(pipeline.most_memory(&prepared.network, &hyper, prepared.trainers)),
-                None => strategy::predicted_memory(&prepared.network, &hyper, prepared.trainers),
+            memory: match (&prepared.pipeline, &prepared.split) {
+                (_, Some(split)) => split.most_memory(&prepared.network, &hyper),
+                (Some(pipeline), None) => Bytes(pipeline.most_memory(&prepared.network, &hyper, prepared.trainers)),
+                (None, None) => strategy::predicted_memory(&prepared.network, &hyper, prepared.trainers),
             },
             model: config.model.to_string(),
             epochs: config.epochs.get(),

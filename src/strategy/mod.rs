@@ -43,7 +43,7 @@ pub use job::{Cursor, Job, JobError, Snapshot, State, Turn};
 pub use local_sgd::Local;
 pub use memory::predicted_memory;
 pub use pipeline::{Learn, Pipeline, cuts_behind_heads, lone_sample};
-pub use split::{Adaptive, Protocol, Split, SplitCuts, SplitTerms, cut_costs, split_fleet};
+pub use split::{Adaptive, Protocol, Split, SplitCuts, SplitTerms, cut_costs, device_memory, split_fleet};
 pub use stepper::bytes_per_exchange;
 pub use task::{Hyper, Task};
 pub(crate) use team::team;

@@ -3,37 +3,17 @@
 use crate::cli::failure::{DATA, Failure};
 use crate::cli::stages::size;
 use crate::device::Devices;
-use crate::nn::{Flavor, Network, Program};
-use crate::strategy::Hyper;
-use crate::units::Bytes;
-
-/// The memory that the first `cut` trunk blocks take on a device that trains them with `rows` samples a step, predicted:
-/// θ, its gradient, what the optimizer remembers, σ, and the workspace of one batch. Without any block, the batch.
-///
-/// # Panics
-/// If the network has fewer blocks.
-pub(super) fn part_memory(network: &Network, hyper: &Hyper, cut: usize, rows: usize) -> Bytes {
-    let places = network.cuts();
-    let end = match cut {
-        0 => return Bytes((4 * rows * network.shapes()[0].elements()) as u64),
-        cut if cut == places.len() + 1 => network.nodes().len(),
-        cut => places[cut - 1],
-    };
-    let nodes: Vec<usize> = (0..end).collect();
-    let part = network.part(&nodes).expect("a part of a network that was built").network;
-    let vectors = 2 + hyper.rule.vectors() as u64;
-    let weights = 4 * (vectors * part.theta_len() as u64 + part.sigma_len() as u64);
-    Bytes(weights + Program::compile(&part, Flavor::Fused).workspace_bytes(rows, true))
-}
+use crate::nn::Network;
+use crate::strategy::{Hyper, device_memory};
 
 /// Refuses a device whose part does not fit into it.
 ///
 /// # Errors
 /// The first such device, with what it needs and what there is.
 pub(super) fn check(network: &Network, hyper: &Hyper, cuts: &[usize], devices: &Devices) -> Result<(), Failure> {
-    let rows = hyper.global_batch.div_ceil(cuts.len());
+    let needs = device_memory(network, hyper.global_batch.div_ceil(cuts.len()), hyper.rule.vectors());
     for (rank, cut) in (1..).zip(cuts) {
-        let (needed, profile) = (part_memory(network, hyper, *cut, rows), devices.profile(rank));
+        let (needed, profile) = (needs[*cut], devices.profile(rank));
         if needed > profile.memory {
             let cure = "hand over earlier with --split, or lower --batch";
             let part = match cut {

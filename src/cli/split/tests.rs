@@ -1,6 +1,5 @@
 //! What makes a split, and what is refused.
 
-use super::memory::part_memory;
 use super::*;
 use crate::config::Sources;
 use crate::data::Dataset;
@@ -138,8 +137,7 @@ fn where_nothing_is_known_of_power_time_alone_counts() {
 fn a_device_that_is_too_small_is_refused() {
     let (config, _) = config(&["mode=split"]);
     let hyper = task::hyper(&config, 24, 3);
-    let needs = |cut| part_memory(&mlp(), &hyper, cut, 4);
-    assert_eq!(needs(0), crate::units::Bytes(4 * 4 * 4), "a batch of four rows");
+    let needs = |cut: usize| crate::strategy::device_memory(&mlp(), 4, hyper.rule.vectors())[cut];
     assert!(needs(1) < needs(2) && needs(2) < needs(3));
     let small = |memory| Profile { memory, ..Profile::new("mote", 1e9) };
     let profiles = vec![small(needs(0)), small(needs(3)), small(needs(2)), small(needs(1))];

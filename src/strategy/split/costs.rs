@@ -2,10 +2,12 @@
 
 use super::sides::{Side, Sides};
 use super::wire::{Figures, Round};
+use super::{Split, SplitCuts};
 use crate::comm::{HEADER, Kind};
 use crate::device::{Devices, Pass, Ports, Profile};
 use crate::nn::Network;
 use crate::plan::split::{CutCost, Fleet, Member, Phase, Phases, Protocol, Server, Way};
+use crate::strategy::Hyper;
 use crate::strategy::figures::elements;
 use crate::units::{Bytes, Seconds};
 use std::ops::Range;
@@ -49,6 +51,29 @@ pub(super) fn sizes(sides: &Sides, rows: usize, vectors: usize, least: usize) ->
         }
     };
     (0..=blocks).map(cost).collect()
+}
+
+/// What a device needs for its part at each cut 0..=L, predicted: weights, their gradient, `vectors` of the optimizer and a
+/// workspace for `rows` samples.
+pub fn device_memory(network: &Network, rows: usize, vectors: usize) -> Vec<Bytes> {
+    sizes(&Sides::new(network), rows, vectors, 0).into_iter().map(|cost| cost.memory).collect()
+}
+
+impl Split {
+    /// What the device needs that needs most, predicted: with the most blocks that any may get.
+    pub fn most_memory(&self, network: &Network, hyper: &Hyper) -> Bytes {
+        let devices = match &self.cuts {
+            SplitCuts::Fixed(cuts) => cuts.len(),
+            SplitCuts::Auto(_) => 1,
+        };
+        let needs = device_memory(network, hyper.global_batch.div_ceil(devices), hyper.rule.vectors());
+        match &self.cuts {
+            SplitCuts::Fixed(cuts) => {
+                cuts.iter().map(|cut| needs[*cut]).max_by_key(|needs| needs.0).unwrap_or_default()
+            }
+            SplitCuts::Auto(_) => needs.last().copied().unwrap_or_default(),
+        }
+    }
 }
 
 /// What the cuts 0..=L of a network cost on a device and a server, both at speed 1.

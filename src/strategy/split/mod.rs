@@ -38,7 +38,7 @@ mod state;
 mod turns;
 mod wire;
 
-pub use costs::{SplitTerms, cut_costs, split_fleet};
+pub use costs::{SplitTerms, cut_costs, device_memory, split_fleet};
 pub use settings::{Adaptive, Protocol, Split, SplitCuts};
 
 use super::modelled::together;
