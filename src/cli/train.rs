@@ -283,7 +283,7 @@ impl Scene<'_> {
             classes: data.num_classes(),
             augment: prepared.augment.map_or(String::new(), in_words),
             memory: match (&prepared.pipeline, &prepared.split) {
-                (_, Some(split)) => split.most_memory(&prepared.network, &hyper),
+                (_, Some(split)) => split.most_memory(&prepared.network, &hyper, prepared.trainers),
                 (Some(pipeline), None) => Bytes(pipeline.most_memory(&prepared.network, &hyper, prepared.trainers)),
                 (None, None) => strategy::predicted_memory(&prepared.network, &hyper, prepared.trainers),
             },

@@ -18,5 +18,6 @@ mod pipeline_virtual;
 mod recovery;
 mod saved;
 mod simulated;
+mod split_virtual;
 mod strategies;
 mod teams;

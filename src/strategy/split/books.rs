@@ -24,8 +24,11 @@ struct Used {
 impl Used {
     fn until(figures: &Figures, now: f64) -> Self {
         let waited = (now - figures.now).max(0.0);
-        let Figures { computing, sending, receiving, compute_j, idle_j, send_j, receive_j, idle_w, .. } = *figures;
-        Self { computing, sending, receiving, joules: [compute_j, idle_j + idle_w * waited, send_j, receive_j] }
+        let Figures { computing, receiving, compute_j, receive_j, idle_w, report_s, .. } = *figures;
+        let idle_j = figures.idle_j + idle_w * waited;
+        let send_j = figures.send_j + (figures.send_w - idle_w).max(0.0) * report_s;
+        let sending = figures.sending + report_s;
+        Self { computing, sending, receiving, joules: [compute_j, idle_j, send_j, receive_j] }
     }
 }
 

@@ -60,12 +60,8 @@ pub fn device_memory(network: &Network, rows: usize, vectors: usize) -> Vec<Byte
 }
 
 impl Split {
-    /// What the device needs that needs most, predicted: with the most blocks that any may get.
-    pub fn most_memory(&self, network: &Network, hyper: &Hyper) -> Bytes {
-        let devices = match &self.cuts {
-            SplitCuts::Fixed(cuts) => cuts.len(),
-            SplitCuts::Auto(_) => 1,
-        };
+    /// What the device needs that needs most, predicted, of so many: with the most blocks that any may get.
+    pub fn most_memory(&self, network: &Network, hyper: &Hyper, devices: usize) -> Bytes {
         let needs = device_memory(network, hyper.global_batch.div_ceil(devices), hyper.rule.vectors());
         match &self.cuts {
             SplitCuts::Fixed(cuts) => {

@@ -267,6 +267,10 @@ impl<'a> Device<'a> {
         let begin = self.clock.now();
         let visit = Visit { seed: self.task.hyper.seed, epoch: Some(at.epoch) };
         if let (Some(portion), Some(ws)) = (&self.portion, &mut self.workspace) {
+            // Where others are gone, the batches of those who are left are larger.
+            if ws.capacity() < samples.len() {
+                *ws = portion.program.workspace(samples.len());
+            }
             portion.load(ws, train, visit, &samples);
             portion.forward(&portion.training(at), ws, samples.len());
             // The whole's loss, or those of exit heads on this side.

@@ -171,7 +171,7 @@ impl Server<'_> {
         }
         let (theta, rest) = buffer.f32s().split_at(theta);
         Ok(Report {
-            figures,
+            figures: Figures { report_s: self.received, ..figures },
             at: [self.clock.now().0, self.now()],
             bytes: buffer.wire_len() as u64,
             carried: [buffer.wire_len() as f64, self.received],
@@ -225,8 +225,12 @@ impl Server<'_> {
         }
         let at = At { epoch: self.cursor.epoch, samples };
         let portion = self.parts[slot].as_mut().expect("a device with a batch leaves the server something to do");
-        let most = self.dealer.batch();
+        let most = self.dealer.batch().max(samples.len());
         let ws = self.workspaces.entry(cut).or_insert_with(|| portion.program.workspace(most));
+        // Where some devices are gone, the batches of those who are left are larger.
+        if ws.capacity() < most {
+            *ws = portion.program.workspace(most);
+        }
         portion.receive(ws, &parcel);
         portion.forward(&portion.training(at), ws, samples.len());
         let tally = portion.losses(ws, parcel.labels());

@@ -163,8 +163,9 @@ numbers! {
         up_s,
         down,
         down_s,
-        /// When it reported, in its own time.
+        /// When it reported, in its own time; what the report itself took to send, which the server adds.
         now,
+        report_s,
         /// Since the beginning: samples; measured seconds of computing, of communication and of waiting; bytes.
         trained,
         compute_s,
