@@ -54,7 +54,7 @@ use told::Page;
 /// As those of a training with these options, and a network that is none.
 pub fn plan(args: &PlanArgs, launcher: &Launcher, out: &mut dyn Write) -> Result<(), Failure> {
     let (config, origins) = args.train.sources().of_process().load()?;
-    let network = args.network.as_deref().map(|name| load_network(name)).transpose()?;
+    let network = args.network.as_deref().map(load_network).transpose()?;
     let devices = config.devices.as_deref().map(Devices::load).transpose().map_err(|e| Failure::new(DATA, e))?;
     let text = match &config.model {
         Model::File(path) => Some(prepare::model_text(path)?),

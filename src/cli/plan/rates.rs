@@ -43,6 +43,11 @@ impl Rates {
         Self { beside, steps, stages, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
     }
 
+    /// Who measured.
+    pub fn beside(&self) -> Beside {
+        self.beside
+    }
+
     /// Watts of this machine while it was measured.
     pub fn watts(&self) -> Option<f64> {
         (self.joules > 0.0).then(|| self.joules / self.seconds)
@@ -73,7 +78,15 @@ impl Rates {
         let times: Vec<(usize, StepTime)> =
             points.into_iter().map(|rows| (rows, self.step(subject, hyper, rows, threads, beside))).collect();
         let compute = Compute::from_points(times.iter().map(|(rows, time)| (*rows, time.seconds)));
-        compute.with_jitter(times[0].1.jitter).crowded(subject.crowd(ranks))
+        compute.with_jitter(times[0].1.jitter).crowded(self.crowd(subject, ranks))
+    }
+
+    /// How much slower ranks are than they were measured: those of a job were measured all at once.
+    fn crowd(&self, subject: &Subject, ranks: usize) -> f64 {
+        match self.beside {
+            Beside::Started => subject.crowd(ranks),
+            Beside::Launched => 1.0,
+        }
     }
 
     fn step(&mut self, subject: &Subject, hyper: &Hyper, rows: usize, threads: usize, beside: usize) -> StepTime {
@@ -122,7 +135,7 @@ impl Rates {
                 costs
             }
         };
-        let crowd = subject.crowd(ranks).max(1.0);
+        let crowd = self.crowd(subject, ranks).max(1.0);
         let slower = |time: Seconds| Seconds(time.0 * crowd);
         let all = costs.into_iter().map(|cost| StageCost {
             forward: slower(cost.forward),

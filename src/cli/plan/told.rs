@@ -1,7 +1,7 @@
 //! A plan as a table and as JSON; every figure with where it comes from.
 
 use super::choice::{self, Row};
-use super::rates::Rates;
+use super::rates::{Beside, Rates};
 use super::subject::Subject;
 use crate::plan::scale::{Carrier, Fabric};
 use crate::report::text::{count, quantity, table, with_unit};
