@@ -116,7 +116,7 @@ impl Rates {
         ranks: usize,
     ) -> Vec<StageCost> {
         if let Some(devices) = subject.devices {
-            return stages_of_devices(subject, devices, networks, plan, rows, ranks / networks.len());
+            return stages_of_devices(subject, devices, networks, (plan, way), rows, ranks / networks.len());
         }
         let (threads, beside) = (subject.threads(ranks), subject.beside(ranks));
         let key = (plan.cuts.clone(), way, rows, threads * 1_000_000 + beside);
@@ -183,7 +183,7 @@ fn stages_of_devices(
     subject: &Subject,
     devices: &Devices,
     networks: &[Network],
-    plan: &Pipeline,
+    (plan, way): (&Pipeline, Way),
     rows: usize,
     replicas: usize,
 ) -> Vec<StageCost> {
@@ -191,7 +191,8 @@ fn stages_of_devices(
     let last = subject.network.cuts().len() + 1;
     let stage = |(index, network): (usize, &Network)| {
         let program = crate::nn::Program::compile(network, crate::nn::Flavor::Fused);
-        let program = if index > 0 { program.with_input_gradients() } else { program };
+        let fed = index > 0 && way != Way::Local;
+        let program = if fed { program.with_input_gradients() } else { program };
         let flops = program.flops();
         let from = index.checked_sub(1).map_or(0, |before| plan.cuts[before]);
         let blocks = from..plan.cuts.get(index).copied().unwrap_or(last);

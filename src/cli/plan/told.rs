@@ -141,8 +141,12 @@ fn origins(subject: &Subject, fabric: &Fabric, rates: &Rates) -> Vec<(&'static s
         None => {
             let [steps, stages] = rates.spent;
             let crowd = subject.crowd(subject.ranks);
-            let shared =
-                if crowd > 1.0 { format!(", times {crowd:.1} for threads that share a core") } else { String::new() };
+            let alone = rates.beside() == Beside::Started;
+            let shared = if crowd > 1.0 && alone {
+                format!(", times {crowd:.1} for threads that share a core")
+            } else {
+                String::new()
+            };
             format!("measured here, {steps:.1} s of training steps and {stages:.1} s of pipeline stages{shared}")
         }
     };
