@@ -70,7 +70,7 @@ pub(super) fn survey<T>(
     decoding: &Decoding,
     carrier: Carrier,
     given: Given,
-    told: impl FnOnce(&Subject, &Fabric, &Rates, Vec<Row>) -> T,
+    told: impl FnOnce(&Subject, &Fabric, &mut Rates, Vec<Row>) -> T,
 ) -> Result<T, Ended> {
     let (config, origins) = (&configured.config, &configured.origins);
     let devices = config.devices.as_deref().map(Devices::load).transpose();
@@ -111,7 +111,7 @@ pub(super) fn survey<T>(
     };
     let mut rates = Rates::new(Beside::Launched, config.power_sensor.as_deref());
     let rows = rows(&subject, &fabric, &mut rates, given);
-    Ok(told(&subject, &fabric, &rates, rows))
+    Ok(told(&subject, &fabric, &mut rates, rows))
 }
 
 /// Rank 0's configuration, on all ranks.

@@ -1,5 +1,6 @@
 //! The rates that predictions are made of: measured when they are first asked for, or a device file's.
 
+use super::books;
 use super::stage_costs::{self, Way};
 use super::steps::{self, StepTime};
 use super::subject::Subject;
@@ -30,6 +31,8 @@ pub struct Rates {
     stages: HashMap<(Vec<usize>, Way, usize, usize), Vec<StageCost>>,
     /// Seconds of measuring, by what was measured.
     pub spent: [f64; 2],
+    /// What rank 0 takes to write down an epoch, by ranks.
+    books: HashMap<usize, Seconds>,
     meter: Option<EnergyMeter>,
     seconds: f64,
     joules: f64,
@@ -39,8 +42,8 @@ impl Rates {
     /// No rate is known yet.
     pub fn new(beside: Beside, sensor: Option<&str>) -> Self {
         let meter = EnergyMeter::open(sensor.map(Path::new)).ok().flatten();
-        let (steps, stages) = (HashMap::new(), HashMap::new());
-        Self { beside, steps, stages, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
+        let (steps, stages, books) = Default::default();
+        Self { beside, steps, stages, books, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
     }
 
     /// Who measured.
@@ -145,6 +148,14 @@ impl Rates {
             ..cost
         });
         all.collect()
+    }
+
+    /// What others wait for rank 0 while it writes down an epoch; nothing on emulated machines and where nobody waits.
+    pub fn books(&mut self, subject: &Subject, ranks: usize) -> Seconds {
+        if ranks == 1 || subject.devices.is_some() {
+            return Seconds(0.0);
+        }
+        *self.books.entry(ranks).or_insert_with(|| books::measure(ranks).unwrap_or_default())
     }
 
     /// The energy of an epoch on all machines: by the devices' powers, else by what this machine drew while measured.

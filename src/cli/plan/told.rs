@@ -17,7 +17,7 @@ pub struct Page {
 
 impl Page {
     /// Of these predictions.
-    pub fn new(subject: &Subject, fabric: &Fabric, rates: &Rates, rows: Vec<Row>) -> Self {
+    pub fn new(subject: &Subject, fabric: &Fabric, rates: &mut Rates, rows: Vec<Row>) -> Self {
         let (config, ranks) = (subject.config, subject.ranks);
         let sharing = subject.sharing(ranks);
         let nodes = ranks.div_ceil(sharing);
@@ -134,7 +134,7 @@ impl Page {
 }
 
 /// Where each kind of figure comes from.
-fn origins(subject: &Subject, fabric: &Fabric, rates: &Rates) -> Vec<(&'static str, String)> {
+fn origins(subject: &Subject, fabric: &Fabric, rates: &mut Rates) -> Vec<(&'static str, String)> {
     let wire = fabric.network.wire;
     let compute = match subject.devices {
         Some(devices) => format!("modelled by the profiles of {}", devices.name()),
@@ -173,6 +173,14 @@ fn origins(subject: &Subject, fabric: &Fabric, rates: &Rates) -> Vec<(&'static s
         ("memory", "counted: weights, gradients, optimizer, workspaces; without data".to_owned()),
         ("energy", energy),
     ];
+    let books = rates.books(subject, subject.ranks);
+    if books.0 > 0.0 {
+        let text = format!(
+            "{} an epoch in which the others wait for rank 0 to write it down, measured here",
+            quantity(books.0, "s")
+        );
+        origins.push(("records", text));
+    }
     if let Some(delay) = &subject.config.delay {
         origins.push(("delays", format!("--delay {delay}, added to each task of mode sendrecv")));
     }
