@@ -48,10 +48,10 @@ pub fn choose(
 
 /// Why nothing can be chosen: the reason of the mode that the keys were given for.
 fn why_none(config: &Config, rows: Vec<Row>) -> Failure {
-    let given = |key: &&str| !config.is_default(key);
+    let given = |key: &str| !config.is_default(key);
     let mode = match () {
-        () if stages::KEYS.iter().any(|key| given(&key)) => "pipeline --learn backprop",
-        () if sync::keys().any(|key| given(&key)) => "sendrecv",
+        () if stages::KEYS.iter().any(|key| given(key)) => "pipeline --learn backprop",
+        () if sync::keys().any(given) => "sendrecv",
         () => "",
     };
     let mut why = rows.into_iter().filter(|row| row.candidate.flags.starts_with(mode));
