@@ -5,8 +5,8 @@
     tools/plan_vs_measured.py --binary ./goai-rs --data DIR --ranks 2 --rounds 3 [--mpi]
 
 Plan and training alternate, so that both meet the same machine; of the rounds the median is taken. An epoch's measured
-seconds are the median of metrics.csv without the first epoch, which warms up. With --mpi the ranks are mpirun's; the
-plan still measures threads. Prints a Markdown table for docs/benchmarks.md.
+seconds are the median of metrics.csv without the first epoch, which warms up. With --mpi the ranks are mpirun's, for the
+plan too. Prints a Markdown table for docs/benchmarks.md.
 """
 
 import argparse
@@ -30,6 +30,12 @@ def run(words, cwd):
     if done.returncode != 0:
         sys.exit(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def planned(args, words, ranks, cwd):
+    line = [args.binary, "plan", *words, "--json"]
+    line = ["mpirun", "-n", str(ranks), *line] if args.mpi else [*line, "--ranks", str(ranks)]
+    return json.loads(run(line, cwd))
 
 
 def measured(args, words, flags, ranks, cwd):
@@ -70,7 +76,7 @@ def main():
             with tempfile.TemporaryDirectory() as cwd:
                 pairs = {}
                 for _ in range(args.rounds):
-                    plan = json.loads(run([args.binary, "plan", *words, "--ranks", str(ranks), "--json"], cwd))
+                    plan = planned(args, words, ranks, cwd)
                     for row in plan["modes"]:
                         wanted = not args.modes or any(row["mode"].startswith(mode) for mode in args.modes)
                         if "predicted" not in row or not wanted:

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `subject` | what is planned for |
 //! | `candidates` | the modes that are compared, as configurations |
-//! | `steps`, `stage_costs`, `wires` | what is measured here |
+//! | `steps`, `stage_costs`, `wires`, `books` | what is measured here |
 //! | `rates` | what was measured, or what a device file says |
 //! | `predict` | rates into [`crate::plan::scale`] |
 //! | `choice` | the best, and why |
@@ -12,6 +12,7 @@
 //! | `auto` | the same by all ranks of a job, before they train |
 
 mod auto;
+mod books;
 mod candidates;
 mod choice;
 mod predict;
@@ -54,7 +55,7 @@ use told::Page;
 /// As those of a training with these options, and a network that is none.
 pub fn plan(args: &PlanArgs, launcher: &Launcher, out: &mut dyn Write) -> Result<(), Failure> {
     let (config, origins) = args.train.sources().of_process().load()?;
-    let network = args.network.as_deref().map(|name| load_network(name)).transpose()?;
+    let network = args.network.as_deref().map(load_network).transpose()?;
     let devices = config.devices.as_deref().map(Devices::load).transpose().map_err(|e| Failure::new(DATA, e))?;
     let text = match &config.model {
         Model::File(path) => Some(prepare::model_text(path)?),
@@ -87,7 +88,7 @@ pub fn plan(args: &PlanArgs, launcher: &Launcher, out: &mut dyn Write) -> Result
     let fabric = fabric(&subject, network)?;
     let mut rates = Rates::new(Beside::Started, config.power_sensor.as_deref());
     let rows = rows(&subject, &fabric, &mut rates, Given::Aside);
-    let page = Page::new(&subject, &fabric, &rates, rows);
+    let page = Page::new(&subject, &fabric, &mut rates, rows);
     let text = if args.train.json { page.json() } else { page.table() };
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
@@ -110,7 +111,7 @@ pub fn plan_of_job(args: &PlanArgs, launcher: &Launcher) -> i32 {
         // Fails only where there are threads already; then it is those.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global();
         let decoding = if comm.rank() == 0 { Decoding::shown(args.train.shown(launcher)) } else { Decoding::silent() };
-        let page = |subject: &Subject, fabric: &Fabric, rates: &Rates, rows| {
+        let page = |subject: &Subject, fabric: &Fabric, rates: &mut Rates, rows| {
             let page = Page::new(subject, fabric, rates, rows);
             if args.train.json { page.json() } else { page.table() }
         };

@@ -12,6 +12,7 @@ use crate::cli::load::{self, Request};
 use crate::cli::prepare::{self, Configured};
 use crate::cli::ranks::{Ended, agreed};
 use crate::cli::task::{self, Parts};
+use crate::cli::{stages, sync};
 use crate::comm::{Communicator, Values};
 use crate::config::{Config, Mode};
 use crate::device::Devices;
@@ -38,11 +39,24 @@ pub fn choose(
             let why = format!("mode auto is {}", choice::why(first, second));
             first.candidate.settled.clone().map(|settled| (settled.config, why))
         }
-        None => Err(rows.into_iter().find_map(|row| row.predicted.err()).expect("a way that is not possible says why")),
+        None => Err(why_none(&configured.config, rows)),
     };
     let (chosen, why) = agreed(comm, mine)?;
     configured.config = shared(comm, chosen)?;
     Ok((comm.rank() == 0).then_some(why))
+}
+
+/// Why nothing can be chosen: the reason of the mode that the keys were given for.
+fn why_none(config: &Config, rows: Vec<Row>) -> Failure {
+    let given = |key: &str| !config.is_default(key);
+    let mode = match () {
+        () if stages::KEYS.iter().any(|key| given(key)) => "pipeline --learn backprop",
+        () if sync::keys().any(given) => "sendrecv",
+        () => "",
+    };
+    let mut why = rows.into_iter().filter(|row| row.candidate.flags.starts_with(mode));
+    why.find_map(|row| row.predicted.err())
+        .unwrap_or_else(|| Failure::new(2, "no mode is possible; name one with --mode"))
 }
 
 /// Measures on all ranks of a job and predicts; every rank by what it measured itself, but for the messages.
@@ -56,7 +70,7 @@ pub(super) fn survey<T>(
     decoding: &Decoding,
     carrier: Carrier,
     given: Given,
-    told: impl FnOnce(&Subject, &Fabric, &Rates, Vec<Row>) -> T,
+    told: impl FnOnce(&Subject, &Fabric, &mut Rates, Vec<Row>) -> T,
 ) -> Result<T, Ended> {
     let (config, origins) = (&configured.config, &configured.origins);
     let devices = config.devices.as_deref().map(Devices::load).transpose();
@@ -97,7 +111,7 @@ pub(super) fn survey<T>(
     };
     let mut rates = Rates::new(Beside::Launched, config.power_sensor.as_deref());
     let rows = rows(&subject, &fabric, &mut rates, given);
-    Ok(told(&subject, &fabric, &rates, rows))
+    Ok(told(&subject, &fabric, &mut rates, rows))
 }
 
 /// Rank 0's configuration, on all ranks.

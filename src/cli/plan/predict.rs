@@ -44,7 +44,7 @@ pub fn predict(
     let hyper = subject.hyper(settled);
     let (ranks, work) = (candidate.ranks, subject.work(&hyper));
     let memory = |parts| strategy::predicted_memory(subject.network, &hyper, parts);
-    let (epoch, memory, how) = match settled.strategy {
+    let (mut epoch, memory, how) = match settled.strategy {
         Strategy::Single => {
             let compute = rates.steps(subject, &hyper, 1, 1);
             (scale::single(work, &compute), memory(1), String::new())
@@ -62,6 +62,9 @@ pub fn predict(
         Strategy::Pipeline => pipeline(subject, settled, &hyper, ranks, rates, fabric)?,
         Strategy::Split => return Err(Failure::new(2, "split learning is planned by bench split")),
     };
+    let books = rates.books(subject, ranks);
+    epoch.epoch += books;
+    epoch.wait += Seconds(books.0 * (ranks as f64 - 1.0) / ranks as f64);
     let energy = rates.energy(subject, ranks, settled.trainers.max(settled.chains.0), &epoch);
     Ok(Predicted { epoch, global_batch: work.global_batch.min(work.samples), memory, energy, how })
 }

@@ -1,5 +1,6 @@
 //! The rates that predictions are made of: measured when they are first asked for, or a device file's.
 
+use super::books;
 use super::stage_costs::{self, Way};
 use super::steps::{self, StepTime};
 use super::subject::Subject;
@@ -30,6 +31,8 @@ pub struct Rates {
     stages: HashMap<(Vec<usize>, Way, usize, usize), Vec<StageCost>>,
     /// Seconds of measuring, by what was measured.
     pub spent: [f64; 2],
+    /// What rank 0 takes to write down an epoch, by ranks.
+    books: HashMap<usize, Seconds>,
     meter: Option<EnergyMeter>,
     seconds: f64,
     joules: f64,
@@ -39,8 +42,13 @@ impl Rates {
     /// No rate is known yet.
     pub fn new(beside: Beside, sensor: Option<&str>) -> Self {
         let meter = EnergyMeter::open(sensor.map(Path::new)).ok().flatten();
-        let (steps, stages) = (HashMap::new(), HashMap::new());
-        Self { beside, steps, stages, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
+        let (steps, stages, books) = Default::default();
+        Self { beside, steps, stages, books, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
+    }
+
+    /// Who measured.
+    pub fn beside(&self) -> Beside {
+        self.beside
     }
 
     /// Watts of this machine while it was measured.
@@ -73,7 +81,15 @@ impl Rates {
         let times: Vec<(usize, StepTime)> =
             points.into_iter().map(|rows| (rows, self.step(subject, hyper, rows, threads, beside))).collect();
         let compute = Compute::from_points(times.iter().map(|(rows, time)| (*rows, time.seconds)));
-        compute.with_jitter(times[0].1.jitter).crowded(subject.crowd(ranks))
+        compute.with_jitter(times[0].1.jitter).crowded(self.crowd(subject, ranks))
+    }
+
+    /// How much slower ranks are than they were measured: those of a job were measured all at once.
+    fn crowd(&self, subject: &Subject, ranks: usize) -> f64 {
+        match self.beside {
+            Beside::Started => subject.crowd(ranks),
+            Beside::Launched => 1.0,
+        }
     }
 
     fn step(&mut self, subject: &Subject, hyper: &Hyper, rows: usize, threads: usize, beside: usize) -> StepTime {
@@ -103,7 +119,7 @@ impl Rates {
         ranks: usize,
     ) -> Vec<StageCost> {
         if let Some(devices) = subject.devices {
-            return stages_of_devices(subject, devices, networks, plan, rows, ranks / networks.len());
+            return stages_of_devices(subject, devices, networks, (plan, way), rows, ranks / networks.len());
         }
         let (threads, beside) = (subject.threads(ranks), subject.beside(ranks));
         let key = (plan.cuts.clone(), way, rows, threads * 1_000_000 + beside);
@@ -122,7 +138,7 @@ impl Rates {
                 costs
             }
         };
-        let crowd = subject.crowd(ranks).max(1.0);
+        let crowd = self.crowd(subject, ranks).max(1.0);
         let slower = |time: Seconds| Seconds(time.0 * crowd);
         let all = costs.into_iter().map(|cost| StageCost {
             forward: slower(cost.forward),
@@ -132,6 +148,14 @@ impl Rates {
             ..cost
         });
         all.collect()
+    }
+
+    /// What others wait for rank 0 while it writes down an epoch; nothing on emulated machines and where nobody waits.
+    pub fn books(&mut self, subject: &Subject, ranks: usize) -> Seconds {
+        if ranks == 1 || subject.devices.is_some() {
+            return Seconds(0.0);
+        }
+        *self.books.entry(ranks).or_insert_with(|| books::measure(ranks).unwrap_or_default())
     }
 
     /// The energy of an epoch on all machines: by the devices' powers, else by what this machine drew while measured.
@@ -170,7 +194,7 @@ fn stages_of_devices(
     subject: &Subject,
     devices: &Devices,
     networks: &[Network],
-    plan: &Pipeline,
+    (plan, way): (&Pipeline, Way),
     rows: usize,
     replicas: usize,
 ) -> Vec<StageCost> {
@@ -178,7 +202,8 @@ fn stages_of_devices(
     let last = subject.network.cuts().len() + 1;
     let stage = |(index, network): (usize, &Network)| {
         let program = crate::nn::Program::compile(network, crate::nn::Flavor::Fused);
-        let program = if index > 0 { program.with_input_gradients() } else { program };
+        let fed = index > 0 && way != Way::Local;
+        let program = if fed { program.with_input_gradients() } else { program };
         let flops = program.flops();
         let from = index.checked_sub(1).map_or(0, |before| plan.cuts[before]);
         let blocks = from..plan.cuts.get(index).copied().unwrap_or(last);

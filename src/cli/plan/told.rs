@@ -1,7 +1,7 @@
 //! A plan as a table and as JSON; every figure with where it comes from.
 
 use super::choice::{self, Row};
-use super::rates::Rates;
+use super::rates::{Beside, Rates};
 use super::subject::Subject;
 use crate::plan::scale::{Carrier, Fabric};
 use crate::report::text::{count, quantity, table, with_unit};
@@ -17,7 +17,7 @@ pub struct Page {
 
 impl Page {
     /// Of these predictions.
-    pub fn new(subject: &Subject, fabric: &Fabric, rates: &Rates, rows: Vec<Row>) -> Self {
+    pub fn new(subject: &Subject, fabric: &Fabric, rates: &mut Rates, rows: Vec<Row>) -> Self {
         let (config, ranks) = (subject.config, subject.ranks);
         let sharing = subject.sharing(ranks);
         let nodes = ranks.div_ceil(sharing);
@@ -134,15 +134,19 @@ impl Page {
 }
 
 /// Where each kind of figure comes from.
-fn origins(subject: &Subject, fabric: &Fabric, rates: &Rates) -> Vec<(&'static str, String)> {
+fn origins(subject: &Subject, fabric: &Fabric, rates: &mut Rates) -> Vec<(&'static str, String)> {
     let wire = fabric.network.wire;
     let compute = match subject.devices {
         Some(devices) => format!("modelled by the profiles of {}", devices.name()),
         None => {
             let [steps, stages] = rates.spent;
             let crowd = subject.crowd(subject.ranks);
-            let shared =
-                if crowd > 1.0 { format!(", times {crowd:.1} for threads that share a core") } else { String::new() };
+            let alone = rates.beside() == Beside::Started;
+            let shared = if crowd > 1.0 && alone {
+                format!(", times {crowd:.1} for threads that share a core")
+            } else {
+                String::new()
+            };
             format!("measured here, {steps:.1} s of training steps and {stages:.1} s of pipeline stages{shared}")
         }
     };
@@ -169,6 +173,14 @@ fn origins(subject: &Subject, fabric: &Fabric, rates: &Rates) -> Vec<(&'static s
         ("memory", "counted: weights, gradients, optimizer, workspaces; without data".to_owned()),
         ("energy", energy),
     ];
+    let books = rates.books(subject, subject.ranks);
+    if books.0 > 0.0 {
+        let text = format!(
+            "{} an epoch in which the others wait for rank 0 to write it down, measured here",
+            quantity(books.0, "s")
+        );
+        origins.push(("records", text));
+    }
     if let Some(delay) = &subject.config.delay {
         origins.push(("delays", format!("--delay {delay}, added to each task of mode sendrecv")));
     }

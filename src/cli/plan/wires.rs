@@ -1,7 +1,7 @@
 //! Measured: messages, sums and a server's rounds between the ranks that are there.
 
-use crate::comm::{Buffer, CommError, Communicator, Kind, Reduce, Tag, Values};
-use crate::device::{Network, Point, Wire};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Metered, Reduce, Tag, Values};
+use crate::device::{Network, Point, RealClock, Wire};
 use crate::units::{Bytes, Seconds};
 use std::time::{Duration, Instant};
 
@@ -58,19 +58,30 @@ fn repeated(comm: &dyn Communicator, mut once: impl FnMut() -> Result<(), CommEr
     Ok(blocks[BLOCKS / 2])
 }
 
-/// Seconds of a message from rank 0 to this one, or back; the others keep step.
+/// Seconds of a message from rank 0 to this one, or back, as the stages of a pipeline send them; the others keep step.
 fn ping_pong(comm: &dyn Communicator, peer: usize, bytes: usize) -> Result<f64, CommError> {
-    let mut buffer = Buffer::new(Kind::F32, bytes / 4);
-    let there_and_back = repeated(comm, || match comm.rank() {
-        0 => {
-            comm.send(peer, Tag::Push, &mut buffer)?;
-            comm.recv(peer, Tag::Pull, &mut buffer)
+    let clock = RealClock::start();
+    let comm = &Metered::new(comm, &clock);
+    let buffer = || Some(Buffer::new(Kind::F32, bytes / 4));
+    let (mut out, mut back) = (buffer(), buffer());
+    let there_and_back = repeated(comm, || {
+        let (other, first) = match comm.rank() {
+            0 => (peer, true),
+            rank if rank == peer => (0, false),
+            _ => return Ok(()),
+        };
+        let (mine, theirs) = if first { (Tag::Push, Tag::Pull) } else { (Tag::Pull, Tag::Push) };
+        let receiving = comm.start_recv(other, theirs, back.take().expect("it was given back"))?;
+        if !first {
+            back = Some(comm.wait(receiving)?);
+            let sending = comm.start_send(other, mine, out.take().expect("it was given back"))?;
+            out = Some(comm.wait(sending)?);
+            return Ok(());
         }
-        rank if rank == peer => {
-            comm.recv(0, Tag::Push, &mut buffer)?;
-            comm.send(0, Tag::Pull, &mut buffer)
-        }
-        _ => Ok(()),
+        let sending = comm.start_send(other, mine, out.take().expect("it was given back"))?;
+        back = Some(comm.wait(receiving)?);
+        out = Some(comm.wait(sending)?);
+        Ok(())
     })?;
     Ok(there_and_back / 2.0)
 }

@@ -31,9 +31,9 @@ impl Fabric {
     }
 
     /// How long a message keeps its sender from computing, and its receiver: of what it takes half each between threads,
-    /// which copy it themselves; a library's and a network card's share is taken for half a microsecond, as assumed.
+    /// which copy it themselves; a library's and a network card's share is taken for a microsecond at most, as assumed.
     pub fn overhead(&self) -> Seconds {
-        const LIBRARY: f64 = 0.5e-6;
+        const LIBRARY: f64 = 1e-6;
         let half = self.network.wire.alpha.0 / 2.0;
         match self.carrier {
             Carrier::Threads => Seconds(half),

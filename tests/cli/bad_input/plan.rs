@@ -24,6 +24,6 @@ pub(super) fn cases() -> Vec<Case> {
         typed("plan --networks shm", 2, &["did you mean --network?"]),
         typed("plan --mode autom", 2, &["--mode", "did you mean auto?"]),
         typed("--ranks 2000", 2, &["--ranks", "too large", "from 1 to 1024"]),
-        case("typed: --mode auto --stages 9", Run::new("--mode auto --stages 9"), 2, &["9 stages", "pipeline"]).on(Launch::Threads(2)),
+        case("typed: --mode auto --stages 9", Run::new("--mode auto --stages 9"), 2, &["9 stages", "only 2 ranks"]).on(Launch::Threads(2)),
     ]
 }
