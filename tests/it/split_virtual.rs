@@ -135,7 +135,7 @@ fn adaptive(hysteresis: f64) -> Split {
 /// A server and a board whose link is fast, slow and fast again.
 fn changing() -> Devices {
     let board = |name: &str, rate| Profile::new(name, rate);
-    let trace = Trace::parse("t.csv", "time_s,mbit_per_s\n0,400\n30,0.8\n200,400\n").unwrap();
+    let trace = Trace::parse("t.csv", "time_s,mbit_per_s\n0,400\n0.05,0.08\n3,400\n").unwrap();
     let link = Link { bandwidth: trace, latency: Seconds(0.001) };
     Devices::new("toy", vec![board("server", 1e9), board("board", 2e7)], link)
 }
@@ -143,7 +143,7 @@ fn changing() -> Devices {
 /// Optimizer state, too, is where it was: momentum would show if it were lost.
 #[test]
 fn cuts_that_move_change_no_result() {
-    let pictures = Conv::named("vgg5_plain");
+    let pictures = Conv::new(false, true);
     for protocol in [Protocol::Ares, Protocol::SplitFedV2, Protocol::Sequential] {
         let task = pictures.task(hyper(Rule::Momentum(0.9), 0.01, 12, 8));
         let one = reference(&task);
