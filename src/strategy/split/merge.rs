@@ -69,6 +69,7 @@ impl<'a> Server<'a> {
         self.holds.fill(None);
         self.holds[device] = Some(self.cuts[device]);
         if self.hands_around()
+            && self.task.hyper.rule.vectors() > 0
             && let Some(vectors) = self.ask_state(Order::give(0, false, false), device, job)?
         {
             let first = self.fleet.working().first().copied().unwrap_or(device);

@@ -194,7 +194,10 @@ impl Server<'_> {
     fn next_turn(&mut self, running: &mut Running) -> Option<usize> {
         // Somebody may have died on whom a step has waited.
         while self.close_step(running) {}
-        let waiting = |device: usize| running.waiting[device].as_ref().map(|buffer| buffer.note.step.into());
+        let waiting = |device: usize| {
+            let note = running.waiting[device].as_ref()?.note;
+            Some((note.step.into(), note.time))
+        };
         running.turns.next(waiting, |device, step| self.due(running, device, step))
     }
 

@@ -21,18 +21,30 @@ impl Turns {
         Self { protocol, step, served: vec![false; devices] }
     }
 
-    /// The device to serve among those with a waiting batch of this step; `due` tells whether a device has a batch in a
-    /// step.
-    pub fn next(&self, waiting: impl Fn(usize) -> Option<u64>, due: impl Fn(usize, u64) -> bool) -> Option<usize> {
+    /// The device to serve: `waiting` tells the step of a device's waiting batch and when it came, in virtual time; `due`
+    /// whether a device has a batch in a step.
+    pub fn next(
+        &self,
+        waiting: impl Fn(usize) -> Option<(u64, f64)>,
+        due: impl Fn(usize, u64) -> bool,
+    ) -> Option<usize> {
         let mut devices = 0..self.served.len();
+        let came = |d: &usize| waiting(*d).filter(|(step, _)| !self.in_step() || *step == self.step);
         match self.protocol {
-            Protocol::Ares | Protocol::Sequential | Protocol::Federated => devices.find(|d| waiting(*d).is_some()),
-            Protocol::SplitFedV1 => devices.find(|d| waiting(*d) == Some(self.step)),
             Protocol::SplitFedV2 => {
                 let first = devices.find(|d| !self.served[*d] && due(*d, self.step))?;
-                (waiting(first) == Some(self.step)).then_some(first)
+                came(&first).map(|_| first)
+            }
+            _ => {
+                let there = devices.filter_map(|d| came(&d).map(|(_, time)| (time, d)));
+                there.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, d)| d)
             }
         }
+    }
+
+    /// Whether a step is over before the next begins.
+    fn in_step(&self) -> bool {
+        matches!(self.protocol, Protocol::SplitFedV1 | Protocol::SplitFedV2)
     }
 
     /// A device was served.
@@ -43,7 +55,7 @@ impl Turns {
     /// Whether all who have a batch in this step were served; the next step is the first in which somebody has one.
     pub fn close(&mut self, end: u64, due: impl Fn(usize, u64) -> bool) -> bool {
         let devices = 0..self.served.len();
-        if !self.protocol.shares_server() || devices.clone().any(|d| due(d, self.step) && !self.served[d]) {
+        if !self.in_step() || devices.clone().any(|d| due(d, self.step) && !self.served[d]) {
             return false;
         }
         self.served.fill(false);
@@ -62,7 +74,7 @@ mod tests {
     /// Serves what waits until nobody is to be served; tells whom, and the step that then runs.
     fn serve(turns: &mut Turns, waiting: &mut [Option<u64>], due: &dyn Fn(usize, u64) -> bool) -> (Vec<usize>, u64) {
         let mut served = Vec::new();
-        while let Some(device) = turns.next(|d| waiting[d], due) {
+        while let Some(device) = turns.next(|d| waiting[d].map(|step| (step, 0.0)), due) {
             waiting[device] = None;
             turns.serve(device);
             served.push(device);
@@ -86,6 +98,9 @@ mod tests {
         // Device 0 has died, or has no batch in step 4: nobody waits for it.
         let some = |device: usize, step: u64| device > 0 && step < 10;
         assert_eq!(serve(&mut of(Protocol::SplitFedV2), &mut [None, Some(4), Some(4)], &some), (vec![1, 2], 5));
+        let times = [Some((4, 3.0)), Some((5, 1.0)), Some((4, 2.0))];
+        assert_eq!(of(Protocol::SplitFedV1).next(|d| times[d], all), Some(2), "who came first");
+        assert_eq!(of(Protocol::Ares).next(|d| times[d], all), Some(1));
         // Nobody has a batch in steps 5 and 6.
         let gap = |_: usize, step: u64| step == 4 || step == 7;
         assert_eq!(serve(&mut of(Protocol::SplitFedV1), &mut there.clone(), &gap), (vec![0, 1, 2], 7));
