@@ -178,8 +178,9 @@ fn what_does_not_fit_the_file_is_told_in_one_line() {
 fn a_federated_round_by_hand() {
     let case = case(Links::Both, "ares", 0.6);
     let Comparison { rows, .. } = compare(&case, 1, None).unwrap();
-    let bytes = case.fleet.members[0].cuts[7].weights_up.0 as f64;
-    let by_hand = 50.0 * (1.8515172004699707 + 2.091542959213257) + 2.0 * (bytes / 2.5e6 + 0.002);
+    let whole = &case.fleet.members[0].cuts[7];
+    let bytes = (whole.weights_up.0 + whole.weights_down.0) as f64;
+    let by_hand = 50.0 * (1.8515172004699707 + 2.091542959213257) + bytes / 2.5e6 + 2.0 * 0.002;
     assert!((rows[0].modelled_round_s - by_hand).abs() < 1e-6, "{} {by_hand}", rows[0].modelled_round_s);
     let play = |policy: Policy| policy.play(&case.fleet, &case.objective, 1).unwrap().total();
     assert_eq!(rows[0].modelled_round_j, play(Policy::Federated).energy.0);
