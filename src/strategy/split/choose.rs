@@ -23,6 +23,11 @@ pub(super) struct Link {
     pub latency: Seconds,
 }
 
+impl Link {
+    /// Some link.
+    const UNKNOWN: Self = Self { up_bytes_per_s: 1e9, down_bytes_per_s: 1e9, latency: Seconds(0.0) };
+}
+
 /// The choice of cuts.
 pub(super) struct Chooser {
     adaptive: Option<Adaptive>,
@@ -78,6 +83,11 @@ impl Chooser {
         self.abilities[device].as_ref().is_some_and(|ability| ability.emulated)
     }
 
+    /// Whether a device told what it can do.
+    pub fn has_met(&self, device: usize) -> bool {
+        self.abilities[device].is_some()
+    }
+
     /// What was seen of a device's link.
     pub fn link(&mut self, device: usize, link: Link) {
         self.links[device] = Some(link);
@@ -118,8 +128,14 @@ impl Server<'_> {
     pub(super) fn first_cuts(&mut self) -> Result<(), Infeasible> {
         let Some(adaptive) = self.chooser.adaptive else { return Ok(()) };
         let fleet = self.as_planned();
+        let known = |device: &usize| self.chooser.abilities[*device].is_some() && self.chooser.links[*device].is_some();
+        let dead: Vec<usize> = (0..self.fleet.len()).filter(|device| !known(device)).collect();
+        if dead.len() == self.fleet.len() {
+            return Ok(());
+        }
         self.chooser.costs = fleet.members.iter().map(|member| member.cuts.clone()).collect();
         let mut controller = Controller::new(&fleet, adaptive.objective, adaptive.smoothing, adaptive.hysteresis);
+        dead.into_iter().for_each(|device| controller.remove(device));
         let decisions = controller.decide()?;
         self.chooser.take(decisions, &mut self.cuts);
         self.chooser.controller = Some(controller);
@@ -134,7 +150,10 @@ impl Server<'_> {
                 controller.observe(device, *seen);
             }
         }
-        (0..self.fleet.len()).filter(|device| !self.fleet.works(*device)).for_each(|device| controller.remove(device));
+        (0..self.fleet.len()).filter(|device| !self.fleet.stays(*device)).for_each(|device| controller.remove(device));
+        if self.fleet.staying().is_empty() {
+            return Ok(());
+        }
         let decisions = controller.decide()?;
         self.chooser.take(decisions, &mut self.cuts);
         Ok(())
@@ -172,8 +191,9 @@ impl Server<'_> {
         let (chooser, dealer) = (&self.chooser, &self.dealer);
         let own = chooser.own.as_ref().expect("cuts are chosen");
         let member = |device: usize| {
-            let ability = chooser.abilities[device].as_ref().expect("every device has told");
-            let link = chooser.links[device].expect("every link was looked at");
+            // Of one that has died before it told, anything will do: it is not decided on.
+            let ability = chooser.abilities[device].as_ref().unwrap_or(own);
+            let link = chooser.links[device].unwrap_or(Link::UNKNOWN);
             let cuts = (0..=self.sides.blocks()).map(|cut| cost(self.task, self.sides, dealer, ability, own, cut));
             Member {
                 name: format!("rank {}", device + 1),
