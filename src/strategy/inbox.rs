@@ -24,6 +24,8 @@ pub(super) struct Inbox<'a> {
     /// Whether a message is heard at once, whoever owes others: it was not asked for.
     urgent: fn(Note) -> bool,
     ordered: bool,
+    /// Whether a long message of a rank that has fallen silent is waited for.
+    patient: bool,
     /// By worker: whether it owes a report, and the report that waits for its time.
     owes: Vec<bool>,
     held: Vec<Option<Buffer>>,
@@ -42,7 +44,15 @@ impl<'a> Inbox<'a> {
         let workers = comm.size() - 1;
         let ordered = clock.machine().is_some_and(|machine| !machine.is_paced());
         let held = (0..workers).map(|_| None).collect();
-        Self { comm, clock, tag, kind, urgent, ordered, owes: vec![false; workers], held, spare: Vec::new() }
+        let owes = vec![false; workers];
+        Self { comm, clock, tag, kind, urgent, ordered, patient: false, owes, held, spare: Vec::new() }
+    }
+
+    /// Lets no message get lost whose sender falls silent in the middle of it and comes back: for whoever asks nobody else
+    /// instead.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { patient: true, ..self }
     }
 
     /// A worker was given something to answer. What it may have answered before is called off.
@@ -80,8 +90,15 @@ impl<'a> Inbox<'a> {
                 continue;
             }
             // Its time is not known before it is there: it must not move this machine yet.
-            if self.comm.message_within(Some(worker + 1), self.tag, patience)?.is_none() {
-                return Ok(None);
+            match self.comm.message_within(Some(worker + 1), self.tag, patience) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
+                Err(CommError::PeerLost { .. }) => {
+                    // It will never come, and the others' need not wait for it.
+                    self.owes[worker] = false;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
             }
             let Some(post) = aside(self.clock.machine(), || self.take(worker))? else { return Ok(None) };
             if (self.urgent)(post.buffer.note) {
@@ -107,12 +124,17 @@ impl<'a> Inbox<'a> {
         rank.map_or(Ok(None), |rank| self.take(rank - 1))
     }
 
-    /// Takes a report, or nothing where its sender has ended or froze before all of it was here.
+    /// Takes a report, or nothing where its sender has ended, or is not waited for, before all of it was here.
     fn take(&mut self, worker: usize) -> Result<Option<Post>, CommError> {
         let mut buffer = self.spare.pop().unwrap_or_else(|| Buffer::open(self.kind));
         buffer.reopen(self.kind);
         let (comm, tag, from) = (self.comm, self.tag, worker + 1);
-        let buffer = match comm.recv_while(from, tag, buffer, &|| comm.life(from) == Life::Alive) {
+        let living = || match comm.life(from) {
+            Life::Alive => true,
+            Life::Silent => self.patient,
+            Life::Lost => false,
+        };
+        let buffer = match comm.recv_while(from, tag, buffer, &living) {
             Ok(Some(buffer)) => buffer,
             Ok(None) | Err(CommError::PeerLost { .. }) => return Ok(None),
             Err(error) => return Err(error),

@@ -20,6 +20,11 @@ pub(super) struct Link {
     pub latency: Seconds,
 }
 
+impl Link {
+    /// Some link.
+    const UNKNOWN: Self = Self { up_bytes_per_s: 1e9, down_bytes_per_s: 1e9, latency: Seconds(0.0) };
+}
+
 /// The choice of cuts.
 pub(super) struct Chooser {
     adaptive: Option<Adaptive>,
@@ -78,6 +83,11 @@ impl Chooser {
         self.abilities[device].as_ref().is_some_and(|ability| ability.emulated)
     }
 
+    /// Whether a device told what it can do.
+    pub fn has_met(&self, device: usize) -> bool {
+        self.abilities[device].is_some()
+    }
+
     /// What was seen of a device's link.
     pub fn link(&mut self, device: usize, link: Link) {
         self.links[device] = Some(link);
@@ -124,8 +134,14 @@ impl Server<'_> {
         let Some(adaptive) = self.chooser.adaptive else { return Ok(()) };
         let fleet = self.as_planned();
         self.chooser.steps = fleet.members.iter().map(|member| member.steps).collect();
+        let known = |device: &usize| self.chooser.abilities[*device].is_some() && self.chooser.links[*device].is_some();
+        let dead: Vec<usize> = (0..self.fleet.len()).filter(|device| !known(device)).collect();
+        if dead.len() == self.fleet.len() {
+            return Ok(());
+        }
         self.chooser.costs = fleet.members.iter().map(|member| member.cuts.clone()).collect();
         let mut controller = Controller::new(&fleet, adaptive.objective, adaptive.smoothing, adaptive.hysteresis);
+        dead.into_iter().for_each(|device| controller.remove(device));
         let decisions = controller.decide()?;
         self.chooser.take(decisions, &mut self.cuts);
         self.chooser.controller = Some(controller);
@@ -140,7 +156,10 @@ impl Server<'_> {
                 controller.observe(device, *seen);
             }
         }
-        (0..self.fleet.len()).filter(|device| !self.fleet.works(*device)).for_each(|device| controller.remove(device));
+        (0..self.fleet.len()).filter(|device| !self.fleet.stays(*device)).for_each(|device| controller.remove(device));
+        if self.fleet.staying().is_empty() {
+            return Ok(());
+        }
         let decisions = controller.decide()?;
         self.chooser.take(decisions, &mut self.cuts);
         Ok(())
@@ -180,8 +199,9 @@ impl Server<'_> {
         let least = chooser.adaptive.map_or(0, |adaptive| adaptive.least);
         let sizes = sizes(self.sides, dealer.batch(), self.task.hyper.rule.vectors(), least);
         let member = |device: usize| {
-            let ability = chooser.abilities[device].as_ref().expect("every device has told");
-            let link = chooser.links[device].expect("every link was looked at");
+            // Of one that has died before it told, anything will do: it is not decided on.
+            let ability = chooser.abilities[device].as_ref().unwrap_or(own);
+            let link = chooser.links[device].unwrap_or(Link::UNKNOWN);
             let costs = sizes.iter().enumerate().map(|(cut, cost)| {
                 let [forward, backward] = ability.first[cut];
                 CutCost { forward, backward, server: own.rest[cut], ..*cost }

@@ -46,6 +46,8 @@ pub(super) struct Device<'a> {
     pub(super) message: Buffer,
     up: Option<Buffer>,
     down: Buffer,
+    /// Gradients that came.
+    gradients: u64,
     /// Of the round, and since the beginning.
     totals: Figures,
     idle: Box<dyn Optimizer>,
@@ -77,6 +79,7 @@ impl<'a> Device<'a> {
             message: Buffer::open(Kind::F32),
             up: None,
             down: Buffer::open(Kind::F32),
+            gradients: 0,
             totals: Figures { joules: f64::NAN, ..Figures::default() },
             idle: Rule::Sgd.build(0, 0.0),
             said: Turn::GoOn,
@@ -93,8 +96,11 @@ impl<'a> Device<'a> {
                 What::Echo => self.echo()?,
                 What::Round => self.round(order, job)?,
                 What::Give => self.give(order)?,
-                What::End => return self.end(),
-                What::Part => {}
+                What::End => return self.end(order),
+                What::Part => {
+                    let why = "a goodbye before the end";
+                    return Err(CommError::Garbage { from: SERVER, tag: Tag::Task, why }.into());
+                }
             }
         }
     }
@@ -355,9 +361,25 @@ impl<'a> Device<'a> {
             }
             self.wish(job)?;
         }
-        self.down.reopen(Kind::F32);
-        self.comm.recv(SERVER, Tag::Gradient, &mut self.down)?;
+        self.take_gradient()?;
         Ok(Waited::Over)
+    }
+
+    fn take_gradient(&mut self) -> Result<(), CommError> {
+        self.gradients += 1;
+        self.down.reopen(Kind::F32);
+        self.comm.recv(SERVER, Tag::Gradient, &mut self.down)
+    }
+
+    /// Takes the gradients of a round that was called off, until it has had so many.
+    pub(super) fn take_gradients(&mut self, sent: u64) -> Result<(), CommError> {
+        while self.gradients < sent {
+            match self.comm.message_within(Some(SERVER), Tag::Gradient, PATIENCE)? {
+                Some(_) => self.take_gradient()?,
+                None => self.check_server(Tag::Gradient)?,
+            }
+        }
+        Ok(())
     }
 
     /// Sends its part of the weights, and what the round was.

@@ -4,8 +4,7 @@ use super::device::Device;
 use super::server::Server;
 use super::wire::{Order, What, Word};
 use super::{PATIENCE, SERVER};
-use crate::comm::Buffer;
-use crate::comm::{Communicator, Kind, Tag};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Tag};
 use crate::nn::Tally;
 use crate::strategy::outcome::{Outcome, Verdict};
 use crate::strategy::{Fit, TrainError};
@@ -19,7 +18,8 @@ impl Server<'_> {
         let len = Outcome::message_len(theta, sigma);
         for device in 0..self.fleet.len() {
             self.inbox.forget(device);
-            self.fleet.order(device, Order::bare(What::End, 0), len, |buffer| outcome.tell(buffer, theta, sigma))?;
+            let order = Order { round: self.fleet.gradients(device), ..Order::bare(What::End, 0) };
+            self.fleet.order(device, order, len, |buffer| outcome.tell(buffer, theta, sigma))?;
         }
         let mut gone = vec![false; self.fleet.len()];
         loop {
@@ -46,18 +46,23 @@ impl Server<'_> {
 
 impl Device<'_> {
     /// The end of it, as the server tells it.
-    pub(super) fn end(mut self) -> Result<Fit, TrainError> {
+    pub(super) fn end(mut self, order: Order) -> Result<Fit, TrainError> {
         self.clock.machine().inspect(|machine| machine.hold(true));
+        self.take_gradients(order.round)?;
         let mut message = Buffer::new(Kind::F32, 0);
         message.note = Word::Bye.note(0);
         self.comm.send(SERVER, Tag::Activations, &mut message)?;
         let heard = Outcome::hear(&self.message, self.task.network);
         loop {
             match self.next_order(PATIENCE)? {
+                None => {}
                 Some(order) if order.what == What::Part => {
                     return Ok(Fit { lost: vec![usize::MAX; order.cut], ..heard? });
                 }
-                _ => {}
+                Some(_) => {
+                    let why = "an order behind the end";
+                    return Err(CommError::Garbage { from: SERVER, tag: Tag::Task, why }.into());
+                }
             }
         }
     }

@@ -6,7 +6,12 @@ use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Pending, Tag};
 #[derive(Default)]
 struct Device {
     lost: bool,
+    /// It said that it leaves, that was told, and it has no part in what comes next.
+    leaves: bool,
+    told: bool,
     left: bool,
+    /// Gradients sent to it.
+    gradients: u64,
     /// Messages that are not sent to the end.
     on_their_way: Vec<Pending>,
     figures: Figures,
@@ -34,9 +39,19 @@ impl<'a> Fleet<'a> {
         !self.devices[device].lost
     }
 
-    /// Whether a device is there and has not left.
+    /// Whether a device is there and takes part in the round.
     pub fn works(&self, device: usize) -> bool {
         self.lives(device) && !self.devices[device].left
+    }
+
+    /// Whether a device takes part in the round, or did until it died.
+    pub fn takes_part(&self, device: usize) -> bool {
+        !self.devices[device].left
+    }
+
+    /// Whether a device is there and does not leave after this round.
+    pub fn stays(&self, device: usize) -> bool {
+        self.works(device) && !self.devices[device].leaves
     }
 
     /// The devices that work.
@@ -44,9 +59,31 @@ impl<'a> Fleet<'a> {
         (0..self.len()).filter(|device| self.works(*device)).collect()
     }
 
-    /// A device said that it leaves.
+    /// The devices that work in the next round, too.
+    pub fn staying(&self) -> Vec<usize> {
+        (0..self.len()).filter(|device| self.stays(*device)).collect()
+    }
+
+    /// A device said that it leaves after this round.
     pub fn leave(&mut self, device: usize) {
-        self.devices[device].left = true;
+        self.devices[device].leaves = true;
+    }
+
+    /// The next of those who said that they leave, of whom nobody was told yet.
+    pub fn untold(&mut self) -> Option<usize> {
+        let device = self.devices.iter().position(|device| device.leaves && !device.told)?;
+        self.devices[device].told = true;
+        Some(device)
+    }
+
+    /// Those who said so leave.
+    pub fn part(&mut self) {
+        self.devices.iter_mut().for_each(|device| device.left = device.leaves);
+    }
+
+    /// How many gradients were sent to a device.
+    pub fn gradients(&self, device: usize) -> u64 {
+        self.devices[device].gradients
     }
 
     /// What a device last told about itself; what it tells now takes its place.
@@ -99,6 +136,7 @@ impl<'a> Fleet<'a> {
         buffer.note = Default::default();
         fill(&mut buffer);
         let bytes = buffer.wire_len() as u64;
+        self.devices[device].gradients += u64::from(tag == Tag::Gradient);
         match self.comm.start_send(device + 1, tag, buffer) {
             Ok(pending) => self.devices[device].on_their_way.push(pending),
             // It ended a moment ago: the next look at its life says so.

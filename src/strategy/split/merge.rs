@@ -72,7 +72,7 @@ impl<'a> Server<'a> {
             && self.task.hyper.rule.vectors() > 0
             && let Some(vectors) = self.ask_state(Order::give(0, false, false), device, job)?
         {
-            let first = self.fleet.working().first().copied().unwrap_or(device);
+            let first = self.fleet.staying().first().copied().unwrap_or(device);
             self.bring[next.unwrap_or(first)] = Bring { from: 0, vectors };
         }
         Ok(())
@@ -85,6 +85,7 @@ impl<'a> Server<'a> {
         began: [f64; 2],
         job: &mut dyn Job,
     ) -> Result<(), TrainError> {
+        self.tell_who_leaves(job);
         let before: Vec<Figures> = (0..reports.len()).map(|device| self.fleet.figures(device)).collect();
         for (device, report) in reports.iter().enumerate() {
             let Some(Report { figures, .. }) = report else { continue };
@@ -152,7 +153,7 @@ impl<'a> Server<'a> {
     fn recut(&mut self, old: &[usize], job: &mut dyn Job) -> Result<(), TrainError> {
         let mut rest = self.vectors();
         for slot in 0..self.parts.len() {
-            let (working, shared) = (self.fleet.working(), self.split.protocol.shares_server());
+            let (working, shared) = (self.fleet.staying(), self.split.protocol.shares_server());
             let of_slot: Vec<usize> =
                 if shared { working } else { working.into_iter().filter(|device| *device == slot).collect() };
             let Some(first) = of_slot.first().copied() else { continue };

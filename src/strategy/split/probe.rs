@@ -4,8 +4,9 @@
 
 use super::choose::Link;
 use super::server::Server;
+use super::PATIENCE;
 use super::wire::{Order, What, Word};
-use crate::comm::{Buffer, CommError, Communicator, Kind, Tag};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Tag};
 use crate::strategy::TrainError;
 use crate::units::Seconds;
 
@@ -16,14 +17,16 @@ const LONG: usize = 1 << 14;
 const TIMES: usize = 3;
 
 impl Server<'_> {
-    /// Looks at the link of a device.
+    /// Looks at the link of a device. What is of one that dies meanwhile is of no interest.
     pub(super) fn probe(&mut self, device: usize) -> Result<(), TrainError> {
         let mut short = f64::INFINITY;
         for _ in 0..TIMES {
-            short = short.min(self.there_and_back(device, 1, 0)?);
+            let Some(seconds) = self.there_and_back(device, 1, 0)? else { return Ok(()) };
+            short = short.min(seconds);
         }
-        let down = self.there_and_back(device, LONG, 0)? - short;
-        let up = self.there_and_back(device, 1, LONG)? - short;
+        let Some(down) = self.there_and_back(device, LONG, 0)? else { return Ok(()) };
+        let Some(up) = self.there_and_back(device, 1, LONG)? else { return Ok(()) };
+        let (down, up) = (down - short, up - short);
         let rate = |seconds: f64| if seconds > 0.0 { 4.0 * LONG as f64 / seconds } else { f64::INFINITY };
         let (up_bytes_per_s, down_bytes_per_s) = (rate(up), rate(down));
         // What the short messages' own bytes took is no latency.
@@ -33,20 +36,42 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Seconds until an answer of `back` elements to a message of `there` elements is here.
-    fn there_and_back(&mut self, device: usize, there: usize, back: usize) -> Result<f64, TrainError> {
+    /// Seconds until an answer of `back` elements to a message of `there` elements is here; none when the device dies.
+    fn there_and_back(&mut self, device: usize, there: usize, back: usize) -> Result<Option<f64>, TrainError> {
         let begin = self.now();
         self.fleet.order(device, Order::bare(What::Echo, 0), there, |buffer| {
             buffer.f32s_mut()[0] = back as f32;
         })?;
-        let mut answer = Buffer::open(Kind::F32);
-        self.comm.recv(device + 1, Tag::Activations, &mut answer)?;
-        match Word::Echoed.is_of(answer.note) && answer.len() == back {
-            true => Ok(self.now() - begin),
-            false => {
-                let why = "not the answer that was asked for";
-                Err(CommError::Garbage { from: device + 1, tag: Tag::Activations, why }.into())
+        while let Some(answer) = self.first_words(device)? {
+            // What somebody wishes for outside may be said in between.
+            if Word::is_urgent(answer.note) {
+                self.overhear(device, answer)?;
+                continue;
             }
+            if Word::Echoed.is_of(answer.note) && answer.len() == back {
+                return Ok(Some(self.now() - begin));
+            }
+            let why = "not the answer that was asked for";
+            return Err(CommError::Garbage { from: device + 1, tag: Tag::Activations, why }.into());
+        }
+        Ok(None)
+    }
+
+    /// What a device says before the first round; nothing when it dies first, which is told as soon as there is a round.
+    pub(super) fn first_words(&self, device: usize) -> Result<Option<Buffer>, TrainError> {
+        let (rank, tag) = (device + 1, Tag::Activations);
+        loop {
+            let living = || self.comm.life(rank) != Life::Lost;
+            let said = match self.comm.message_within(Some(rank), tag, PATIENCE) {
+                Ok(Some(_)) => self.comm.recv_while(rank, tag, Buffer::open(Kind::F32), &living),
+                Ok(None) if living() => continue,
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            return match said {
+                Err(CommError::PeerLost { .. }) => Ok(None),
+                said => Ok(said?),
+            };
         }
     }
 }

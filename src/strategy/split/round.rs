@@ -7,7 +7,6 @@ use super::server::Server;
 use super::turns::Turns;
 use super::wire::{Figures, Order, Round, What, Word};
 use crate::comm::{Buffer, CommError, Kind, Tag};
-use crate::event::Event;
 use crate::nn::Tally;
 use crate::optim::Step;
 use crate::strategy::figures::{elements, read, write};
@@ -55,6 +54,7 @@ impl Server<'_> {
     pub(super) fn train(&mut self, steps: u64, job: &mut dyn Job) -> Result<bool, TrainError> {
         let (devices, first) = (self.fleet.len(), self.cursor.step_in_epoch);
         self.begin_round();
+        self.fleet.part();
         let began = [self.clock.now().0, self.now()];
         let mut running = Running {
             first,
@@ -83,6 +83,9 @@ impl Server<'_> {
                 self.take_over(group[0], groups.get(at + 1).map(|next| next[0]), report, job)?;
             }
         }
+        if running.reports.iter().all(Option::is_none) {
+            return Err(self.deserted());
+        }
         self.cursor.step += steps;
         self.cursor.step_in_epoch += steps;
         self.round += 1;
@@ -96,6 +99,7 @@ impl Server<'_> {
         let Bring { from, vectors } = std::mem::take(&mut self.bring[device]);
         let state_from = if vectors.iter().all(Vec::is_empty) { cut } else { from };
         let theta_from = self.holds[device].map_or(0, |blocks| blocks.min(cut));
+        (self.held[device], self.holds[device]) = (cut, Some(cut));
         let order = Order { what: What::Round, cut, theta_from, state_from, round: self.round };
         let part = running.parts.iter().position(|other| *other == device).expect("it takes part");
         let round = Round {
@@ -115,8 +119,15 @@ impl Server<'_> {
             buffer.f32s_mut().iter_mut().zip(all).for_each(|(to, from)| *to = *from);
             write(buffer, round);
         })?;
-        self.inbox.expect(device);
+        self.expect(device);
         Ok(())
+    }
+
+    /// Who is dead owes nothing.
+    fn expect(&mut self, device: usize) {
+        if self.fleet.lives(device) {
+            self.inbox.expect(device);
+        }
     }
 
     /// Serves until all of these devices have reported. Tells whether they have; if not, somebody wished to stop.
@@ -143,13 +154,14 @@ impl Server<'_> {
         let from = device + 1;
         match Word::read(buffer.note, from)? {
             Word::Batch => {
+                self.check_batch(device, &buffer, running)?;
                 running.waiting[device] = Some(buffer);
                 return Ok(());
             }
             Word::Report => running.reports[device] = Some(self.part(device, &buffer)?),
             Word::Leave => {
-                job.emit(Event::Note { text: format!("rank {from} leaves after this round; the others go on") });
                 self.fleet.leave(device);
+                self.tell_who_leaves(job);
             }
             Word::Stop => self.wish = Turn::Stop,
             Word::Hello | Word::Echoed | Word::Given | Word::Bye => {
@@ -159,6 +171,19 @@ impl Server<'_> {
         }
         self.inbox.give_back(buffer);
         Ok(())
+    }
+
+    /// Refuses a batch that cannot be.
+    fn check_batch(&self, device: usize, buffer: &Buffer, running: &Running) -> Result<(), CommError> {
+        let step = u64::from(buffer.note.step);
+        let due = (running.first..running.end()).contains(&step) && self.due(running, device, step);
+        match due && self.cuts[device] < self.sides.blocks() {
+            true => Ok(()),
+            false => {
+                let why = "a batch that is not due";
+                Err(CommError::Garbage { from: device + 1, tag: Tag::Activations, why })
+            }
+        }
     }
 
     /// A device's part, out of its report.
@@ -260,7 +285,7 @@ impl Server<'_> {
         self.count(tally)?;
         self.served[device][0] += self.clock.now().0 - measured;
         self.served[device][1] += self.now() - begin;
-        self.inbox.expect(device);
+        self.expect(device);
         self.inbox.give_back(parcel.buffer);
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::sides::Sides;
 use super::state::Begun;
 use super::wire::Word;
 use super::{PATIENCE, Split, SplitCuts};
-use crate::comm::{Buffer, Communicator, Kind, Metered, Tag};
+use crate::comm::{Communicator, Kind, Metered, Tag};
 use crate::device::{Clock, Machine};
 use crate::event::Event;
 use crate::nn::{Program, Tally, Workspace};
@@ -43,6 +43,8 @@ pub(super) struct Server<'a> {
     pub(super) sigma: Vec<f32>,
     /// The server's parts: one a device, or one for all; none where a device holds everything.
     pub(super) parts: Vec<Option<Portion<'a>>>,
+    /// By device: trunk blocks on it in its last round.
+    pub(super) held: Vec<usize>,
     /// By device: how many of the whole's first blocks it holds, bit for bit; none where it lacks all.
     pub(super) holds: Vec<Option<usize>>,
     /// Where the round began.
@@ -94,11 +96,12 @@ impl<'a> Server<'a> {
             chooser: Chooser::new(task, split, clock, sides, dealer.batch(), devices),
             dealer,
             fleet: Fleet::new(comm),
-            inbox: Inbox::new(comm, clock, Tag::Activations, Kind::F32, Word::is_urgent),
+            inbox: Inbox::new(comm, clock, Tag::Activations, Kind::F32, Word::is_urgent).patient(),
             evaluator: Evaluator::new(program),
             theta: task.hyper.init.draw(task.network, task.hyper.seed),
             sigma: task.network.initial_sigma(),
             parts: Vec::new(),
+            held: vec![0; devices],
             holds: vec![None; devices],
             begun: Begun::default(),
             bring: Vec::new(),
@@ -130,17 +133,19 @@ impl<'a> Server<'a> {
         self.clock.machine().map_or_else(|| self.clock.now(), Machine::now).0
     }
 
-    /// Every device tells what it can do, before the first round.
+    /// Every device that lives tells what it can do, before the first round.
     fn hear_abilities(&mut self) -> Result<(), TrainError> {
         let blocks = self.sides.blocks();
         for device in 0..self.fleet.len() {
-            let mut message = Buffer::open(Kind::F32);
-            self.comm.recv(device + 1, Tag::Activations, &mut message)?;
-            self.chooser.meet(device, Ability::unpacked(&message, device + 1, blocks)?);
+            if let Some(message) = self.first_words(device)? {
+                self.chooser.meet(device, Ability::unpacked(&message, device + 1, blocks)?);
+            }
         }
         if self.chooser.measures_links() {
             for device in 0..self.fleet.len() {
-                self.probe(device)?;
+                if self.chooser.has_met(device) {
+                    self.probe(device)?;
+                }
             }
         }
         Ok(self.first_cuts()?)
@@ -225,10 +230,22 @@ impl<'a> Server<'a> {
             if self.wish_before(job)? == Turn::Stop {
                 return Ok(false);
             }
+            if self.fleet.staying().is_empty() {
+                self.save(job)?;
+                return Err(self.deserted());
+            }
             let steps = self.split.round_steps.map_or(all, |steps| steps.get()).min(all - self.cursor.step_in_epoch);
-            if !self.train(steps, job)? {
-                self.save_begun(job)?;
-                return Ok(false);
+            match self.train(steps, job) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.save_begun(job)?;
+                    return Ok(false);
+                }
+                Err(error @ (TrainError::Deserted { .. } | TrainError::DeviceLost { .. })) => {
+                    self.save_begun(job)?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(true)
@@ -249,8 +266,18 @@ impl<'a> Server<'a> {
         self.evaluator.evaluate(weights, samples, 0..samples.len())
     }
 
-    /// The next message, if one comes in time. Between two looks at who lives little time passes.
+    /// The next message, if one comes in time.
+    ///
+    /// # Errors
+    /// When no device is left to wait for, among others.
     pub(super) fn post(&mut self, job: &mut dyn Job) -> Result<Option<Post>, TrainError> {
+        let post = self.receive(job)?;
+        if self.fleet.working().is_empty() { Err(self.deserted()) } else { Ok(post) }
+    }
+
+    /// The next message, if one comes in time. Between two looks at who lives, and at what is wished for here, little time
+    /// passes.
+    pub(super) fn receive(&mut self, job: &mut dyn Job) -> Result<Option<Post>, TrainError> {
         let received = || self.clock.machine().map_or(0.0, |machine| machine.ledger().receiving.0);
         let before = received();
         let post = self.inbox.next(PATIENCE)?;
@@ -260,11 +287,10 @@ impl<'a> Server<'a> {
             self.looked = now;
             self.fleet.push_on()?;
             self.look(job)?;
-        }
-        if post.is_none() {
             self.wish = self.wish.max(self.turn(job)?);
         }
-        Ok(post)
+        // Who is known to be dead says nothing any more, though some of it may still arrive.
+        Ok(post.filter(|post| self.fleet.lives(post.worker)))
     }
 
     /// Looks who lives. Who has died is told; where its part cannot be done without, that is the end.
@@ -272,17 +298,26 @@ impl<'a> Server<'a> {
         while let Some(device) = self.fleet.lost() {
             self.inbox.forget(device);
             self.chooser.remove(device);
-            if !self.split.protocol.outlives_devices() {
+            if !self.split.protocol.outlives_devices() && self.fleet.takes_part(device) {
                 let (rank, epoch) = (device + 1, self.cursor.epoch + 1);
                 return Err(TrainError::DeviceLost { rank, epoch, protocol: self.split.protocol.name() });
             }
             let text = format!("rank {} is lost: its process ended; the round goes on without it", device + 1);
             job.emit(Event::Note { text });
         }
-        match self.fleet.working().is_empty() {
-            true => Err(TrainError::Deserted { epoch: self.cursor.epoch + 1, step: self.cursor.step }),
-            false => Ok(()),
+        self.tell_who_leaves(job);
+        Ok(())
+    }
+
+    /// Tells of devices that leave.
+    pub(super) fn tell_who_leaves(&mut self, job: &mut dyn Job) {
+        while let Some(device) = self.fleet.untold() {
+            job.emit(Event::Note { text: format!("rank {} leaves after this round; the others go on", device + 1) });
         }
+    }
+
+    pub(super) fn deserted(&self) -> TrainError {
+        TrainError::Deserted { epoch: self.cursor.epoch + 1, step: self.cursor.step }
     }
 
     pub(super) fn diverged(&self) -> TrainError {

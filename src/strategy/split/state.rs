@@ -179,18 +179,27 @@ impl Server<'_> {
         machine.inspect(|machine| machine.hold(true));
         self.fleet.order(device, order, 0, |_| {})?;
         machine.inspect(|machine| machine.hold(false));
-        self.inbox.expect(device);
+        if self.fleet.lives(device) {
+            self.inbox.expect(device);
+        }
         while self.fleet.lives(device) {
-            let Some(post) = self.post(job)? else { continue };
+            let Some(post) = self.receive(job)? else { continue };
             let (sender, buffer) = (post.worker, post.buffer);
             if sender != device || !Word::Given.is_of(buffer.note) {
                 self.overhear(sender, buffer)?;
-                if sender == device {
+                if sender == device && self.fleet.lives(device) {
                     self.inbox.expect(device);
                 }
                 continue;
             }
-            let each = buffer.len() / self.task.hyper.rule.vectors().max(1);
+            let count = self.task.hyper.rule.vectors();
+            let theta_at = |block| self.sides.theta_at(block);
+            let each = theta_at(self.held[device]).saturating_sub(theta_at(order.state_from));
+            if buffer.len() != each * count {
+                let why = "not what the optimizer of this device remembers";
+                return Err(CommError::Garbage { from: device + 1, tag: Tag::Activations, why }.into());
+            }
+            let each = if count == 0 { 0 } else { each };
             let vectors = match each {
                 0 => self.no_state(),
                 each => buffer.f32s().chunks_exact(each).map(<[f32]>::to_vec).collect(),
