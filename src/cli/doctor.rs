@@ -128,10 +128,10 @@ fn problems(ranks: usize, places: &[Place], launcher: &Launcher, all_reduce_us: 
 /// What the present line makes of a rank's death, by mode, and what to know besides.
 #[derive(Debug, serde::Serialize)]
 struct Fates {
-    /// `--mode sendrecv` with any `--sync` but `full`.
+    /// `--mode sendrecv` with any `--sync` but `full`, and `--mode split` with any `--protocol` but `sequential`.
     grid: &'static str,
     allreduce: &'static str,
-    /// Also `--mode sendrecv --sync full`.
+    /// Also `--mode sendrecv --sync full` and `--mode split --protocol sequential`.
     pipeline: &'static str,
     hint: &'static str,
 }
@@ -151,12 +151,14 @@ fn a_rank_dies(launcher: &Launcher) -> Fates {
         (Survival::Ulfm, _) => {
             Fates { grid: WITHOUT, allreduce: SHRINKS, hint: "found by the heartbeat and by MPI (ULFM)", ..all }
         }
-        (Survival::Ends, Some("mpirun (Open MPI)")) if open_mpi_5 => {
-            Fates { hint: "to go on without it in grid and allreduce, start with `mpirun --with-ft ulfm`", ..all }
-        }
-        (Survival::Ends, Some("mpirun (Open MPI)")) => {
-            Fates { hint: "to go on without it in a grid, start with `mpirun --mca orte_enable_recovery 1`", ..all }
-        }
+        (Survival::Ends, Some("mpirun (Open MPI)")) if open_mpi_5 => Fates {
+            hint: "to go on without it in grid, split and allreduce, start with `mpirun --with-ft ulfm`",
+            ..all
+        },
+        (Survival::Ends, Some("mpirun (Open MPI)")) => Fates {
+            hint: "to go on without it in a grid or a split, start with `mpirun --mca orte_enable_recovery 1`",
+            ..all
+        },
         (Survival::Ends, _) => Fates {
             hint: "only Open MPI's mpirun can let the others go on (4: --mca orte_enable_recovery 1, 5: --with-ft ulfm)",
             ..all
@@ -191,9 +193,14 @@ fn describe(findings: &Findings) -> String {
     }
     if let Some(fates) = &f.a_rank_dies {
         let _ = writeln!(text, "if a rank dies ({})", fates.hint);
-        let _ = writeln!(text, "  grid (sendrecv with --sync other than full): {}", fates.grid);
+        let _ = writeln!(
+            text,
+            "  grid (sendrecv with --sync other than full), split but for --protocol sequential: {}",
+            fates.grid
+        );
         let _ = writeln!(text, "  allreduce: {}", fates.allreduce);
-        let _ = writeln!(text, "  pipeline, sendrecv with --sync full: {}", fates.pipeline);
+        let _ =
+            writeln!(text, "  pipeline, sendrecv with --sync full, split --protocol sequential: {}", fates.pipeline);
     }
     if f.oversubscribed {
         let _ =

@@ -295,6 +295,13 @@ impl Begin {
         let alike = about.ranks == ranks && about.mode == mode;
         let replay = (config.replay > 0 && mode == Mode::Pipeline.word())
             .then(|| "the batches that replay kept are not in a checkpoint: the stages collect new ones".to_owned());
+        if !alike && config.mode == Some(Mode::Split) && about.mode == mode {
+            return Some(format!(
+                "the checkpoint is of {}, this is {}: other devices take other samples, and what optimizers remember is averaged",
+                count(about.ranks, "rank"),
+                count(ranks, "rank")
+            ));
+        }
         let other = (!alike && !config.deterministic).then(|| {
             format!(
                 "the checkpoint is of {} in mode {}, this is {} in mode {mode}: equal up to rounding; --deterministic from the start makes it bit for bit",

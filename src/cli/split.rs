@@ -15,7 +15,7 @@ use crate::device::Devices;
 use crate::nn::Network;
 use crate::plan::split::Objective;
 use crate::report::text::count;
-use crate::strategy::{Adaptive, Protocol, Split, SplitCuts};
+use crate::strategy::{Adaptive, Protocol, Split, SplitCuts, SplitTerms, split_fleet};
 use crate::units::{Joules, Seconds, Watts};
 
 /// The split of a network over so many ranks, the first of them the server; with what the reader should know.
@@ -45,10 +45,36 @@ pub fn lay_out(
         let hyper = task::hyper(config, labels.len(), workers);
         memory::check(network, &hyper, cuts, devices)?;
     }
+    let devices_of = |devices| feasible(config, network, devices, labels.len(), workers, &cuts);
+    devices.map_or(Ok(()), devices_of)?;
     let dealt = config.non_iid.map(|alpha| shards::deal(&labels, data.classes(), workers, alpha, config.seed));
     let (shards, dealing) = dealt.unzip();
     let split = Split { protocol, cuts, round_steps: config.round_steps, shards };
     Ok((split, said.into_iter().chain(dealing).collect()))
+}
+
+/// Where cuts are chosen, some have to be within the limits: the planner is asked before anything runs.
+fn feasible(
+    config: &Config,
+    network: &Network,
+    devices: &Devices,
+    samples: usize,
+    workers: usize,
+    cuts: &SplitCuts,
+) -> Result<(), Failure> {
+    let SplitCuts::Auto(adaptive) = cuts else { return Ok(()) };
+    if adaptive.least > blocks(network) {
+        let what = format!("--least-cut {}: {} has {} trunk blocks", adaptive.least, config.model, blocks(network));
+        return Err(Failure::new(2, format!("{what}; write {} or less", blocks(network))));
+    }
+    let hyper = task::hyper(config, samples, workers);
+    let batch = hyper.global_batch.div_ceil(workers);
+    let epoch = samples.div_ceil(hyper.global_batch) as u64;
+    let steps = config.round_steps.map_or(epoch, |steps| steps.get().min(epoch));
+    let terms = SplitTerms { batch, steps, vectors: hyper.rule.vectors(), least: adaptive.least };
+    let fleet = split_fleet(network, devices, &terms);
+    let chosen = fleet.choose(&adaptive.objective, Seconds(0.0));
+    chosen.map(|_| ()).map_err(|why| Failure::new(3, format!("no split is within the limits: {why}")))
 }
 
 /// Trunk blocks of a network: the cut that leaves the server none of them.
@@ -98,7 +124,9 @@ fn cuts(
         SplitPoints::Fixed(given) => Ok((SplitCuts::Fixed(fixed(config, origins, network, given, workers)?), None)),
         SplitPoints::Auto => {
             let (objective, said) = objective(config, origins, devices)?;
-            let (smoothing, hysteresis, least) = (config.smoothing, config.hysteresis, config.least_cut);
+            // What is measured on a real machine varies by more than a percent from round to round.
+            let hysteresis = config.hysteresis.unwrap_or(if devices.is_some() { 0.02 } else { 0.1 });
+            let (smoothing, least) = (config.smoothing, config.least_cut);
             Ok((SplitCuts::Auto(Adaptive { objective, smoothing, hysteresis, least }), said))
         }
     }

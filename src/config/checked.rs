@@ -170,8 +170,8 @@ pub struct Config {
     pub least_cut: usize,
     /// `smoothing` of what is measured.
     pub smoothing: f64,
-    /// `hysteresis` of decisions.
-    pub hysteresis: f64,
+    /// `hysteresis` of decisions; none: by how well things are known.
+    pub hysteresis: Option<f64>,
     /// `devices`; none: the machines are themselves.
     pub devices: Option<String>,
     /// `clock` of emulated machines.

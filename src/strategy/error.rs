@@ -62,7 +62,7 @@ pub enum TrainError {
     #[error(transparent)]
     Terms(#[from] TermsError),
     /// All workers of a grid are gone.
-    #[error("after step {step} (epoch {epoch}) no worker is left: all have ended or left")]
+    #[error("after step {step} (epoch {epoch}) nobody is left to train: all workers have ended or left")]
     Deserted {
         /// The epoch, from 1.
         epoch: u64,

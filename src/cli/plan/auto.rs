@@ -12,7 +12,7 @@ use crate::cli::load::{self, Request};
 use crate::cli::prepare::{self, Configured};
 use crate::cli::ranks::{Ended, agreed};
 use crate::cli::task::{self, Parts};
-use crate::cli::{stages, sync};
+use crate::cli::{split, stages, sync};
 use crate::comm::{Communicator, Values};
 use crate::config::{Config, Mode};
 use crate::device::Devices;
@@ -52,6 +52,9 @@ fn why_none(config: &Config, rows: Vec<Row>) -> Failure {
     let mode = match () {
         () if stages::KEYS.iter().any(|key| given(key)) => "pipeline --learn backprop",
         () if sync::keys().any(given) => "sendrecv",
+        () if split::KEYS.iter().any(|key| given(key)) => {
+            return Failure::new(2, "mode auto does not choose split, which makes other steps; write --mode split");
+        }
         () => "",
     };
     let mut why = rows.into_iter().filter(|row| row.candidate.flags.starts_with(mode));

@@ -63,6 +63,12 @@ impl Norms {
     }
 }
 
+/// A number with four digits that count, whatever its size.
+fn short(value: f64) -> String {
+    let digits = if value == 0.0 || !value.is_finite() { 0 } else { 3 - value.abs().log10().floor() as i32 };
+    format!("{value:.*}", digits.clamp(0, 12) as usize)
+}
+
 /// No choice is within the limits: which limit, and by how much the best one misses it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -100,8 +106,8 @@ pub enum Infeasible {
     Endless,
     /// Nothing is fast enough.
     #[error(
-        "no cut meets the deadline of {:.4} s: the fastest takes {:.4} s, {:.4} s too long; allow at least that, or \
-         give faster links or devices", .limit.0, .best.0, .best.0 - .limit.0
+        "no cut meets the deadline of {} s: the fastest takes {} s, {} s too long; allow at least that, or \
+         give faster links or devices", short(.limit.0), short(.best.0), short(.best.0 - .limit.0)
     )]
     Deadline {
         /// The most time.
@@ -111,8 +117,8 @@ pub enum Infeasible {
     },
     /// Nothing is frugal enough.
     #[error(
-        "no cut keeps the energy budget of {:.4} J: the most frugal takes {:.4} J, {:.4} J too many; allow at least \
-         that, or use a lower power mode", .limit.0, .best.0, .best.0 - .limit.0
+        "no cut keeps the energy budget of {} J: the most frugal takes {} J, {} J too many; allow at least \
+         that, or use a lower power mode", short(.limit.0), short(.best.0), short(.best.0 - .limit.0)
     )]
     Budget {
         /// The most energy.
@@ -122,8 +128,8 @@ pub enum Infeasible {
     },
     /// Each limit could be kept, but not both.
     #[error(
-        "no cut keeps both limits: within {:.4} s the most frugal takes {:.4} J, {:.4} J above the budget of {:.4} J; \
-         allow more energy, or at least {:.4} s", .deadline.0, .frugal.0, .frugal.0 - .budget.0, .budget.0, .fast.0
+        "no cut keeps both limits: within {} s the most frugal takes {} J, {} J above the budget of {} J; \
+         allow more energy, or at least {} s", short(.deadline.0), short(.frugal.0), short(.frugal.0 - .budget.0), short(.budget.0), short(.fast.0)
     )]
     Both {
         /// The most time.

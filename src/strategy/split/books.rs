@@ -181,8 +181,9 @@ impl Server<'_> {
         for (device, report) in reports.iter().enumerate() {
             let Some(report) = report else { continue };
             let (figures, old, seen) = (&report.figures, &before[device], seen[device].unwrap_or_default());
-            // The last round of an epoch may be shorter than those that are planned for.
-            let foreseen = predicted[device].filter(|_| figures.steps as u64 == self.chooser.steps(device));
+            // The last round of an epoch may have fewer samples than those that are planned for.
+            let planned = self.chooser.steps(device) * self.dealer.batch() as u64;
+            let foreseen = predicted[device].filter(|_| figures.samples as u64 == planned);
             let mbit = |rate: Option<f64>| rate.map(|rate| rate * 8.0 / 1e6);
             let emulated = self.chooser.is_emulated(device);
             let joules = |figures: &Figures, now: f64| Used::until(figures, now).joules.iter().sum::<f64>();

@@ -179,7 +179,9 @@ impl Server<'_> {
             let both = rate(figures.up + figures.down, (figures.waited - self.served[device][1]).max(0.0));
             (up, down) = (both, both);
         }
-        let ratio = |seen: f64, cost: Seconds| (cost.0 > 0.0 && seen > 0.0).then(|| seen / (cost.0 * figures.steps));
+        // Costs are those of a whole batch, and the last of an epoch may be smaller.
+        let batches = figures.samples / self.dealer.batch() as f64;
+        let ratio = |seen: f64, cost: Seconds| (cost.0 > 0.0 && seen > 0.0).then(|| seen / (cost.0 * batches));
         let cost = self.chooser.costs.get(device).map(|costs| costs[cut]).unwrap_or_default();
         let watts = [figures.compute_w, figures.idle_w, figures.send_w, figures.receive_w].map(crate::units::Watts);
         let [compute, idle, send, receive] = watts;

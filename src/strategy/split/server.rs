@@ -123,6 +123,10 @@ impl<'a> Server<'a> {
             None => vec![server.no_state(); devices],
         };
         server.dealer.open(server.cursor.epoch);
+        let (steps, period) = (server.dealer.steps() as u64, split.round_steps.map_or(u64::MAX, |steps| steps.get()));
+        let (done, within) =
+            (server.cursor.epoch * steps.div_ceil(period), server.cursor.step_in_epoch.div_ceil(period));
+        server.round = done + within;
         server.hear_abilities()?;
         server.set_up(state);
         Ok(server)
