@@ -38,6 +38,8 @@ pub(super) struct Device<'a> {
     cut: usize,
     portion: Option<Portion<'a>>,
     workspace: Option<Workspace>,
+    /// The most samples that fit it.
+    rows: usize,
     gradient: Gradient,
     /// The optimizer's vectors of the last round's beginning.
     kept: Vec<Vec<f32>>,
@@ -73,6 +75,7 @@ impl<'a> Device<'a> {
             cut: 0,
             portion: None,
             workspace: None,
+            rows: 0,
             gradient: Gradient::default(),
             kept: Vec::new(),
             cursor: Cursor::default(),
@@ -251,8 +254,10 @@ impl<'a> Device<'a> {
             vector[own..].copy_from_slice(&rest[..spans[2].len()]);
             rest = &rest[spans[2].len()..];
         }
-        if self.cut != cut || self.workspace.is_none() {
-            self.workspace = Some(side.program.workspace(self.dealer.batch()));
+        let rows = self.dealer.batch_of(round.parts as usize);
+        if self.cut != cut || self.workspace.is_none() || self.rows < rows {
+            self.rows = rows;
+            self.workspace = Some(side.program.workspace(rows));
             self.gradient = portion.gradient();
         }
         (self.cut, self.portion) = (cut, Some(portion));

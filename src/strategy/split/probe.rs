@@ -2,9 +2,9 @@
 //!
 //! The server's own time tells: virtual where it is emulated, else measured. So no two clocks are compared.
 
+use super::PATIENCE;
 use super::choose::Link;
 use super::server::Server;
-use super::PATIENCE;
 use super::wire::{Order, What, Word};
 use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Tag};
 use crate::strategy::TrainError;
