@@ -4,7 +4,7 @@ use super::setup::{Case, World};
 use goai::comm::Communicator;
 use goai::comm::simulated::{Outcome, Plan, SimComm, run_simulated};
 use goai::device::Clock;
-use goai::event::{Applied, EpochRecord, Event};
+use goai::event::{Applied, EpochRecord, Event, SplitRecord};
 use goai::strategy::{Cursor, Ending, Job, JobError, Snapshot, State, Strategy, TrainError, Turn, fit};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -23,6 +23,9 @@ pub struct Book {
     pub failed: u64,
     pub notes: Vec<String>,
     pub epochs: Vec<EpochRecord>,
+    /// The rounds of split learning, and how many there were when each note came.
+    pub rounds: Vec<(u64, Vec<SplitRecord>)>,
+    pub noted_in: Vec<usize>,
     /// Who said when that it leaves, and who that all stop, with the steps that were applied then.
     pub said_leave: BTreeMap<usize, Duration>,
     pub said_stop: BTreeMap<usize, (Duration, usize)>,
@@ -54,9 +57,17 @@ impl Job for Outside<'_> {
                 book.applied_at = Duration::from_secs_f64(self.comm.clock().now().0);
             }
             Event::Epoch(record) => book.epochs.push(record),
+            Event::Round { round, devices } => {
+                let told: Vec<_> = devices.iter().map(|device| (device.rank, device.cut, device.samples)).collect();
+                self.comm.remark(&format!("ends round {round}: {told:?}"));
+                book.rounds.push((round, devices));
+                book.applied_at = Duration::from_secs_f64(self.comm.clock().now().0);
+            }
             Event::Note { text } => {
                 self.comm.remark(&text);
                 book.notes.push(text);
+                let rounds = book.rounds.len();
+                book.noted_in.push(rounds);
             }
             _ => {}
         }

@@ -12,4 +12,5 @@ mod mutant;
 mod oracle;
 mod planted;
 mod setup;
+mod split;
 mod world;

@@ -141,8 +141,10 @@ impl Server<'_> {
         }
         self.chooser.costs = fleet.members.iter().map(|member| member.cuts.clone()).collect();
         let mut controller = Controller::new(&fleet, adaptive.objective, adaptive.smoothing, adaptive.hysteresis);
-        dead.into_iter().for_each(|device| controller.remove(device));
+        dead.iter().for_each(|device| controller.remove(*device));
         let decisions = controller.decide()?;
+        // The server's part is made for the first of those that share one, be it dead.
+        dead.into_iter().for_each(|device| self.cuts[device] = decisions[0].cut);
         self.chooser.take(decisions, &mut self.cuts);
         self.chooser.controller = Some(controller);
         Ok(())

@@ -40,9 +40,17 @@ impl<'a> Dealer<'a> {
         self.steps
     }
 
-    /// The most samples of one device's step.
+    /// The most samples of one device's step while all devices are there.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// The same where only so many are left, who share what the others had.
+    pub fn batch_of(&self, parts: usize) -> usize {
+        match self.shards {
+            None => self.plan.run(0).len().div_ceil(parts.max(1)),
+            Some(_) => self.batch,
+        }
     }
 
     /// Goes to an epoch, from 0.

@@ -38,6 +38,8 @@ pub(super) struct Device<'a> {
     cut: usize,
     portion: Option<Portion<'a>>,
     workspace: Option<Workspace>,
+    /// The most samples that fit it.
+    rows: usize,
     gradient: Gradient,
     /// The optimizer's vectors of the last round's beginning.
     kept: Vec<Vec<f32>>,
@@ -73,6 +75,7 @@ impl<'a> Device<'a> {
             cut: 0,
             portion: None,
             workspace: None,
+            rows: 0,
             gradient: Gradient::default(),
             kept: Vec::new(),
             cursor: Cursor::default(),
@@ -251,8 +254,10 @@ impl<'a> Device<'a> {
             vector[own..].copy_from_slice(&rest[..spans[2].len()]);
             rest = &rest[spans[2].len()..];
         }
-        if self.cut != cut || self.workspace.is_none() {
-            self.workspace = Some(side.program.workspace(self.dealer.batch()));
+        let rows = self.dealer.batch_of(round.parts as usize);
+        if self.cut != cut || self.workspace.is_none() || self.rows < rows {
+            self.rows = rows;
+            self.workspace = Some(side.program.workspace(rows));
             self.gradient = portion.gradient();
         }
         (self.cut, self.portion) = (cut, Some(portion));
@@ -273,10 +278,6 @@ impl<'a> Device<'a> {
         let begin = self.clock.now();
         let visit = Visit { seed: self.task.hyper.seed, epoch: Some(at.epoch) };
         if let (Some(portion), Some(ws)) = (&self.portion, &mut self.workspace) {
-            // Where others are gone, the batches of those who are left are larger.
-            if ws.capacity() < samples.len() {
-                *ws = portion.program.workspace(samples.len());
-            }
             portion.load(ws, train, visit, &samples);
             portion.forward(&portion.training(at), ws, samples.len());
             // The whole's loss, or those of exit heads on this side.

@@ -65,6 +65,10 @@ impl Server<'_> {
             turns: Turns::new(self.split.protocol, devices, first),
             averaged: vec![0; devices],
         };
+        let rows = self.dealer.batch_of(running.parts.len());
+        if rows > self.rows {
+            (self.rows, self.workspaces) = (rows, Default::default());
+        }
         // One after the other: each begins with what the one before became.
         let groups: Vec<Vec<usize>> = match self.split.protocol {
             Protocol::Sequential => running.parts.iter().map(|device| vec![*device]).collect(),
@@ -253,12 +257,7 @@ impl Server<'_> {
         }
         let at = At { epoch: self.cursor.epoch, samples };
         let portion = self.parts[slot].as_mut().expect("a device with a batch leaves the server something to do");
-        let most = self.dealer.batch().max(samples.len());
-        let ws = self.workspaces.entry(cut).or_insert_with(|| portion.program.workspace(most));
-        // Where some devices are gone, the batches of those who are left are larger.
-        if ws.capacity() < most {
-            *ws = portion.program.workspace(most);
-        }
+        let ws = self.workspaces.entry(cut).or_insert_with(|| portion.program.workspace(self.rows));
         portion.receive(ws, &parcel);
         portion.forward(&portion.training(at), ws, samples.len());
         let tally = portion.losses(ws, parcel.labels());

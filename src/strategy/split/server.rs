@@ -10,7 +10,7 @@ use super::sides::Sides;
 use super::state::Begun;
 use super::wire::Word;
 use super::{PATIENCE, Split, SplitCuts};
-use crate::comm::{Communicator, Kind, Metered, Tag};
+use crate::comm::{Communicator, Kind, Life, Metered, Tag};
 use crate::device::{Clock, Machine};
 use crate::event::Event;
 use crate::nn::{Program, Tally, Workspace};
@@ -51,7 +51,8 @@ pub(super) struct Server<'a> {
     pub(super) begun: Begun,
     /// What devices get with the next round.
     pub(super) bring: Vec<Bring>,
-    /// By cut.
+    /// By cut, for so many samples.
+    pub(super) rows: usize,
     pub(super) workspaces: BTreeMap<usize, Workspace>,
     /// By device, where a step's gradients are averaged; else the first is that of whoever is served.
     pub(super) gradients: Vec<Gradient>,
@@ -105,6 +106,7 @@ impl<'a> Server<'a> {
             holds: vec![None; devices],
             begun: Begun::default(),
             bring: Vec::new(),
+            rows: 0,
             workspaces: BTreeMap::new(),
             gradients: vec![Gradient::default(); devices],
             received: 0.0,
@@ -294,7 +296,8 @@ impl<'a> Server<'a> {
             self.wish = self.wish.max(self.turn(job)?);
         }
         // Who is known to be dead says nothing any more, though some of it may still arrive.
-        Ok(post.filter(|post| self.fleet.lives(post.worker)))
+        let lives = |device: usize| self.fleet.lives(device) && self.comm.life(device + 1) != Life::Lost;
+        Ok(post.filter(|post| lives(post.worker)))
     }
 
     /// Looks who lives. Who has died is told; where its part cannot be done without, that is the end.
