@@ -43,7 +43,7 @@ impl Case {
         let epochs = 1 + dice.below(3) as u64;
         let (rule, rate) = dice.one_of(&[(Optim::Sgd, 0.1), (Optim::Momentum(0.9), 0.05), (Optim::Adam, 0.01)]);
         let shape = dice.one_of(&[Shape::Constant, Shape::Step { epochs: 1.0, factor: 0.5 }]);
-        let adaptive = Adaptive { objective: Objective::weighted(1.0), smoothing: 0.5, hysteresis: 0.1 };
+        let adaptive = Adaptive { objective: Objective::weighted(1.0), smoothing: 0.5, hysteresis: 0.1, least: 0 };
         let cuts = match protocol {
             Protocol::Federated => SplitCuts::Fixed(vec![BLOCKS; ranks - 1]),
             _ if dice.below(5) == 0 => SplitCuts::Auto(adaptive),
