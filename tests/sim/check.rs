@@ -76,7 +76,7 @@ fn ends(case: &Case, plan: &Plan, run: &Run) -> Result<(), String> {
                     continue; // before the first task all ranks are needed
                 }
                 let deserted = (1..case.ranks).all(|worker| crash(worker) || leave(worker) || frozen(worker));
-                must!(deserted && words.contains("no worker is left"), "the server failed: {words}");
+                must!(deserted && words.contains("nobody is left to train"), "the server failed: {words}");
             }
             End::Returned(Err(words)) => must!(!serves && words.contains("rank 0 is gone"), "rank {rank}: {words}"),
         }

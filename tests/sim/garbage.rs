@@ -41,7 +41,7 @@ fn damaged_frames_are_errors_that_name_their_sender() {
                 End::Returned(Err(words)) => {
                     let named = words.contains(&format!("from rank {from}:"));
                     told += usize::from(named);
-                    let other = words.contains("is gone") || words.contains("no worker is left");
+                    let other = words.contains("is gone") || words.contains("nobody is left to train");
                     assert!(named || other, "{context}: rank {rank}: {words}");
                 }
                 end => panic!("{context}: rank {rank}: {end:?}"),
