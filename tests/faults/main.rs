@@ -10,5 +10,6 @@ mod outside;
 mod pipeline;
 mod planned;
 mod refused;
+mod split;
 mod survivors;
 mod ulfm;

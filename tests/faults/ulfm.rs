@@ -145,3 +145,19 @@ fn doctor_says_what_ulfm_gives() {
         assert!(end.text.contains(says) && end.code() == 0, "{end}");
     }
 }
+
+#[test]
+fn a_split_goes_on_without_a_device_and_knows_at_once() {
+    let Some(mpirun) = mpirun() else { return };
+    for (line, rank) in [
+        ("--protocol ares --split 1", 2),
+        ("--protocol splitfed-v1 --split 1", 1),
+        ("--protocol splitfed-v2 --split 1", 3),
+        ("--protocol federated", 3),
+    ] {
+        let line = format!("--mode split {line} --round-steps 5 --epochs 1500");
+        let (end, found) = kill(start(&mpirun, 4, &line), rank, Duration::from_millis(100));
+        assert_eq!((end.code(), end.field("state")), (0, "complete".into()), "{end}");
+        assert!(found.is_some_and(|found| found < Duration::from_millis(500)), "{found:?}: {end}");
+    }
+}

@@ -374,6 +374,11 @@ impl<'a> Device<'a> {
 
     /// Takes the gradients of a round that was called off, until it has had so many.
     pub(super) fn take_gradients(&mut self, sent: u64) -> Result<(), CommError> {
+        // It never has more than one batch under way.
+        if !(self.gradients..=self.gradients + 1).contains(&sent) {
+            let why = "more gradients than were asked for";
+            return Err(CommError::Garbage { from: SERVER, tag: Tag::Task, why });
+        }
         while self.gradients < sent {
             match self.comm.message_within(Some(SERVER), Tag::Gradient, PATIENCE)? {
                 Some(_) => self.take_gradient()?,

@@ -35,6 +35,8 @@ struct Running {
     /// The devices that take part, and what they reported.
     parts: Vec<usize>,
     reports: Vec<Option<Report>>,
+    /// By device: the first step that it may send a batch of.
+    next: Vec<u64>,
     /// By device: the batch that waits for its turn.
     waiting: Vec<Option<Buffer>>,
     turns: Turns,
@@ -61,6 +63,7 @@ impl Server<'_> {
             steps,
             parts: self.fleet.working(),
             reports: (0..devices).map(|_| None).collect(),
+            next: vec![first; devices],
             waiting: (0..devices).map(|_| None).collect(),
             turns: Turns::new(self.split.protocol, devices, first),
             averaged: vec![0; devices],
@@ -179,8 +182,8 @@ impl Server<'_> {
 
     /// Refuses a batch that cannot be.
     fn check_batch(&self, device: usize, buffer: &Buffer, running: &Running) -> Result<(), CommError> {
-        let step = u64::from(buffer.note.step);
-        let due = (running.first..running.end()).contains(&step) && self.due(running, device, step);
+        let mut steps = running.next[device]..running.end();
+        let due = steps.find(|step| self.due(running, device, *step)) == Some(u64::from(buffer.note.step));
         match due && self.cuts[device] < self.sides.blocks() {
             true => Ok(()),
             false => {
@@ -280,6 +283,7 @@ impl Server<'_> {
             portion.update(step, &gradient.theta, &gradient.moments, samples.len());
         }
         running.turns.serve(device);
+        running.next[device] = u64::from(parcel.note().step) + 1;
         running.averaged[device] = parcel.rows();
         self.count(tally)?;
         self.served[device][0] += self.clock.now().0 - measured;

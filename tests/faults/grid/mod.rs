@@ -20,14 +20,14 @@ const ROWS: &str =
 const EPOCHS: usize = 24;
 
 /// Numbers that look like chance, the same in every run of the test.
-struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
@@ -42,7 +42,7 @@ impl Chance {
 }
 
 /// 6000 rows of three classes around three centres; they overlap, so that nobody is right about all of them.
-fn rows() -> String {
+pub fn rows() -> String {
     let (mut chance, mut text) = (Chance::new(5), String::from("x,y,z,label\n"));
     for row in 0..6000 {
         let centre = [[0.0, 0.0, 0.0], [2.0, 0.5, 0.0], [0.5, 2.0, 1.0]][row % 3];
@@ -58,7 +58,7 @@ fn plan(launcher: &str, more: &str) -> Plan {
 }
 
 /// Waits until so many epochs are over, and then some moments more.
-fn in_the_middle(job: &mut Job, epochs: usize, chance: &mut Chance) {
+pub fn in_the_middle(job: &mut Job, epochs: usize, chance: &mut Chance) {
     job.wait_for("epoch", "run/metrics.csv", |metrics| metrics.lines().count() > epochs);
     std::thread::sleep(std::time::Duration::from_millis(chance.below(40)));
 }
@@ -91,7 +91,7 @@ fn check_ledger(end: &End, epochs: usize) {
 }
 
 /// Notes that hold these words.
-fn count_notes(end: &End, words: &str) -> usize {
+pub fn count_notes(end: &End, words: &str) -> usize {
     end.notes().iter().filter(|note| note.contains(words)).count()
 }
 
@@ -106,7 +106,7 @@ fn total(end: &End, rank: usize, column: &str) -> u64 {
 }
 
 /// The command that an ended job says goes on with it, to be started where that ended.
-fn way_on(end: &End) -> Plan {
+pub fn way_on(end: &End) -> Plan {
     let said = end.text.split("go on with: ").nth(1).and_then(|text| text.lines().next());
     let said = said.unwrap_or_else(|| panic!("no command: {end}")).trim().to_owned();
     // With the launcher's flag that lets ranks survive, where there was one.

@@ -5,6 +5,7 @@
 
 mod case;
 mod check;
+mod garbage;
 mod mutant;
 mod oracle;
 mod planted;
