@@ -205,3 +205,26 @@ fn a_device_that_is_asked_to_leave_leaves_and_the_others_complete() {
         assert_eq!(rows_of_the_dead(&end, rank), 0, "it works on: {end}");
     }
 }
+
+/// What it was sending when it froze, be it in pieces, is waited for: the weights are those of a training that nobody froze.
+#[test]
+fn a_frozen_device_that_comes_back_has_lost_nothing() {
+    needs_mpi!();
+    let launcher = PLAIN.replace("-n 5", "--mca btl_vader_single_copy_mechanism none -n 5");
+    let large = "--protocol ares --split 2 --set inputLayerNeurons=300 --set hiddenLayerNeurons=300 --heartbeat 0.5";
+    let line = format!("{launcher} {ROWS} {large} --epochs 1");
+    let start = || Plan::new(&line).file("rows.csv", &rows()).start();
+    let whole = start().end();
+    for seed in 0..2 {
+        let mut job = start();
+        job.wait_for("round", "run/splits.csv", |rounds| rounds.lines().count() > 1);
+        let (pid, mut chance) = (job.ranks()[1 + seed as usize], Chance::new(seed));
+        std::thread::sleep(std::time::Duration::from_millis(chance.below(30)));
+        job.signal("STOP", pid);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        job.signal("CONT", pid);
+        let end = job.end();
+        assert_eq!((end.code(), end.field("state")), (0, "complete".into()), "{end}");
+        assert_eq!(hash(&end), hash(&whole), "{end}");
+    }
+}
