@@ -162,6 +162,10 @@ check_scripts() {
   rm -f datasets
   "$top/goai-rs" data synth --dataset img --out datasets/intel --per-class 5/2 >/dev/null || fail "pipeline_1f1b: data synth" "exit $?"
   id[pipeline_1f1b]=$(GOAI_NUM_EPOCHS=1 submit slurm/pipeline_1f1b.sbatch)
+  work_dir split_ares
+  rm -f datasets
+  "$top/goai-rs" data synth --dataset cifar10 --out datasets/CIFAR10 --per-class 12/2 >/dev/null || fail "split_ares: data synth" "exit $?"
+  id[split_ares]=$(GOAI_NUM_EPOCHS=1 GOAI_BATCH_SIZE=10 submit slurm/split_ares.sbatch)
   work_dir bench_comm
   id[bench_comm]=$(submit slurm/bench_comm.sbatch)
   for name in iris_allreduce iris_sendrecv srun_pmix; do
@@ -193,6 +197,16 @@ check_scripts() {
       fail "$name: one run" "$run"
     fi
   done
+  if job_done split_ares "${id[split_ares]}" 300; then
+    if run=$(one_run split_ares 2>&1); then
+      check "split_ares: complete on 6 ranks" "state is $(json "$run" state), ranks $(json "$run" ranks)" \
+        [ "$(json "$run" state) $(json "$run" ranks)" = "complete 6" ]
+      check "split_ares: a row a device" "splits.csv: $(head -c 300 "${run%run.json}splits.csv" 2>&1)" \
+        [ "$(grep -c . "${run%run.json}splits.csv" 2>/dev/null)" = 6 ]
+    else
+      fail "split_ares: one run" "$run"
+    fi
+  fi
   if job_done bench_comm "${id[bench_comm]}" 300; then
     check "bench_comm: 20 ranks, a table and constants" "output: $(head -c 300 "$log")" [ "$(grep -c '^20 ranks on 1 host\|^fitted: alpha ' "$log")" = 2 ]
     check "bench_comm: net.json" "no file, or no constants in it" [ -n "$(json "$tmp/bench_comm/net.json" alpha_s)" ]
