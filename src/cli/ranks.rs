@@ -57,7 +57,7 @@ impl From<TrainError> for Ended {
             TrainError::Replicas { .. } => Self::all(5, message),
             TrainError::Resume(_) => Self::all(4, message),
             TrainError::Local(_) => Self::all(3, message),
-            TrainError::Deserted { .. } => Self::Own(Failure::new(7, message)),
+            TrainError::Deserted { .. } | TrainError::DeviceLost { .. } => Self::Own(Failure::new(7, message)),
             TrainError::OutOfStep { .. } => Self::Own(Failure::new(5, message)),
             _ => Self::Own(Failure::new(4, message)),
         }
