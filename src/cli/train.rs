@@ -182,10 +182,9 @@ impl Scene<'_> {
         let keeper = output.as_ref().map(|output| keeper(prepared, &parts, output, comm.size()));
         let command =
             output.as_ref().map(|output| resume_command(self.world, self.launcher, comm.size(), output.dir.path()));
-        // Some ranks of a grid may die, and training goes on.
+        // Some ranks of a grid or a split may die, and training goes on.
         let way_on = command.clone().filter(|_| config.checkpoint_every.is_some());
-        let outlives =
-            prepared.strategy.outlives(&task, comm) && (prepared.devices.is_none() || prepared.grid.is_some());
+        let outlives = prepared.strategy.outlives(&task, comm) && (prepared.devices.is_none() || served(prepared));
         self.vigil.configure(config, comm.rank(), outlives, way_on, stages::titles(prepared, comm.size()));
         let mut observer = Observer::new(comm.rank(), output.as_mut(), stop.clone(), fault)
             .with_live(live)
@@ -204,8 +203,6 @@ impl Scene<'_> {
             (Some((_, step)), Some(command)) => ended.with_way_on(*step, command, config.learning_rate),
             _ => ended,
         })?;
-        // Ranks of a grid or of a split do nothing together behind the first task: somebody may have died.
-        let apart = prepared.grid.is_some() || prepared.split.is_some();
         // Where MPI lets ranks die one may do so behind the last step, too: nobody asks all of them any more.
         let (whole, waits) = (fit.lost.is_empty(), !comm.recovers());
         if !whole {
@@ -218,8 +215,8 @@ impl Scene<'_> {
             }
             let command = written.then_some(command).flatten();
             let words = told(&stop, command.is_some());
-            // These ranks may be gone at any moment, so they do nothing together here: rank 0 speaks for all.
-            return match (apart, comm.rank()) {
+            // The ranks of a grid or a split may be gone at any moment, so they do nothing together here: rank 0 speaks for all.
+            return match (served(prepared), comm.rank()) {
                 (true, 1..) => Ok(()),
                 (true, 0) => Err(stopped(&fit, words, command)),
                 (false, _) => Err(stopped(&fit, together(comm, words)?, command)),
@@ -229,7 +226,8 @@ impl Scene<'_> {
             Some(output) => save::save(output, prepared, &parts, &fit, self.started),
             None => Ok(()),
         };
-        match whole && waits && !apart {
+        // Of a grid or a split, somebody may have died since.
+        match whole && waits && !served(prepared) {
             true => agreed(comm, saved),
             false => {
                 // A launcher that ends the job with a rank ends the frozen ones, too, and the others before it is saved.
@@ -383,4 +381,9 @@ fn in_words(augment: Augment) -> String {
     let crop = (augment.crop > 0).then(|| format!("crops shifted by up to {} pixels", augment.crop));
     let flip = augment.flip.then(|| "mirrored pictures".to_owned());
     [crop, flip].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
+/// Whether rank 0 serves ranks that do nothing together: each may end without the others.
+fn served(prepared: &Prepared) -> bool {
+    prepared.grid.is_some() || prepared.split.is_some()
 }

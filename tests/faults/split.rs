@@ -108,7 +108,8 @@ fn sequential_training_ends_without_a_device_and_goes_on_from_what_it_kept() {
     let pids = job.ranks();
     job.signal("KILL", pids[2]);
     let end = job.end();
-    assert!(end.took < MOST && end.field("state") == "failed", "{end}");
+    assert!(end.took < MOST, "{end}");
+    assert_eq!((end.field("state"), end.field("exit_code")), ("failed".into(), "7".into()), "{end}");
     let told = end.errors();
     assert!(told.len() == 1 && told[0].contains("rank 2 is lost in epoch") && told[0].contains("--resume"), "{end}");
     let end = Plan::new(&format!("{RECOVERY} --resume run --progress none")).after(end).start().end();
@@ -227,4 +228,43 @@ fn a_frozen_device_that_comes_back_has_lost_nothing() {
         assert_eq!((end.code(), end.field("state")), (0, "complete".into()), "{end}");
         assert_eq!(hash(&end), hash(&whole), "{end}");
     }
+}
+
+/// Where machines are emulated the server waits for each device's message before it takes the first: not for the dead.
+#[test]
+fn in_virtual_time_a_round_goes_on_too() {
+    needs_mpi!();
+    if no_recovery() {
+        return;
+    }
+    for protocol in ["ares --split 1", "splitfed-v1 --split 1", "federated"] {
+        let line = format!("{RECOVERY} {ROWS} --epochs {EPOCHS} --protocol {protocol} --devices greenai");
+        let mut job = Plan::new(&line).file("rows.csv", &rows()).start();
+        job.training();
+        in_the_middle(&mut job, 3, &mut Chance::new(30));
+        let pids = job.ranks();
+        job.signal("KILL", pids[2]);
+        let end = job.end();
+        check_complete(&end);
+        assert_eq!(count_notes(&end, "rank 2 is lost"), 1, "{end}");
+    }
+}
+
+/// Those who are left stop in order: nothing is done together with the dead.
+#[test]
+fn who_is_left_stops_in_order_behind_a_death() {
+    needs_mpi!();
+    if no_recovery() {
+        return;
+    }
+    let mut job = begun(RECOVERY, "--protocol ares --split 1", 40);
+    let pids = job.ranks();
+    job.signal("KILL", pids[3]);
+    job.wait_for("note", "run/events.jsonl", |events| events.contains("rank 3 is lost"));
+    job.signal("USR1", pids[0]);
+    let end = job.end();
+    assert!(end.took < MOST && end.errors().is_empty(), "{end}");
+    assert_eq!(end.field("state"), "checkpointed", "{end}");
+    let end = way_on(&end).after(end).start().end();
+    check_complete(&end);
 }

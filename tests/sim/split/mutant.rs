@@ -48,11 +48,14 @@ const SAMPLES: usize = 4;
 /// Floats behind the weights of a round.
 const ROUND_FIGURES: usize = 12;
 
+/// The payload of the message before, and how many there were.
+type Before = (Vec<f32>, usize);
+
 pub struct Mutant<'a> {
     inner: &'a SimComm,
     bug: Bug,
-    /// By rank and what it is: the payload before, and how many there were.
-    before: RefCell<Vec<[(Vec<f32>, usize); 4]>>,
+    /// By rank and what it is.
+    before: RefCell<Vec<[Before; 4]>>,
 }
 
 impl<'a> Mutant<'a> {
