@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `subject` | what is planned for |
 //! | `candidates` | the modes that are compared, as configurations |
-//! | `steps`, `stage_costs`, `wires`, `books` | what is measured here |
+//! | `steps`, `stage_costs`, `wires`, `upkeep`, `books` | what is measured here |
 //! | `rates` | what was measured, or what a device file says |
 //! | `predict` | rates into [`crate::plan::scale`] |
 //! | `choice` | the best, and why |
@@ -21,6 +21,7 @@ mod stage_costs;
 mod steps;
 mod subject;
 mod told;
+mod upkeep;
 mod wires;
 
 pub use auto::choose;

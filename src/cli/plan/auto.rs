@@ -99,17 +99,17 @@ pub(super) fn survey<T>(
         per_node: neighbours.len(),
         devices: devices.as_ref(),
     };
+    // The way between hosts is what limits a job.
+    let peer = places.iter().position(|place| place.host != places[0].host).unwrap_or(1);
     let fabric = match comm.size() > 1 && devices.is_none() {
         true => {
-            // The way between hosts is what limits a job.
-            let peer = places.iter().position(|place| place.host != places[0].host).unwrap_or(1);
             let source = format!("measured between the {} ranks of this job", comm.size());
             let network = wires::measure(comm, peer, &super::payloads(&subject), &source)?;
             Fabric { network, carrier }
         }
         false => agreed(comm, fabric(&subject, None))?,
     };
-    let mut rates = Rates::new(Beside::Launched, config.power_sensor.as_deref());
+    let mut rates = Rates::new(Beside::Launched { comm, peer }, config.power_sensor.as_deref());
     let rows = rows(&subject, &fabric, &mut rates, given);
     Ok(told(&subject, &fabric, &mut rates, rows))
 }
