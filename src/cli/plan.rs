@@ -6,7 +6,7 @@
 //! | `candidates` | the modes that are compared, as configurations |
 //! | `steps`, `stage_costs`, `wires`, `upkeep`, `books` | what is measured here |
 //! | `rates` | what was measured, or what a device file says |
-//! | `predict` | rates into [`crate::plan::scale`] |
+//! | `predict` | rates into [`crate::plan::scale`]; `split`: into [`crate::plan::split`] |
 //! | `choice` | the best, and why |
 //! | `told` | table and JSON |
 //! | `auto` | the same by all ranks of a job, before they train |
@@ -17,6 +17,7 @@ mod candidates;
 mod choice;
 mod predict;
 mod rates;
+mod split;
 mod stage_costs;
 mod steps;
 mod subject;

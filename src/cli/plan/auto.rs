@@ -12,7 +12,7 @@ use crate::cli::load::{self, Request};
 use crate::cli::prepare::{self, Configured};
 use crate::cli::ranks::{Ended, agreed};
 use crate::cli::task::{self, Parts};
-use crate::cli::{stages, sync};
+use crate::cli::{split, stages, sync};
 use crate::comm::{Communicator, Values};
 use crate::config::{Config, Mode};
 use crate::device::Devices;
@@ -34,7 +34,10 @@ pub fn choose(
     }
     let carrier = if threads { Carrier::Threads } else { Carrier::Library };
     let rows = survey(comm, configured, places, decoding, carrier, Given::Kept, |_, _, _, rows| rows)?;
-    let mine = match choice::best(&rows, Some(comm.size())) {
+    // Split learning makes other steps: it is only taken where keys ask for it, and with them nothing else is possible.
+    let asked =
+        || rows.iter().find(|row| row.candidate.flags == "split" && row.predicted.is_ok()).map(|row| (row, None));
+    let mine = match choice::best(&rows, Some(comm.size())).or_else(asked) {
         Some((first, second)) => {
             let why = format!("mode auto is {}", choice::why(first, second));
             first.candidate.settled.clone().map(|settled| (settled.config, why))
@@ -52,6 +55,7 @@ fn why_none(config: &Config, rows: Vec<Row>) -> Failure {
     let mode = match () {
         () if stages::KEYS.iter().any(|key| given(key)) => "pipeline --learn backprop",
         () if sync::keys().any(given) => "sendrecv",
+        () if split::KEYS.iter().any(|key| given(key)) => "split",
         () => "",
     };
     let mut why = rows.into_iter().filter(|row| row.candidate.flags.starts_with(mode));

@@ -2,6 +2,7 @@
 
 use super::candidates::Candidate;
 use super::rates::Rates;
+use super::split;
 use super::stage_costs::Way;
 use super::subject::Subject;
 use super::upkeep::{self, Piece};
@@ -61,7 +62,7 @@ pub fn predict(
             (epoch, memory(settled.trainers), how)
         }
         Strategy::Pipeline => pipeline(subject, settled, &hyper, ranks, rates, fabric)?,
-        Strategy::Split => return Err(Failure::new(2, "split learning is planned by bench split")),
+        Strategy::Split => split::predict(subject, settled, &hyper, ranks, rates, fabric)?,
     };
     let books = rates.books(subject, ranks);
     epoch.epoch += books;
