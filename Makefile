@@ -61,6 +61,7 @@ bench: build              ## measure this machine
 
 bench-plan: build        ## predicted beside measured seconds of an epoch, mode by mode
 	tools/plan_vs_measured.py $(if $(DATA),--data $(DATA))
+	tools/plan_vs_measured.py --mpi $(if $(DATA),--data $(DATA))
 
 bench-peers: build        ## measure PyTorch on this machine, in a throw-away environment, and print the ratios
 	tools/bench_peers.sh

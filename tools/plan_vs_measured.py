@@ -6,7 +6,7 @@
 
 Plan and training alternate, so that both meet the same machine; of the rounds the median is taken. An epoch's measured
 seconds are the median of metrics.csv without the first epoch, which warms up. With --mpi the ranks are mpirun's, for the
-plan too. Prints a Markdown table for docs/benchmarks.md.
+plan too. Prints the table of docs/benchmarks.md in Markdown.
 """
 
 import argparse
@@ -44,9 +44,10 @@ def measured(args, words, flags, ranks, cwd):
     line = [args.binary, *words, *f"--mode {flags}".split(), "--run-dir", out, "-q"]
     if ranks == 1:
         line = [args.binary, *words, "--single", "--run-dir", out, "-q"]
-    elif args.mpi:
+    if args.mpi:
+        # A rank alone, too: it has the cores that mpirun gives a rank, as the plan under mpirun had.
         line = ["mpirun", "-n", str(ranks), *line]
-    else:
+    elif ranks > 1:
         line += ["--ranks", str(ranks)]
     run(line, cwd)
     with open(os.path.join(out, "metrics.csv")) as file:
@@ -54,22 +55,34 @@ def measured(args, words, flags, ranks, cwd):
     return statistics.median(epochs[1:] or epochs)
 
 
+def shown(seconds):
+    """12.3 ms, as people read it."""
+    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size or unit == "µs":
+            return f"{seconds / size:.3g} {unit}"
+
+
+def spread(column):
+    return f"{shown(statistics.median(column))} ({shown(min(column))} to {shown(max(column))})"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default="./goai-rs")
     parser.add_argument("--data", help="folder with pictures in the layout of img; else iris alone")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--ranks", type=int, nargs="+", default=[2])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--mpi", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mpi", action="store_true", help="ranks of mpirun, for the plan too")
     parser.add_argument("--modes", nargs="*", help="only modes whose flags begin with one of these")
     args = parser.parse_args()
     args.binary = os.path.abspath(args.binary)
     cores = len(os.sched_getaffinity(0))
-    print("| set | ranks | mode | predicted | measured | predicted/measured |")
-    print("|---|---|---|---|---|---|")
-    off = 0
+    print("| set | ranks | mode | predicted | measured | predicted/measured | within 20 % |")
+    print("|---|---|---|---|---|---|---|")
+    (off, of_all) = (0, 0)
     for name, words in SETS.items():
-        if name != "iris" and not args.data:
+        if name not in args.sets or (name != "iris" and not args.data):
             continue
         words = words + (["--data-dir", os.path.abspath(args.data)] if name != "iris" else [])
         for ranks in args.ranks:
@@ -84,14 +97,22 @@ def main():
                         key = (row["mode"], row["ranks"])
                         pair = (row["predicted"]["epoch_s"], measured(args, words, *key, cwd))
                         pairs.setdefault(key, []).append(pair)
-                for (mode, of), pair in pairs.items():
-                    predicted, seen = (statistics.median(column) for column in zip(*pair))
-                    crowded = of > cores
-                    ratio = predicted / seen
-                    off += not crowded and not 0.8 <= ratio <= 1.25
-                    note = ", oversubscribed" if crowded else ""
-                    print(f"| {name} | {of}{note} | {mode} | {predicted:.3g} s | {seen:.3g} s | {ratio:.2f} |", flush=True)
-    print(f"\n{off} beyond 20 %, the oversubscribed ones left out", file=sys.stderr)
+            kind = "mpirun" if args.mpi else "threads"
+            for (mode, of), pair in pairs.items():
+                predicted, seen = zip(*pair)
+                ratio = statistics.median(predicted) / statistics.median(seen)
+                ratios = [a / b for a, b in pair]
+                verdict = "yes" if 0.8 <= ratio <= 1.2 else "no"
+                if of > cores:
+                    verdict = "oversubscribed"
+                else:
+                    (off, of_all) = (off + (verdict == "no"), of_all + 1)
+                span = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+                cells = [name, f"{of} {kind}", f"`{mode}`", spread(predicted), spread(seen), span, verdict]
+                print(f"| {' | '.join(cells)} |", flush=True)
+    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    print(f"\nMedians of {args.rounds} rounds (least to most), plan and training in turn; load of the machine at the end: {load};")
+    print(f"{of_all - off} of {of_all} within 20 %, those with more threads than cores left out.")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `subject` | what is planned for |
 //! | `candidates` | the modes that are compared, as configurations |
-//! | `steps`, `stage_costs`, `wires`, `books` | what is measured here |
+//! | `steps`, `stage_costs`, `wires`, `upkeep`, `books` | what is measured here |
 //! | `rates` | what was measured, or what a device file says |
-//! | `predict` | rates into [`crate::plan::scale`] |
+//! | `predict` | rates into [`crate::plan::scale`]; `split`: into [`crate::plan::split`] |
 //! | `choice` | the best, and why |
 //! | `told` | table and JSON |
 //! | `auto` | the same by all ranks of a job, before they train |
@@ -17,10 +17,12 @@ mod candidates;
 mod choice;
 mod predict;
 mod rates;
+mod split;
 mod stage_costs;
 mod steps;
 mod subject;
 mod told;
+mod upkeep;
 mod wires;
 
 pub use auto::choose;

@@ -33,31 +33,45 @@ pub fn lay_out(
     let rows = task::split(data, config.data_split, config.seed).train;
     let labels: Vec<u32> = rows.iter().map(|row| data.labels()[*row]).collect();
     let workers = ranks - 1;
-    check_samples(config, origins, labels.len(), workers)?;
-    check_tables(&config.model.to_string(), devices, blocks(network))?;
-    if network.outputs().len() > 1 {
-        let what = format!("{} has {} outputs, and mode split has one loss", config.model, network.outputs().len());
-        return Err(refuse(origins, "model", what, "take a network without exit heads, or --mode pipeline"));
-    }
-    let protocol = protocol(config.protocol);
-    let (cuts, said) = cuts(config, origins, network, devices, workers)?;
-    if let (Some(devices), SplitCuts::Fixed(cuts)) = (devices, &cuts) {
-        let hyper = task::hyper(config, labels.len(), workers);
-        memory::check(network, &hyper, cuts, devices)?;
-    }
-    let devices_of = |devices| feasible(config, network, devices, labels.len(), workers, &cuts);
-    devices.map_or(Ok(()), devices_of)?;
+    let (protocol, cuts, said) = places(config, origins, network, labels.len(), devices, workers)?;
     let dealt = config.non_iid.map(|alpha| shards::deal(&labels, data.classes(), workers, alpha, config.seed));
     let (shards, dealing) = dealt.unzip();
     let split = Split { protocol, cuts, round_steps: config.round_steps, shards };
     Ok((split, said.into_iter().chain(dealing).collect()))
 }
 
+/// Who holds what, of a network and so many samples, and where each device hands over; with what the reader should know.
+///
+/// # Errors
+/// As those of [`lay_out`].
+pub fn places(
+    config: &Config,
+    origins: &Origins,
+    network: &Network,
+    samples: usize,
+    devices: Option<&Devices>,
+    workers: usize,
+) -> Result<(Protocol, SplitCuts, Option<String>), Failure> {
+    check_samples(config, origins, samples, workers)?;
+    check_tables(&config.model.to_string(), devices, blocks(network))?;
+    if network.outputs().len() > 1 {
+        let what = format!("{} has {} outputs, and mode split has one loss", config.model, network.outputs().len());
+        return Err(refuse(origins, "model", what, "take a network without exit heads, or --mode pipeline"));
+    }
+    let (cuts, said) = cuts(config, origins, network, devices, workers)?;
+    if let (Some(devices), SplitCuts::Fixed(cuts)) = (devices, &cuts) {
+        let hyper = task::hyper(config, samples, workers);
+        memory::check(network, &hyper, cuts, devices)?;
+    }
+    feasible(config, network, devices, samples, workers, &cuts)?;
+    Ok((protocol(config.protocol), cuts, said))
+}
+
 /// Where cuts are chosen, some have to be within the limits: the planner is asked before anything runs.
 fn feasible(
     config: &Config,
     network: &Network,
-    devices: &Devices,
+    devices: Option<&Devices>,
     samples: usize,
     workers: usize,
     cuts: &SplitCuts,
@@ -67,6 +81,7 @@ fn feasible(
         let what = format!("--least-cut {}: {} has {} trunk blocks", adaptive.least, config.model, blocks(network));
         return Err(Failure::new(2, format!("{what}; write {} or less", blocks(network))));
     }
+    let Some(devices) = devices else { return Ok(()) };
     let hyper = task::hyper(config, samples, workers);
     let batch = hyper.global_batch.div_ceil(workers);
     let epoch = samples.div_ceil(hyper.global_batch) as u64;

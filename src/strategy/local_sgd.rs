@@ -15,6 +15,7 @@
 //! McMahan et al., *Communication-efficient learning of deep networks from decentralized data*, AISTATS 2017,
 //! arXiv:1602.05629; Stich, *Local SGD converges fast and communicates little*, ICLR 2019, arXiv:1805.09767.
 
+use super::single::Alone;
 use super::stepper::{StepSum, TAIL, turn_of, write_wishes};
 use super::{Cursor, Exchange, Hyper, TrainError, Turn};
 use crate::comm::{Reduce, Values};
@@ -130,6 +131,19 @@ impl LocalSgd {
         let (own, samples) = (self.tally.samples as usize, self.samples);
         (self.tally, self.samples, self.wish) = (Tally::default(), 0, Turn::GoOn);
         Ok(StepSum { loss: tail[0], correct: tail[1], turn: turn_of(tail), own, samples })
+    }
+}
+
+/// What a rank does for an averaging beside the sum, to be timed: what is averaged becomes one vector, and comes back.
+pub fn packing(network: &Network, hyper: &Hyper) -> impl FnMut() + use<> {
+    let (mut theta, mut sigma) = (vec![0.0; network.theta_len()], network.initial_sigma());
+    let mut optimizer = hyper.rule.build(network.theta_len(), hyper.weight_decay);
+    let packed = vec![0.0; averaged(network, hyper)];
+    let local = Local::Steps(NonZeroU64::MIN);
+    let mut alone = LocalSgd { local, packed, tally: Tally::default(), samples: 0, wish: Turn::GoOn };
+    move || {
+        alone.note(StepSum { loss: 0.0, correct: 0.0, turn: Turn::GoOn, own: 1, samples: 1 }, 1);
+        alone.average(&mut Alone, &mut theta, &mut sigma, optimizer.as_mut()).expect("nothing to fail on");
     }
 }
 

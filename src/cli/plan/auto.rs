@@ -34,7 +34,10 @@ pub fn choose(
     }
     let carrier = if threads { Carrier::Threads } else { Carrier::Library };
     let rows = survey(comm, configured, places, decoding, carrier, Given::Kept, |_, _, _, rows| rows)?;
-    let mine = match choice::best(&rows, Some(comm.size())) {
+    // Split learning makes other steps: it is only taken where keys ask for it, and with them nothing else is possible.
+    let asked =
+        || rows.iter().find(|row| row.candidate.flags == "split" && row.predicted.is_ok()).map(|row| (row, None));
+    let mine = match choice::best(&rows, Some(comm.size())).or_else(asked) {
         Some((first, second)) => {
             let why = format!("mode auto is {}", choice::why(first, second));
             first.candidate.settled.clone().map(|settled| (settled.config, why))
@@ -52,9 +55,7 @@ fn why_none(config: &Config, rows: Vec<Row>) -> Failure {
     let mode = match () {
         () if stages::KEYS.iter().any(|key| given(key)) => "pipeline --learn backprop",
         () if sync::keys().any(given) => "sendrecv",
-        () if split::KEYS.iter().any(|key| given(key)) => {
-            return Failure::new(2, "mode auto does not choose split, which makes other steps; write --mode split");
-        }
+        () if split::KEYS.iter().any(|key| given(key)) => "split",
         () => "",
     };
     let mut why = rows.into_iter().filter(|row| row.candidate.flags.starts_with(mode));
@@ -102,17 +103,17 @@ pub(super) fn survey<T>(
         per_node: neighbours.len(),
         devices: devices.as_ref(),
     };
+    // The way between hosts is what limits a job.
+    let peer = places.iter().position(|place| place.host != places[0].host).unwrap_or(1);
     let fabric = match comm.size() > 1 && devices.is_none() {
         true => {
-            // The way between hosts is what limits a job.
-            let peer = places.iter().position(|place| place.host != places[0].host).unwrap_or(1);
             let source = format!("measured between the {} ranks of this job", comm.size());
             let network = wires::measure(comm, peer, &super::payloads(&subject), &source)?;
             Fabric { network, carrier }
         }
         false => agreed(comm, fabric(&subject, None))?,
     };
-    let mut rates = Rates::new(Beside::Launched, config.power_sensor.as_deref());
+    let mut rates = Rates::new(Beside::Launched { comm, peer }, config.power_sensor.as_deref());
     let rows = rows(&subject, &fabric, &mut rates, given);
     Ok(told(&subject, &fabric, &mut rates, rows))
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::prepare::Settled;
-use crate::cli::{stages, sync};
+use crate::cli::{split, stages, sync};
 use crate::config::{Config, Learn, Mode, Origins, PipelineSchedule, Sync};
 use std::num::NonZeroUsize;
 
@@ -80,6 +80,9 @@ pub fn all(config: &Config, origins: &Origins, ranks: usize, blocks: usize, give
             config.micro_batches = None;
         });
     }
+    if given == Given::Aside || split::KEYS.iter().any(|key| !config.is_default(key)) {
+        add("split".into(), ranks, false, &|config| plain(config, Mode::Split));
+    }
     for stages in stage_counts(config, ranks, blocks) {
         for word in PipelineSchedule::WORDS {
             let schedule = PipelineSchedule::from_word(word).expect("it is one of them");
@@ -124,6 +127,9 @@ fn settle(mut config: Config, origins: &Origins, ranks: usize, given: Given) -> 
     if given == Given::Aside {
         if config.mode != Some(Mode::Pipeline) {
             stages::KEYS.iter().for_each(|key| config.reset(key));
+        }
+        if config.mode != Some(Mode::Split) {
+            split::KEYS.iter().for_each(|key| config.reset(key));
         }
         if config.mode != Some(Mode::SendRecv) {
             sync::keys().for_each(|key| config.reset(key));

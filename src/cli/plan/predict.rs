@@ -2,8 +2,10 @@
 
 use super::candidates::Candidate;
 use super::rates::Rates;
+use super::split;
 use super::stage_costs::Way;
 use super::subject::Subject;
+use super::upkeep::{self, Piece};
 use crate::cli::failure::Failure;
 use crate::cli::prepare::Settled;
 use crate::cli::{stages, sync};
@@ -11,7 +13,7 @@ use crate::config::Sync;
 use crate::device::{Delay, Draw};
 use crate::nn::Network;
 use crate::plan::pipeline::ScheduleKind;
-use crate::plan::scale::{self, Averaging, Backprop, Fabric, First, Prediction};
+use crate::plan::scale::{self, Averaging, Backprop, Fabric, First, Prediction, StageCost};
 use crate::strategy::{self, Hyper, Learn, Local, Strategy, bytes_per_exchange};
 use crate::units::{Bytes, Joules, Seconds};
 
@@ -51,7 +53,7 @@ pub fn predict(
         }
         Strategy::AllReduce => {
             let compute = rates.steps(subject, &hyper, ranks, ranks);
-            let averaging = averaging(subject, &hyper, work.count());
+            let averaging = averaging(subject, &hyper, work.count(), rates);
             let (epoch, how) = scale::all_reduce(work, ranks, &compute, fabric, averaging);
             (epoch, memory(ranks), format!("sums {how}"))
         }
@@ -60,7 +62,7 @@ pub fn predict(
             (epoch, memory(settled.trainers), how)
         }
         Strategy::Pipeline => pipeline(subject, settled, &hyper, ranks, rates, fabric)?,
-        Strategy::Split => return Err(Failure::new(2, "split learning is planned by bench split")),
+        Strategy::Split => split::predict(subject, settled, &hyper, ranks, rates, fabric)?,
     };
     let books = rates.books(subject, ranks);
     epoch.epoch += books;
@@ -69,14 +71,15 @@ pub fn predict(
     Ok(Predicted { epoch, global_batch: work.global_batch.min(work.samples), memory, energy, how })
 }
 
-fn averaging(subject: &Subject, hyper: &Hyper, steps: u64) -> Option<Averaging> {
+fn averaging(subject: &Subject, hyper: &Hyper, steps: u64, rates: &mut Rates) -> Option<Averaging> {
     let payload = Bytes(bytes_per_exchange(subject.network, hyper));
     let period = match hyper.local? {
         Local::Steps(period) => period.get(),
         // Of several epochs a part of an averaging falls on each: told as one a epoch, at most.
         Local::Epochs(_) => steps.max(1),
     };
-    Some(Averaging { steps: period, payload })
+    let packing = if subject.devices.is_some() { Seconds(0.0) } else { rates.loops.packing(subject, hyper) };
+    Some(Averaging { steps: period, payload, packing })
 }
 
 /// A server, in lock-step or with the first results.
@@ -141,7 +144,9 @@ fn pipeline(
     let epoch = match plan.learn {
         Learn::Local { .. } => {
             let costs = rates.stages(subject, hyper, &networks, &plan, Way::Local, global, ranks);
-            scale::local(work, global, config.window.get(), &costs, fabric)
+            let piece = Piece { rows: global, dims: most_handed_on(&costs), window: Some(config.window.get()) };
+            let upkeep = upkeep::of(subject, hyper, rates, fabric, (&network, &plan, Way::Local), piece, 1);
+            scale::local(work, global, config.window.get(), &costs, fabric, upkeep)
         }
         Learn::Backprop { schedule, micro_batches } => {
             let own = global.div_ceil(chains.1);
@@ -149,9 +154,16 @@ fn pipeline(
             let rows = own.div_ceil(micro_batches.clamp(1, own));
             let way = if schedule == ScheduleKind::ZeroBubbleH1 { Way::Halves } else { Way::Whole };
             let costs = rates.stages(subject, hyper, &networks, &plan, way, rows, ranks);
+            let piece = Piece { rows, dims: most_handed_on(&costs), window: None };
+            let upkeep = upkeep::of(subject, hyper, rates, fabric, (&network, &plan, way), piece, micro_batches);
             let plan = Backprop { schedule, replicas: chains.1, micro_batches, rows };
-            scale::backprop(work, plan, &costs, fabric).map_err(|error| Failure::new(101, error))?
+            scale::backprop(work, plan, &costs, fabric, upkeep).map_err(|error| Failure::new(101, error))?
         }
     };
     Ok((epoch, memory, how))
+}
+
+/// Elements of the longest message between stages, a sample.
+fn most_handed_on(stages: &[StageCost]) -> usize {
+    stages.iter().map(|stage| stage.handed_on).max().unwrap_or(0)
 }

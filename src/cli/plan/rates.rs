@@ -4,6 +4,8 @@ use super::books;
 use super::stage_costs::{self, Way};
 use super::steps::{self, StepTime};
 use super::subject::Subject;
+use super::upkeep::Loops;
+use crate::comm::Communicator;
 use crate::device::{Devices, Pass, Work};
 use crate::nn::Network;
 use crate::plan::scale::{Compute, Prediction, StageCost};
@@ -16,38 +18,50 @@ use std::path::Path;
 use std::time::Instant;
 
 /// Who measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beside {
+#[derive(Clone, Copy)]
+pub enum Beside<'a> {
     /// This process starts as many threads as ranks would run side by side.
     Started,
     /// All ranks of the job measure now, each on its own threads.
-    Launched,
+    Launched {
+        /// All of them.
+        comm: &'a dyn Communicator,
+        /// The one with which rank 0 measures messages.
+        peer: usize,
+    },
 }
 
 /// Rates, and where they come from.
-pub struct Rates {
-    beside: Beside,
+pub struct Rates<'a> {
+    beside: Beside<'a>,
     steps: HashMap<(usize, usize, usize), StepTime>,
     stages: HashMap<(Vec<usize>, Way, usize, usize), Vec<StageCost>>,
     /// Seconds of measuring, by what was measured.
     pub spent: [f64; 2],
     /// What rank 0 takes to write down an epoch, by ranks.
     books: HashMap<usize, Seconds>,
+    /// What it costs to run chains.
+    pub loops: Loops,
     meter: Option<EnergyMeter>,
     seconds: f64,
     joules: f64,
 }
 
-impl Rates {
+impl<'a> Rates<'a> {
     /// No rate is known yet.
-    pub fn new(beside: Beside, sensor: Option<&str>) -> Self {
+    pub fn new(beside: Beside<'a>, sensor: Option<&str>) -> Self {
         let meter = EnergyMeter::open(sensor.map(Path::new)).ok().flatten();
-        let (steps, stages, books) = Default::default();
-        Self { beside, steps, stages, books, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
+        let (steps, stages, books, loops) = Default::default();
+        Self { beside, steps, stages, books, loops, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
     }
 
-    /// Who measured.
-    pub fn beside(&self) -> Beside {
+    /// Whether ranks of a job measured.
+    pub fn of_job(&self) -> bool {
+        matches!(self.beside, Beside::Launched { .. })
+    }
+
+    /// Who measures.
+    pub fn beside(&self) -> Beside<'a> {
         self.beside
     }
 
@@ -75,11 +89,13 @@ impl Rates {
         if let Some(devices) = subject.devices {
             return of_devices(subject, devices, usize::from(parts < ranks)..ranks);
         }
-        let (threads, beside) = (subject.threads(ranks), subject.beside(ranks));
+        // A server does not compute.
+        let (threads, beside) = (subject.threads(ranks), subject.beside(ranks).min(parts.max(1)));
+        let alone = parts <= 1;
         let mut points = vec![rows, rows.div_ceil(2)];
         points.dedup();
         let times: Vec<(usize, StepTime)> =
-            points.into_iter().map(|rows| (rows, self.step(subject, hyper, rows, threads, beside))).collect();
+            points.into_iter().map(|rows| (rows, self.step(subject, hyper, rows, (threads, beside), alone))).collect();
         let compute = Compute::from_points(times.iter().map(|(rows, time)| (*rows, time.seconds)));
         compute.with_jitter(times[0].1.jitter).crowded(self.crowd(subject, ranks))
     }
@@ -88,11 +104,18 @@ impl Rates {
     fn crowd(&self, subject: &Subject, ranks: usize) -> f64 {
         match self.beside {
             Beside::Started => subject.crowd(ranks),
-            Beside::Launched => 1.0,
+            Beside::Launched { .. } => 1.0,
         }
     }
 
-    fn step(&mut self, subject: &Subject, hyper: &Hyper, rows: usize, threads: usize, beside: usize) -> StepTime {
+    fn step(
+        &mut self,
+        subject: &Subject,
+        hyper: &Hyper,
+        rows: usize,
+        (threads, beside): (usize, usize),
+        alone: bool,
+    ) -> StepTime {
         let key = (rows, threads, beside);
         if let Some(known) = self.steps.get(&key) {
             return *known;
@@ -100,7 +123,14 @@ impl Rates {
         let who = self.beside;
         let time = self.timed(0, || match who {
             Beside::Started => steps::measure(subject, hyper, rows, threads, beside),
-            Beside::Launched => steps::here(subject, hyper, rows),
+            Beside::Launched { comm, .. } if alone => {
+                // Rank 0 alone, as it would be; what it finds is what counts.
+                let time = if comm.rank() == 0 { steps::here(subject, hyper, rows) } else { StepTime::default() };
+                // A job that breaks here is told of at its next meeting.
+                let _ = comm.barrier();
+                time
+            }
+            Beside::Launched { .. } => steps::here(subject, hyper, rows),
         });
         self.steps.insert(key, time);
         time
@@ -129,7 +159,7 @@ impl Rates {
                 let who = self.beside;
                 let costs = self.timed(1, || match who {
                     Beside::Started => stage_costs::measure(subject, hyper, networks, way, rows, threads, beside),
-                    Beside::Launched => {
+                    Beside::Launched { .. } => {
                         let here = |index| stage_costs::here(subject, hyper, networks, index, way, rows);
                         (0..networks.len()).map(here).collect()
                     }

@@ -122,7 +122,10 @@ impl Bench {
         match index {
             0 => {
                 let visit = Visit { seed, epoch: Some(number) };
-                ws.fill(0, team, &|b, layout, row| train.load(b % len, visit, layout, row));
+                ws.fill(0, team, &|b, layout, row| {
+                    // Others than the last time: these are not in the caches.
+                    train.load((number as usize * rows + b) % len, visit, layout, row);
+                });
             }
             _ => {
                 let dims = program.network().shapes()[0].elements();

@@ -5,8 +5,9 @@ use crate::comm::Solo;
 use crate::data::{Layout, Samples, Visit};
 use crate::device::RealClock;
 use crate::event::Event;
+use crate::nn::Network;
 use crate::optim::{Schedule, Shape};
-use crate::strategy::{self, Hyper, Job, JobError, State, Strategy, Task, Turn};
+use crate::strategy::{self, Hyper, Job, JobError, Pipeline, State, Strategy, Task, Turn};
 use crate::units::Seconds;
 use std::time::{Duration, Instant};
 
@@ -40,25 +41,40 @@ pub fn measure(subject: &Subject, hyper: &Hyper, rows: usize, threads: usize, be
 
 /// The same on the threads that this thread has.
 pub fn here(subject: &Subject, hyper: &Hyper, rows: usize) -> StepTime {
+    looped(subject, hyper, rows, None)
+}
+
+/// A step of this network in the loop of a pipeline, all stages of which are one rank's.
+pub fn in_one_stage(subject: &Subject, hyper: &Hyper, rows: usize, network: &Network, pipeline: &Pipeline) -> Seconds {
+    looped(subject, hyper, rows, Some((network, pipeline))).seconds
+}
+
+fn looped(subject: &Subject, hyper: &Hyper, rows: usize, chain: Option<(&Network, &Pipeline)>) -> StepTime {
     let samples: &dyn Samples = &*subject.parts.train;
     let whole = samples.len() / rows.max(1);
     // Short epochs first, to see how many steps are enough.
-    let first = epochs(subject, hyper, rows, 2.min(whole.max(1)), BUDGET / 5);
+    let first = epochs(subject, hyper, (rows, 2.min(whole.max(1))), BUDGET / 5, chain);
     let fits = (BUDGET.as_secs_f64() / 4.0 / first.seconds.0.max(1e-9)) as usize;
     match fits > 2 {
-        true => epochs(subject, hyper, rows, fits.min(whole.max(1)), BUDGET),
+        true => epochs(subject, hyper, (rows, fits.min(whole.max(1))), BUDGET, chain),
         false => first,
     }
 }
 
-fn epochs(subject: &Subject, hyper: &Hyper, rows: usize, steps: usize, budget: Duration) -> StepTime {
+fn epochs(
+    subject: &Subject,
+    hyper: &Hyper,
+    (rows, steps): (usize, usize),
+    budget: Duration,
+    chain: Option<(&Network, &Pipeline)>,
+) -> StepTime {
     let samples: &dyn Samples = &*subject.parts.train;
     let few = Few { samples, len: (rows * steps).min(samples.len()) };
     let none = Few { samples, len: 0 };
     // The weights stay as they are: nothing may diverge while it is timed.
     let schedule = Schedule { rate: 0.0, shape: Shape::Constant, ..hyper.schedule };
     let task = Task {
-        network: subject.network,
+        network: chain.map_or(subject.network, |chain| chain.0),
         train: &few,
         validation: &none,
         test: &none,
@@ -70,14 +86,15 @@ fn epochs(subject: &Subject, hyper: &Hyper, rows: usize, steps: usize, budget: D
             local: None,
             ..hyper.clone()
         },
-        pipeline: None,
+        pipeline: chain.map(|chain| chain.1),
         grid: None,
         split: None,
         resume: None,
     };
     let mut watch = StopWatch { end: None, budget, last: None, gaps: Vec::new(), epochs: Vec::new() };
     // Steps that cannot be taken are told of when they are to be.
-    let _ = strategy::fit(Strategy::Single, &task, &Solo::new(), &RealClock::start(), &mut watch);
+    let strategy = if chain.is_some() { Strategy::Pipeline } else { Strategy::Single };
+    let _ = strategy::fit(strategy, &task, &Solo::new(), &RealClock::start(), &mut watch);
     watch.result(few.len.div_ceil(rows.max(1)))
 }
 

@@ -1,7 +1,7 @@
 //! A plan as a table and as JSON; every figure with where it comes from.
 
 use super::choice::{self, Row};
-use super::rates::{Beside, Rates};
+use super::rates::Rates;
 use super::subject::Subject;
 use crate::plan::scale::{Carrier, Fabric};
 use crate::report::text::{count, quantity, table, with_unit};
@@ -141,7 +141,7 @@ fn origins(subject: &Subject, fabric: &Fabric, rates: &mut Rates) -> Vec<(&'stat
         None => {
             let [steps, stages] = rates.spent;
             let crowd = subject.crowd(subject.ranks);
-            let alone = rates.beside() == Beside::Started;
+            let alone = !rates.of_job();
             let shared = if crowd > 1.0 && alone {
                 format!(", times {crowd:.1} for threads that share a core")
             } else {

@@ -2,6 +2,8 @@
 
 use crate::comm::{Buffer, CommError, Communicator, Kind, Metered, Reduce, Tag, Values};
 use crate::device::{Network, Point, RealClock, Wire};
+use crate::plan::scale::Upkeep;
+use crate::strategy::Shuttle;
 use crate::units::{Bytes, Seconds};
 use std::time::{Duration, Instant};
 
@@ -86,6 +88,34 @@ fn ping_pong(comm: &dyn Communicator, peer: usize, bytes: usize) -> Result<f64, 
     Ok(there_and_back / 2.0)
 }
 
+/// Pieces that are sent one behind the other, to tell the ends of a message from its way.
+const MANY: usize = 5;
+
+/// Measures what it costs rank 0 and `peer` to be neighbours in a chain, for pieces of so many rows of `dims` elements,
+/// with a window also what a credited one costs; what the loop around it takes is not in it. The figures are rank 0's.
+///
+/// # Collective
+/// Every rank must call it.
+pub fn upkeep(
+    comm: &dyn Communicator,
+    peer: usize,
+    rows: usize,
+    dims: usize,
+    window: Option<usize>,
+) -> Result<Upkeep, CommError> {
+    let clock = RealClock::start();
+    let comm = &Metered::new(comm, &clock);
+    let time = |window, pieces: usize| {
+        let mut shuttle = Shuttle::new(comm, peer, rows, dims, window);
+        Ok(Seconds(repeated(comm, || shuttle.round(pieces))?))
+    };
+    let found = Upkeep::between(time(None, 1)?, (MANY, time(None, MANY)?));
+    let Some(window) = window else { return Ok(found) };
+    // Beyond the window the slower end sets the pace.
+    let (short, long) = (time(Some(window), window + MANY)?, time(Some(window), window + 4 * MANY)?);
+    Ok(Upkeep { credited: Seconds(((long - short).0 / (3 * MANY) as f64).max(0.0)), ..found })
+}
+
 /// Seconds of a sum over all ranks.
 fn all_reduce(comm: &dyn Communicator, bytes: usize) -> Result<f64, CommError> {
     if bytes >= SHARED_FROM
@@ -100,19 +130,26 @@ fn all_reduce(comm: &dyn Communicator, bytes: usize) -> Result<f64, CommError> {
 /// Seconds of a round in which all others push to rank 0, which adds and sends the sum back.
 fn serve(comm: &dyn Communicator, bytes: usize) -> Result<f64, CommError> {
     let mut sum = vec![0.0f32; bytes / 4];
-    let mut buffer = Buffer::new(Kind::F32, bytes / 4);
+    let mut buffers = vec![Buffer::new(Kind::F32, bytes / 4); if comm.rank() == 0 { comm.size() - 1 } else { 1 }];
     repeated(comm, || match comm.rank() {
         0 => {
             for _ in 1..comm.size() {
                 let worker = comm.await_message(None, Tag::Push)?;
-                comm.recv(worker, Tag::Push, &mut buffer)?;
-                Values::F32(&mut sum).combine(buffer.payload(), Reduce::Sum);
+                comm.recv(worker, Tag::Push, &mut buffers[worker - 1])?;
             }
-            (1..comm.size()).try_for_each(|worker| comm.send(worker, Tag::Pull, &mut buffer))
+            sum.fill(0.0);
+            buffers.iter().for_each(|buffer| Values::F32(&mut sum).combine(buffer.payload(), Reduce::Sum));
+            let answer = &mut buffers[0];
+            answer.payload_mut().copy_from_slice(Values::F32(&mut sum).bytes());
+            (1..comm.size()).try_for_each(|worker| comm.send(worker, Tag::Pull, answer))
         }
         _ => {
-            comm.send(0, Tag::Push, &mut buffer)?;
-            comm.recv(0, Tag::Pull, &mut buffer)
+            let buffer = &mut buffers[0];
+            buffer.payload_mut().copy_from_slice(Values::F32(&mut sum).bytes());
+            comm.send(0, Tag::Push, buffer)?;
+            comm.recv(0, Tag::Pull, buffer)?;
+            Values::F32(&mut sum).bytes_mut().copy_from_slice(buffer.payload());
+            Ok(())
         }
     })
 }

@@ -10,12 +10,14 @@ pub struct Averaging {
     pub steps: u64,
     /// Payload of an averaging.
     pub payload: Bytes,
+    /// What a rank needs to bring what it averages into one vector, and back.
+    pub packing: Seconds,
 }
 
 /// An epoch on so many ranks. Also tells how the sums come together.
 ///
 /// # Math
-/// Σ over the steps of t(⌈rows/R⌉) + σ(H_R − 1) + reduction(R, payload), the last two once a period
+/// Σ over the steps of t(⌈rows/R⌉) + σ(H_R − 1) + reduction(R, payload) + packing, the last three once a period
 pub fn all_reduce(
     work: Work,
     ranks: usize,
@@ -34,12 +36,13 @@ pub fn all_reduce(
     // Between two meetings the ranks' own ups and downs even out: their deviation grows with the root of the steps.
     let period = steps as f64 / meetings.max(1) as f64;
     let late = compute.latest(ranks).0 * period.sqrt() * meetings as f64;
+    let packing = averaging.map_or(0.0, |averaging| averaging.packing.0) * meetings as f64;
     let talk = Seconds(reduction.0 * meetings as f64);
     let idle = idle_share(work, ranks, compute);
     let prediction = Prediction {
-        epoch: busy + talk + Seconds(late),
+        epoch: busy + talk + Seconds(late + packing),
         steps,
-        compute: Seconds(busy.0 - idle),
+        compute: Seconds(busy.0 - idle + packing),
         talk,
         wait: Seconds(late + idle),
         sent: Bytes(if ranks > 1 { payload.0 * meetings } else { 0 }),

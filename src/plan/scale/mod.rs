@@ -10,7 +10,7 @@
 //! | `all_reduce` | every rank trains, one reduction a step or a period |
 //! | `send_recv` | a server that takes and gives one vector after the other |
 //! | `grid` | a server that takes the first K results: order statistics of `order` |
-//! | `pipeline` | stages, by simulation of their schedule |
+//! | `pipeline` | stages, by simulation of their schedule; `upkeep` is what running them costs |
 
 mod all_reduce;
 mod compute;
@@ -20,6 +20,7 @@ mod order;
 mod pipeline;
 mod send_recv;
 mod single;
+mod upkeep;
 
 pub use all_reduce::{Averaging, all_reduce};
 pub use compute::Compute;
@@ -29,6 +30,7 @@ pub use order::{harmonic, kth_of, kth_of_laws};
 pub use pipeline::{Backprop, StageCost, backprop, local};
 pub use send_recv::send_recv;
 pub use single::single;
+pub use upkeep::Upkeep;
 
 use crate::units::{Bytes, Seconds};
 

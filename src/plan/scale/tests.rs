@@ -44,7 +44,7 @@ fn modes_by_hand() {
     assert_eq!((found.steps, how, found.sent), (3, "recursive doubling", Bytes(300)));
     // Three ranks: slices of 2, 1, 1 and of 1, 1, 0; in each step a part of the ranks waits for a row.
     near(all_reduce(work, 3, &compute, &network, None).0.wait, 2.0 * 2.0 / 3.0 + 1.0 / 3.0);
-    let averaging = Averaging { steps: 2, payload: Bytes(200) };
+    let averaging = Averaging { steps: 2, payload: Bytes(200), packing: Seconds(0.0) };
     near(all_reduce(work, 2, &compute, &network, Some(averaging)).0.epoch, 6.5 + 2.0 * 2.25);
     // Two workers push and pull, one after the other.
     let found = send_recv(work, 2, &compute, &network);
@@ -60,7 +60,7 @@ fn ranks_that_vary_wait_for_the_latest() {
     near(lock_step.epoch, 2.0 + 0.3 * (1.0 / 2.0 + 1.0 / 3.0 + 1.0 / 4.0));
     near(all_reduce(work(8, 8, 4), 1, &compute, &free, None).0.epoch, 8.0);
     // Four steps apart they are apart by twice as much as after one, and meet once instead of four times.
-    let averaging = Some(Averaging { steps: 4, payload: Bytes(4) });
+    let averaging = Some(Averaging { steps: 4, payload: Bytes(4), packing: Seconds(0.0) });
     let apart = all_reduce(work(32, 8, 4), 4, &compute, &free, averaging).0;
     near(apart.epoch, 8.0 + 2.0 * (lock_step.epoch.0 - 2.0));
 }
@@ -93,25 +93,36 @@ fn pipelines_by_hand() {
     let free = network(0.0, 0.0, 0.0);
     let plan = |schedule| Backprop { schedule, replicas: 1, micro_batches: 4, rows: 2 };
     // Fill and drain: (m + s - 1)(f + b), and an update.
-    let found = backprop(work(16, 8, 0), plan(ScheduleKind::Gpipe), &stages, &free).unwrap();
+    let found = backprop(work(16, 8, 0), plan(ScheduleKind::Gpipe), &stages, &free, None).unwrap();
     near(found.epoch, 2.0 * (5.0 * 2.0 + 0.25));
     near(found.wait, 2.0 * 2.0);
     // Down: 4 messages of 2 rows with 3 elements and a label; up: the same without labels. A word of agreement each.
     assert_eq!(found.sent, Bytes(2 * (8 * 4 * 4 + 4 * 32 + 8)));
-    let zero_bubble = backprop(work(16, 8, 0), plan(ScheduleKind::ZeroBubbleH1), &stages, &free).unwrap();
+    let zero_bubble = backprop(work(16, 8, 0), plan(ScheduleKind::ZeroBubbleH1), &stages, &free, None).unwrap();
     assert!(zero_bubble.epoch.0 < found.epoch.0);
     // Two chains do half each, and add up 40 bytes.
     let halves = Backprop { replicas: 2, micro_batches: 2, ..plan(ScheduleKind::Gpipe) };
     let slow = network(0.0, 0.001, 0.0);
-    let found = backprop(work(8, 8, 0), halves, &stages[1..], &slow).unwrap();
+    let found = backprop(work(8, 8, 0), halves, &stages[1..], &slow, None).unwrap();
     near(found.epoch, 2.0 * 2.0 + 0.25 + 0.04 + 0.008);
     // Local: the second stage begins a forward pass later than the first, and both take 2.25 s a batch.
-    near(local(work(16, 2, 0), 2, 2, &stages, &free).epoch, 1.0 + 8.0 * 2.25);
-    near(local(work(16, 2, 0), 4, 2, &stages, &free).epoch, 0.5 + 8.0 * 1.25);
+    near(local(work(16, 2, 0), 2, 2, &stages, &free, None).epoch, 1.0 + 8.0 * 2.25);
+    near(local(work(16, 2, 0), 4, 2, &stages, &free, None).epoch, 0.5 + 8.0 * 1.25);
     // A second stage that is slower holds the first up, and is not held up itself.
     let slower = [stages[0], StageCost { update: Seconds(3.25), ..stages[1] }];
-    near(local(work(16, 2, 0), 2, 2, &slower, &free).epoch, 1.0 + 8.0 * 5.25);
-    assert!(local(work(16, 2, 0), 2, 1, &slower, &network(0.1, 0.0, 0.0)).epoch.0 > 1.0 + 8.0 * 5.25);
+    near(local(work(16, 2, 0), 2, 2, &slower, &free, None).epoch, 1.0 + 8.0 * 5.25);
+    // A message that keeps both ends for 1 s and is under way for 2 s: twice down and twice up, two of them one behind the
+    // other; the loop takes 0.5 s a piece and 3 s a step.
+    let upkeep =
+        Upkeep { end: Seconds(1.0), way: Seconds(2.0), piece: Seconds(0.5), step: Seconds(3.0), ..Upkeep::default() };
+    let one = Backprop { micro_batches: 1, ..plan(ScheduleKind::Gpipe) };
+    let found = backprop(work(2, 2, 0), one, &stages, &free, Some(upkeep)).unwrap();
+    near(found.epoch, 4.0 + 0.25 + 4.0 * 1.0 + 2.0 * 2.0 + 4.0 * 0.25 + 3.0);
+    near(found.talk, 2.0);
+    // Each batch and its credit keep both stages for 1.5 s, and the loop takes 3 s.
+    let upkeep = Upkeep { credited: Seconds(1.5), way: Seconds(2.0), step: Seconds(3.0), ..Upkeep::default() };
+    near(local(work(16, 2, 0), 2, 2, &stages, &free, Some(upkeep)).epoch, 5.5 + 2.0 + 8.0 * 6.75);
+    assert!(local(work(16, 2, 0), 2, 1, &slower, &network(0.1, 0.0, 0.0), None).epoch.0 > 1.0 + 8.0 * 5.25);
 }
 
 #[test]
@@ -142,7 +153,7 @@ proptest! {
             [
                 single(work, &compute),
                 all_reduce(work, ranks, &compute, network, None).0,
-                all_reduce(work, ranks, &compute, network, Some(Averaging { steps: 3, payload: Bytes(payload) })).0,
+                all_reduce(work, ranks, &compute, network, Some(Averaging { steps: 3, payload: Bytes(payload), packing: Seconds(row) })).0,
                 send_recv(work, ranks - 1, &compute, network),
                 grid(work, ranks - 1, First::Workers(ranks / 2), &compute, network, &kth),
                 grid(work, ranks - 1, First::Results(2), &compute, network, &kth),

@@ -95,6 +95,11 @@ impl<'a> Outlet<'a> {
         Self { sender, dims, window, unanswered: 0, expected: None, carried: Carried::default(), wish: 0 }
     }
 
+    /// Whether credits come back.
+    pub fn is_credited(&self) -> bool {
+        self.window < usize::MAX
+    }
+
     /// Messages that were sent and, as far as this end knows, not taken up. Where no machine is emulated, credits that have
     /// come are counted at once; a machine takes them only where it waits for them, so that its time is the program's alone.
     ///
@@ -178,6 +183,11 @@ impl<'a> Inlet<'a> {
     pub fn scheduled(comm: &'a dyn Communicator, from: usize, dims: usize) -> Self {
         let (free, carried) = (Vec::new(), Carried::default());
         Self { comm, from, dims, credits: None, free, expected: None, ahead: None, carried, wish: 0 }
+    }
+
+    /// Whether it gives credits.
+    pub fn gives_credits(&self) -> bool {
+        self.credits.is_some()
     }
 
     /// Begins to receive the next message, which will have this many rows.

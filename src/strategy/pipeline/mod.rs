@@ -11,6 +11,7 @@
 //! | `measure` | validation and test samples through the chain |
 //! | `whole` | the whole's weights and state out of the stages' |
 //! | `lone` | what a sample's way through the chain would take, without ranks |
+//! | `shuttle` | the traffic of a chain without its work, to be timed |
 //! | `records` | what the ranks tell each other after an epoch |
 
 mod backprop;
@@ -22,12 +23,14 @@ mod measure;
 mod records;
 mod reduce;
 mod replay;
+mod shuttle;
 mod stage;
 mod tested;
 mod watch;
 mod whole;
 
 pub use lone::{cuts_behind_heads, lone_sample};
+pub use shuttle::Shuttle;
 
 use super::exits::{Exits, Way};
 use super::fit::initial_weights;

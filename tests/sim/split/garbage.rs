@@ -43,7 +43,8 @@ fn damaged_frames_are_errors_that_name_their_sender() {
                 End::Returned(Err(words)) => {
                     let named = words.contains(&format!("from rank {from}:"));
                     told += usize::from(named);
-                    let other = ["is gone", "nobody is left to train", "is lost in epoch"].iter().any(|w| words.contains(w));
+                    let other =
+                        ["is gone", "nobody is left to train", "is lost in epoch"].iter().any(|w| words.contains(w));
                     assert!(named || other, "{context}: rank {rank}: {words}");
                 }
                 end => panic!("{context}: rank {rank}: {end:?}"),
