@@ -231,8 +231,10 @@ pub struct SplitRecord {
     pub predicted_s: Option<f64>,
     /// Joules of the device that the planner had predicted.
     pub predicted_j: Option<f64>,
-    /// Why the next cut was chosen.
+    /// Why this round's cut was chosen.
     pub reason: String,
+    /// Why the next round's is.
+    pub next_reason: String,
 }
 
 /// Where a device's time in a round went.

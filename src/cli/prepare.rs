@@ -200,7 +200,13 @@ pub fn prepare(
     let resume = resume::shared(comm, {
         let samples = task::split(&data, config.data_split, config.seed).train.len();
         let batch = task::hyper(&config, samples, trainers).global_batch;
-        begin.snapshot(&network, &fingerprint, samples, batch)
+        let snapshot = begin.snapshot(&network, &fingerprint, samples, batch);
+        // Devices of split learning have an optimizer each.
+        let one = |snapshot: Snapshot| match strategy {
+            Strategy::Split => snapshot,
+            _ => snapshot.of_one(network.theta_len()),
+        };
+        snapshot.map(|snapshot| snapshot.map(one))
     })?;
     let augment = task::augment(&config, data.shape());
     let mixed = mixed.then(|| match alike {

@@ -13,7 +13,7 @@ use crate::config::{self, Config, GlobalBatch, Origin, Origins, SplitPoints};
 use crate::data::AnyData;
 use crate::device::Devices;
 use crate::nn::Network;
-use crate::plan::split::Objective;
+use crate::plan::split::{Fleet, Objective};
 use crate::report::text::count;
 use crate::strategy::{Adaptive, Protocol, Split, SplitCuts, SplitTerms, split_fleet};
 use crate::units::{Joules, Seconds, Watts};
@@ -87,7 +87,7 @@ fn feasible(
     let epoch = samples.div_ceil(hyper.global_batch) as u64;
     let steps = config.round_steps.map_or(epoch, |steps| steps.get().min(epoch));
     let terms = SplitTerms { batch, steps, vectors: hyper.rule.vectors(), least: adaptive.least };
-    let fleet = split_fleet(network, devices, &terms);
+    let fleet = Fleet { protocol: protocol(config.protocol), ..split_fleet(network, devices, &terms) };
     let chosen = fleet.choose(&adaptive.objective, Seconds(0.0));
     chosen.map(|_| ()).map_err(|why| Failure::new(3, format!("no split is within the limits: {why}")))
 }
@@ -139,8 +139,8 @@ fn cuts(
         SplitPoints::Fixed(given) => Ok((SplitCuts::Fixed(fixed(config, origins, network, given, workers)?), None)),
         SplitPoints::Auto => {
             let (objective, said) = objective(config, origins, devices)?;
-            // What is measured on a real machine varies by more than a percent from round to round.
-            let hysteresis = config.hysteresis.unwrap_or(if devices.is_some() { 0.02 } else { 0.1 });
+            let usual = if devices.is_some() { Adaptive::MODELLED } else { Adaptive::MEASURED };
+            let hysteresis = config.hysteresis.unwrap_or(usual);
             let (smoothing, least) = (config.smoothing, config.least_cut);
             Ok((SplitCuts::Auto(Adaptive { objective, smoothing, hysteresis, least }), said))
         }

@@ -84,9 +84,11 @@ impl Devices {
     /// One line for a run that went on for longer than a trace: it says from when on the conditions were not the file's.
     pub fn outlived(&self, run: Seconds) -> Option<String> {
         let end = self.traces_end().filter(|end| *end < run)?;
+        // Runs of milliseconds are as good as runs of hours.
+        let digits = if run.0 < 10.0 { 3 } else { 0 };
         Some(format!(
-            "{}: a link's trace ends at {:.0} s and the run went on to {:.0} s at its last value; add repeat = true \
-             or more lines",
+            "{}: a link's trace ends at {:.digits$} s and the run went on to {:.digits$} s at its last value; add \
+             repeat = true or more lines",
             self.name, end.0, run.0
         ))
     }

@@ -214,7 +214,7 @@ pub fn change_line(round: u64, devices: &[SplitRecord]) -> Option<String> {
         0 => String::new(),
         others => format!(", {} elsewhere too", count(others, "other rank")),
     };
-    let why = if first.reason.is_empty() { String::new() } else { format!(": {}", first.reason) };
+    let why = if first.next_reason.is_empty() { String::new() } else { format!(": {}", first.next_reason) };
     Some(format!("round {round}: rank {} hands over {behind} instead of {}{others}{why}", first.rank, first.cut))
 }
 
@@ -243,7 +243,8 @@ mod tests {
             modelled_j: Some(50.0),
             predicted_s: Some(9.0),
             predicted_j: Some(55.0),
-            reason: "its link has 5.0 Mbit/s".into(),
+            reason: "begins".into(),
+            next_reason: "its link has 5.0 Mbit/s".into(),
             ..SplitRecord::default()
         }
     }
@@ -320,7 +321,7 @@ rank    cut  predicted  seconds      off  predicted  joules     off
         assert_eq!(change_line(3, std::slice::from_ref(&keeps)), None);
         let expected = "round 3: rank 2 hands over behind block 2 instead of 7: its link has 5.0 Mbit/s";
         assert_eq!(change_line(3, &[keeps, goes.clone()]).unwrap(), expected);
-        let all = SplitRecord { next_cut: 0, reason: String::new(), ..goes.clone() };
+        let all = SplitRecord { next_cut: 0, next_reason: String::new(), ..goes.clone() };
         let expected = "round 4: rank 2 hands over everything instead of 7, 2 other ranks elsewhere too";
         assert_eq!(change_line(4, &[all, goes.clone(), goes]).unwrap(), expected);
     }

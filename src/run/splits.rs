@@ -79,6 +79,7 @@ mod tests {
             predicted_s: Some(0.5),
             predicted_j: None,
             reason: "cut 2 takes 12 s, \"7\" 20 s\nat 20 Mbit/s".into(),
+            next_reason: "told on the terminal".into(),
         };
         let itself = SplitRecord { rank: 2, epoch, measured, ..SplitRecord::default() };
         Event::Round { round, devices: vec![emulated, itself] }

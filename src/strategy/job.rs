@@ -58,6 +58,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The same for ranks that all hold one network of so many parameters: what the optimizers of several devices
+    /// remember, one behind the other, becomes its mean.
+    pub fn of_one(mut self, theta_len: usize) -> Self {
+        let several = |len: usize| theta_len > 0 && len > theta_len && len.is_multiple_of(theta_len);
+        let vectors = self.slices.iter_mut().filter(|(name, slice)| name != "applied" && several(slice.len()));
+        for (_, slice) in vectors {
+            let devices = slice.len() / theta_len;
+            let mean = |i: usize| slice[i..].iter().step_by(theta_len).sum::<f32>() / devices as f32;
+            *slice = (0..theta_len).map(mean).collect();
+        }
+        self
+    }
+
     /// Copies the slice of this name.
     ///
     /// # Errors

@@ -79,13 +79,6 @@ fn a_round_takes_what_the_planner_simulates() {
     let iris = Iris::load();
     let task = iris.task(hyper(Rule::Sgd, 0.05, 12, 1));
     let steps = task.train.len() / 12;
-    let theirs = |protocol| match protocol {
-        Protocol::Ares => plan::Protocol::Ares,
-        Protocol::SplitFedV1 => plan::Protocol::SplitFedV1,
-        Protocol::SplitFedV2 => plan::Protocol::SplitFedV2,
-        Protocol::Sequential => plan::Protocol::Sequential,
-        Protocol::Federated => plan::Protocol::Federated,
-    };
     for ports in [Ports::One, Ports::Each] {
         let devices = devices(ports);
         let terms = SplitTerms { batch: 4, steps: steps as u64, vectors: 0, least: 0 };
@@ -99,7 +92,7 @@ fn a_round_takes_what_the_planner_simulates() {
             (Protocol::Federated, [3, 3, 3]),
         ] {
             let fleet = split_fleet(task.network, &devices, &terms);
-            let fleet = plan::Fleet { protocol: theirs(protocol), server_energy: true, ..fleet };
+            let fleet = plan::Fleet { protocol, server_energy: true, ..fleet };
             let expected = fleet.simulate(&cuts, Seconds(0.0));
             for (options, delay_ms) in [(BUFFERED, 0), (RENDEZVOUS, 0), (BUFFERED, 2)] {
                 let jobs = run(&task, &fixed(protocol, &cuts), &devices, options, delay_ms, None);

@@ -8,8 +8,8 @@ use crate::cli::split;
 use crate::device::{Devices, Link, Profile};
 use crate::nn::{Flavor, Program};
 use crate::plan::scale::{Fabric, Prediction};
-use crate::plan::split::{Fleet, Objective, Protocol};
-use crate::strategy::{self, Hyper, SplitCuts, SplitTerms, split_fleet};
+use crate::plan::split::{Fleet, Objective};
+use crate::strategy::{Hyper, SplitCuts, SplitTerms, split_fleet};
 use crate::units::{Bytes, Seconds};
 use std::num::NonZeroU64;
 
@@ -44,7 +44,7 @@ pub fn predict(
             &made_up
         }
     };
-    let fleet = Fleet { protocol: rules(protocol), ..split_fleet(subject.network, devices, &terms) };
+    let fleet = Fleet { protocol, ..split_fleet(subject.network, devices, &terms) };
     let (cuts, chosen) = match cuts {
         SplitCuts::Fixed(cuts) => (cuts, "given"),
         SplitCuts::Auto(adaptive) if subject.devices.is_none() && workers > MANY => {
@@ -111,15 +111,4 @@ fn alike(subject: &Subject, hyper: &Hyper, ranks: usize, batch: usize, rates: &m
     let wire = fabric.network.wire;
     let bytes_per_s = if wire.beta > 0.0 { 1.0 / wire.beta } else { f64::INFINITY };
     Devices::new("here", vec![Profile::new("this machine", rate); ranks], Link::new(bytes_per_s, wire.alpha))
-}
-
-/// The rules of the planner's own words.
-fn rules(protocol: strategy::Protocol) -> Protocol {
-    match protocol {
-        strategy::Protocol::Ares => Protocol::Ares,
-        strategy::Protocol::SplitFedV1 => Protocol::SplitFedV1,
-        strategy::Protocol::SplitFedV2 => Protocol::SplitFedV2,
-        strategy::Protocol::Sequential => Protocol::Sequential,
-        strategy::Protocol::Federated => Protocol::Federated,
-    }
 }

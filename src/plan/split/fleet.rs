@@ -5,25 +5,50 @@ use super::phases::{Idle, Phases};
 use crate::device::Power;
 use crate::units::{Bytes, Seconds};
 
-/// Who holds which weights, and who waits for whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Who holds which weights, and when they are averaged.
+///
+/// # References
+/// Ares: Samikwa et al., *ARES: Adaptive Resource-Aware Split Learning for Internet of Things*, Computer Networks 218,
+/// 2022; SplitFed: Thapa et al., *SplitFed: When Federated Learning Meets Split Learning*, AAAI 2022, arXiv:2004.12088;
+/// sequential: Gupta and Raskar, *Distributed learning of deep neural network over multiple agents*, JNCA 116, 2018;
+/// federated: McMahan et al., *Communication-efficient learning of deep networks from decentralized data*, AISTATS 2017.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// A part on the server for each device; batches are served as they come.
+    /// Each device has a cut and a part on the server of its own, which serves batches as they come; whole networks are
+    /// averaged after a round.
+    #[default]
     Ares,
-    /// One part on the server for all devices, in lock-step: the batches of a step as they come, all of them before any
-    /// of the next.
+    /// All devices share one part on the server, which follows the mean of their gradients in lock-step: all batches of a
+    /// step, as they come, before any of the next; the devices' parts are averaged after a round.
     SplitFedV1,
-    /// One part on the server for all devices: in each step, one device after the other.
+    /// All devices share one part on the server, which follows the gradient of each device in turn; the devices' parts
+    /// are averaged after a round.
     SplitFedV2,
-    /// Devices train a round one after the other; the device's part passes from one to the next through the server.
+    /// Devices train one after the other, each with the weights that the one before left. Nothing is averaged.
     Sequential,
-    /// Every device holds everything.
+    /// Devices hold the whole network, which is averaged after a round.
     Federated,
 }
 
 impl Protocol {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Ares, Self::SplitFedV1, Self::SplitFedV2, Self::Sequential, Self::Federated];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ares => "ares",
+            Self::SplitFedV1 => "splitfed-v1",
+            Self::SplitFedV2 => "splitfed-v2",
+            Self::Sequential => "sequential",
+            Self::Federated => "federated",
+        }
+    }
+
+    /// Whether a round goes on without a device that has died: where each of them only adds to an average.
+    pub fn outlives_devices(self) -> bool {
+        self != Self::Sequential
+    }
 
     /// Whether all devices share one part on the server, and so one cut.
     pub fn shares_server(self) -> bool {

@@ -139,7 +139,10 @@ impl Books {
         let time = server.now() - self.began;
         let mut records = vec![super::super::modelled::record(0, machine, machine.ledger() - self.ledger)];
         for (device, before) in self.used.iter().enumerate() {
-            let now = Used::until(&server.fleet.figures(device), server.now());
+            let figures = server.fleet.figures(device);
+            // A device that has died draws nothing any more.
+            let until = if server.fleet.lives(device) { server.now() } else { figures.now };
+            let now = Used::until(&figures, until);
             let joules = |at: usize| Some(now.joules[at] - before.joules[at]);
             records.push(MachineRecord {
                 rank: device + 1,
@@ -169,21 +172,25 @@ impl Server<'_> {
         job: &mut dyn Job,
     ) -> Result<(), TrainError> {
         let cuts = self.cuts.clone();
+        let reasons: Vec<String> = (0..cuts.len()).map(|device| self.chooser.reason(device).to_owned()).collect();
         let predicted: Vec<_> = (0..cuts.len()).map(|device| self.chooser.predicted(device)).collect();
         let see = |(device, report): (usize, &Option<Report>)| {
             let report = report.as_ref()?;
             Some(self.observation(device, cuts[device], &report.figures, report.carried))
         };
         let seen: Vec<Option<Observation>> = reports.iter().enumerate().map(see).collect();
-        self.next_cuts(&seen)?;
+        if let Some(why) = self.next_cuts(&seen) {
+            job.emit(Event::Note { text: format!("round {}: the splits stay as they are: {why}", self.round) });
+        }
         let now = self.now();
         let mut records = Vec::new();
         for (device, report) in reports.iter().enumerate() {
             let Some(report) = report else { continue };
             let (figures, old, seen) = (&report.figures, &before[device], seen[device].unwrap_or_default());
-            // The last round of an epoch may have fewer samples than those that are planned for.
-            let planned = self.chooser.steps(device) * self.dealer.batch() as u64;
-            let foreseen = predicted[device].filter(|_| figures.samples as u64 == planned);
+            // Planned is with whole batches, and the last round of an epoch may have fewer steps: it takes its share of that.
+            let planned = (self.chooser.steps(device) * self.dealer.batch() as u64) as f64;
+            let share = figures.samples / planned.max(1.0);
+            let foreseen = predicted[device];
             let mbit = |rate: Option<f64>| rate.map(|rate| rate * 8.0 / 1e6);
             let emulated = self.chooser.is_emulated(device);
             let joules = |figures: &Figures, now: f64| Used::until(figures, now).joules.iter().sum::<f64>();
@@ -215,9 +222,10 @@ impl Server<'_> {
                     down_mbit_per_s: mbit(seen.down_bytes_per_s),
                 }),
                 modelled_j: emulated.then(|| joules(figures, now) - joules(old, began[1])),
-                predicted_s: foreseen.map(|point| point.time.0),
-                predicted_j: foreseen.map(|point| point.energy.0).filter(|_| emulated),
-                reason: self.chooser.reason(device).to_owned(),
+                predicted_s: foreseen.map(|point| share * point.time.0),
+                predicted_j: foreseen.map(|point| share * point.energy.0).filter(|_| emulated),
+                reason: reasons[device].clone(),
+                next_reason: self.chooser.reason(device).to_owned(),
             });
         }
         job.emit(Event::Round { round: self.round, devices: records });

@@ -5,7 +5,7 @@ use super::costs::sizes;
 use super::server::Server;
 use super::sides::Sides;
 use super::wire::Figures;
-use super::{Adaptive, Protocol, Split, SplitCuts};
+use super::{Adaptive, Split, SplitCuts};
 use crate::device::{Clock, Ports, Power};
 use crate::plan::split::{self as plan, Point};
 use crate::plan::split::{Controller, CutCost, Decision, Fleet, Infeasible, Member, Observation, Phases, Way};
@@ -151,8 +151,11 @@ impl Server<'_> {
     }
 
     /// The cuts of the next round, out of what this one showed.
-    pub(super) fn next_cuts(&mut self, seen: &[Option<Observation>]) -> Result<(), Infeasible> {
-        let Some(controller) = &mut self.chooser.controller else { return Ok(()) };
+    ///
+    /// Where none are within the limits any more those that there are stay: who trains would rather miss a limit than lose
+    /// the training. Tells why.
+    pub(super) fn next_cuts(&mut self, seen: &[Option<Observation>]) -> Option<Infeasible> {
+        let controller = self.chooser.controller.as_mut()?;
         for (device, seen) in seen.iter().enumerate() {
             if let Some(seen) = seen {
                 controller.observe(device, *seen);
@@ -160,11 +163,19 @@ impl Server<'_> {
         }
         (0..self.fleet.len()).filter(|device| !self.fleet.stays(*device)).for_each(|device| controller.remove(device));
         if self.fleet.staying().is_empty() {
-            return Ok(());
+            return None;
         }
-        let decisions = controller.decide()?;
-        self.chooser.take(decisions, &mut self.cuts);
-        Ok(())
+        match controller.decide() {
+            Ok(decisions) => {
+                self.chooser.take(decisions, &mut self.cuts);
+                None
+            }
+            Err(why) => {
+                self.chooser.reasons.iter_mut().for_each(|reason| *reason = format!("stays: {why}"));
+                self.chooser.predicted.fill(None);
+                Some(why)
+            }
+        }
     }
 
     /// What a device's round showed.
@@ -177,8 +188,10 @@ impl Server<'_> {
             up = rate(figures.up + report[0], figures.up_s + report[1]);
             down = rate(figures.down, figures.down_s);
         } else if figures.up > 0.0 {
-            // How long each direction took nobody knows: clocks of different machines are not compared.
-            let both = rate(figures.up + figures.down, (figures.waited - self.served[device][1]).max(0.0));
+            // How long each direction took nobody knows: clocks of different machines are not compared. The batch that
+            // waited least stood behind no other at the server.
+            let (bytes, served) = (figures.up + figures.down, self.served[device][1]);
+            let both = rate(bytes / figures.steps, (figures.least_wait - served / figures.steps).max(0.0));
             (up, down) = (both, both);
         }
         // Costs are those of a whole batch, and the last of an epoch may be smaller.
@@ -222,7 +235,7 @@ impl Server<'_> {
         };
         let server =
             plan::Server { memory: own.memory, ports_each: chooser.ports_each, ..plan::Server::new(own.power) };
-        Fleet::new((0..self.fleet.len()).map(member).collect(), server, planned(self.split.protocol))
+        Fleet::new((0..self.fleet.len()).map(member).collect(), server, self.split.protocol)
     }
 
     /// Steps of a device in a whole round.
@@ -230,15 +243,5 @@ impl Server<'_> {
         let (all, parts) = (self.dealer.steps(), self.fleet.len());
         let own = (0..all).filter(|step| !self.dealer.samples(device, *step, device, parts).is_empty()).count() as u64;
         self.split.round_steps.map_or(own, |steps| steps.get().min(own))
-    }
-}
-
-fn planned(protocol: Protocol) -> plan::Protocol {
-    match protocol {
-        Protocol::Ares => plan::Protocol::Ares,
-        Protocol::SplitFedV1 => plan::Protocol::SplitFedV1,
-        Protocol::SplitFedV2 => plan::Protocol::SplitFedV2,
-        Protocol::Sequential => plan::Protocol::Sequential,
-        Protocol::Federated => plan::Protocol::Federated,
     }
 }

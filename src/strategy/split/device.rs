@@ -4,10 +4,10 @@ use super::ability::Ability;
 use super::dealer::Dealer;
 use super::sides::Sides;
 use super::wire::{Figures, Order, Round, What, Word};
-use super::{PATIENCE, SERVER, Split, SplitCuts};
+use super::{PATIENCE, Protocol, SERVER, Split, SplitCuts};
 use crate::comm::{Buffer, CommError, Communicator, Kind, Life, Metered, Tag};
 use crate::data::Visit;
-use crate::device::Clock;
+use crate::device::{Clock, Energy, Ledger};
 use crate::layout::Layout;
 use crate::nn::Workspace;
 use crate::optim::{Optimizer, Rule, Step};
@@ -15,6 +15,7 @@ use crate::strategy::figures::{elements, read, write};
 use crate::strategy::parcel::pack;
 use crate::strategy::portion::{At, Gradient, Portion, copy_rows};
 use crate::strategy::{Cursor, Fit, Job, State, Task, TrainError, Turn};
+use crate::units::Seconds;
 use std::time::Duration;
 
 /// What a wait came to.
@@ -52,6 +53,9 @@ pub(super) struct Device<'a> {
     gradients: u64,
     /// Of the round, and since the beginning.
     totals: Figures,
+    /// What the machine had done before it got the last message, and what counts for nothing: all before the first round.
+    idle_since: Ledger,
+    base: Option<(Ledger, Energy)>,
     idle: Box<dyn Optimizer>,
     said: Turn,
 }
@@ -84,6 +88,8 @@ impl<'a> Device<'a> {
             down: Buffer::open(Kind::F32),
             gradients: 0,
             totals: Figures { joules: f64::NAN, ..Figures::default() },
+            idle_since: Ledger::default(),
+            base: None,
             idle: Rule::Sgd.build(0, 0.0),
             said: Turn::GoOn,
         }
@@ -133,6 +139,15 @@ impl<'a> Device<'a> {
         Ok(self.comm.send(SERVER, Tag::Activations, &mut message)?)
     }
 
+    /// What the machine does counts from this time on: before it, it only waited.
+    fn count_from(&mut self, began: f64) {
+        let Some(machine) = self.clock.machine().filter(|_| self.base.is_none()) else { return };
+        let (ledger, idle) = (self.idle_since, machine.profile().at(self.idle_since.time).power.idle);
+        let mut energy = machine.energy(&ledger);
+        energy.idle += idle * Seconds((began - ledger.time.0).max(0.0));
+        self.base = Some((ledger, energy));
+    }
+
     /// Tells the server what is wished for here, once.
     fn wish(&mut self, job: &mut dyn Job) -> Result<(), TrainError> {
         let (theta, sigma): (&[f32], &[f32]) = match &self.portion {
@@ -160,6 +175,9 @@ impl<'a> Device<'a> {
         }
         self.message.reopen(Kind::F32);
         let before = self.received();
+        if self.base.is_none() {
+            self.idle_since = self.clock.machine().map(|machine| machine.ledger()).unwrap_or_default();
+        }
         self.comm.recv(SERVER, Tag::Task, &mut self.message)?;
         self.totals.down_s = self.received() - before;
         Ok(Some(Order::read(self.message.note, self.sides.blocks())?))
@@ -188,6 +206,7 @@ impl<'a> Device<'a> {
         let down = self.message.wire_len() as f64;
         self.totals = Figures { trained, compute_s, down, down_s, ..Figures::default() };
         let round = self.install(order)?;
+        self.count_from(round.began);
         let vectors = self.portion.iter().flat_map(|portion| portion.optimizer.state());
         self.kept = vectors.map(|(_, vector)| vector.to_vec()).collect();
         let computed = self.computed();
@@ -227,7 +246,8 @@ impl<'a> Device<'a> {
             sides.theta_at(state_from)..sides.theta_at(cut).max(sides.theta_at(state_from)),
         ];
         let len: usize = spans[0].len() + spans[1].len() + spans[2].len() * hyper.rule.vectors();
-        if self.message.len() != len + elements::<Round>(Kind::F32) || theta_from > self.cut.min(cut) {
+        let fits = theta_from <= self.cut.min(cut) && state_from <= self.cut.max(cut) && round.is_valid();
+        if self.message.len() != len + elements::<Round>(Kind::F32) || !fits {
             let why = "not the weights that this device lacks";
             return Err(CommError::Garbage { from: SERVER, tag: Tag::Task, why }.into());
         }
@@ -295,7 +315,8 @@ impl<'a> Device<'a> {
         if let (Some(portion), Some(ws)) = (&mut self.portion, &mut self.workspace) {
             portion.backward(at, ws, &mut self.gradient);
             let rate = portion.rate(at.epoch, step as u64, self.dealer.steps() as u64);
-            let number = self.cursor.step + 1;
+            let hands_around = self.split.protocol == Protocol::Sequential;
+            let number = round.updates(hands_around, step as u64) + 1;
             let step = Step { number, rate, scale: 1.0 / samples.len() as f64 };
             portion.update(step, &self.gradient.theta, &self.gradient.moments, samples.len());
         }
@@ -336,7 +357,9 @@ impl<'a> Device<'a> {
         if waited == Waited::CalledOff {
             return Ok(waited);
         }
-        self.totals.waited += self.now() - begin;
+        let waited = self.now() - begin;
+        self.totals.waited += waited;
+        self.totals.least_wait = if self.totals.steps > 0.0 { self.totals.least_wait.min(waited) } else { waited };
         self.totals.blocked += self.clock.now().0 - measured;
         self.totals.down += self.down.wire_len() as f64;
         let expected = if self.cut > 0 { dims * labels.len() } else { 0 };
@@ -404,14 +427,15 @@ impl<'a> Device<'a> {
         if let Some(machine) = self.clock.machine() {
             let ledger = machine.ledger();
             let (energy, power) = (machine.energy(&ledger), machine.profile().at(ledger.time).power);
+            let (base, before) = self.base.unwrap_or_default();
             figures = Figures {
-                computing: ledger.computing.0,
-                sending: ledger.sending.0,
-                receiving: ledger.receiving.0,
-                compute_j: energy.compute.0,
-                idle_j: energy.idle.0,
-                send_j: energy.send.0,
-                receive_j: energy.receive.0,
+                computing: (ledger.computing - base.computing).0,
+                sending: (ledger.sending - base.sending).0,
+                receiving: (ledger.receiving - base.receiving).0,
+                compute_j: (energy.compute - before.compute).0,
+                idle_j: (energy.idle - before.idle).0,
+                send_j: (energy.send - before.send).0,
+                receive_j: (energy.receive - before.receive).0,
                 compute_w: power.compute.0,
                 idle_w: power.idle.0,
                 send_w: power.send.0,

@@ -93,6 +93,8 @@ impl Server<'_> {
         if running.reports.iter().all(Option::is_none) {
             return Err(self.deserted());
         }
+        let last = (first + steps - 1) as f64 / self.dealer.steps() as f64;
+        self.rate = self.task.hyper.schedule.at(self.cursor.epoch as f64 + last, 1.0 / self.dealer.steps() as f64);
         self.cursor.step += steps;
         self.cursor.step_in_epoch += steps;
         self.round += 1;
@@ -116,6 +118,7 @@ impl Server<'_> {
             before: self.cursor.step as f64,
             part: part as f64,
             parts: running.parts.len() as f64,
+            began: self.first_began,
         };
         let theta = &self.theta[self.sides.theta_at(theta_from)..self.sides.theta_at(cut)];
         let sigma = &self.sigma[self.sides.sigma_at(theta_from)..self.sides.sigma_at(cut)];
@@ -235,7 +238,8 @@ impl Server<'_> {
 
     /// Ends a step that all devices have in common, where all that have a batch in it were served.
     fn close_step(&mut self, running: &mut Running) -> bool {
-        let (mut turns, end, step) = (running.turns.clone(), running.end(), running.turns.step);
+        let (end, step) = (running.end(), running.turns.step);
+        let mut turns = std::mem::take(&mut running.turns);
         let closed = step < end && turns.close(end, |device, step| self.due(running, device, step));
         running.turns = turns;
         if closed && self.split.protocol == Protocol::SplitFedV1 {
@@ -264,9 +268,10 @@ impl Server<'_> {
         portion.receive(ws, &parcel);
         portion.forward(&portion.training(at), ws, samples.len());
         let tally = portion.losses(ws, parcel.labels());
-        let own = if self.split.protocol == Protocol::SplitFedV1 { device } else { 0 };
+        // A gradient that waits to be averaged is each device's own; so are parts of different lengths.
+        let own = if self.split.protocol == Protocol::SplitFedV1 { device } else { slot };
         let gradient = &mut self.gradients[own];
-        if gradient.theta.len() != portion.theta.len() {
+        if (gradient.theta.len(), gradient.moments.len()) != (portion.theta.len(), portion.sigma.len()) {
             *gradient = portion.gradient();
         }
         portion.backward(at, ws, gradient);
@@ -278,7 +283,14 @@ impl Server<'_> {
         })?;
         self.rate = portion.rate(at.epoch, step, self.dealer.steps() as u64);
         if self.split.protocol != Protocol::SplitFedV1 {
-            let number = self.cursor.step + step - running.first + 1;
+            let (before, parts) = (self.cursor.step + step - running.first, running.parts.len() as u64);
+            let number = match self.split.protocol {
+                Protocol::SplitFedV2 => before * parts + part as u64 + 1,
+                Protocol::Sequential => {
+                    self.cursor.step * parts + part as u64 * running.steps + step - running.first + 1
+                }
+                _ => before + 1,
+            };
             let step = Step { number, rate: self.rate, scale: 1.0 / samples.len() as f64 };
             portion.update(step, &gradient.theta, &gradient.moments, samples.len());
         }

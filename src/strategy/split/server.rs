@@ -20,7 +20,7 @@ use crate::strategy::inbox::{Inbox, Post};
 use crate::strategy::learner::Weights;
 use crate::strategy::outcome::Verdict;
 use crate::strategy::portion::{Gradient, Portion};
-use crate::strategy::{Cursor, Ending, Fit, Job, Task, TrainError, Turn};
+use crate::strategy::{Cursor, Ending, Fit, Job, JobError, Task, TrainError, Turn};
 use crate::units::Seconds;
 use std::collections::BTreeMap;
 
@@ -65,6 +65,8 @@ pub(super) struct Server<'a> {
     /// By device: seconds of the server's for it in this round, measured and in the server's own time.
     pub(super) served: Vec<[f64; 2]>,
     pub(super) cursor: Cursor,
+    /// When the first round began, in the server's own time.
+    pub(super) first_began: f64,
     pub(super) round: u64,
     pub(super) rate: f64,
     /// Of the epoch.
@@ -114,6 +116,7 @@ impl<'a> Server<'a> {
             cuts,
             served: vec![[0.0; 2]; devices],
             cursor: Cursor::default(),
+            first_began: 0.0,
             round: 0,
             rate: 0.0,
             tally: Tally::default(),
@@ -121,7 +124,7 @@ impl<'a> Server<'a> {
             looked: Seconds(0.0),
         };
         let state = match task.resume {
-            Some(snapshot) => server.restore(snapshot).map_err(TrainError::Resume)?,
+            Some(snapshot) => server.restore(snapshot).map_err(own_error)?,
             None => vec![server.no_state(); devices],
         };
         server.dealer.open(server.cursor.epoch);
@@ -166,6 +169,7 @@ impl<'a> Server<'a> {
             steps_per_epoch: self.dealer.steps() as u64,
             bytes_per_exchange: self.bytes_per_step(),
         });
+        self.first_began = self.now();
         let result = self.epochs(job);
         let verdict = match &result {
             Ok(fit) if fit.ending == Ending::Finished => Verdict::Finished,
@@ -335,4 +339,9 @@ impl<'a> Server<'a> {
     pub(super) fn slot(&self, device: usize) -> usize {
         if self.split.protocol.shares_server() { 0 } else { device }
     }
+}
+
+/// A snapshot that does not fit: the server's own error, for no device has seen the snapshot.
+fn own_error(why: String) -> TrainError {
+    TrainError::Job(JobError(TrainError::Resume(why).to_string()))
 }

@@ -7,7 +7,7 @@ use super::Protocol;
 /// Where each device has its own part on the server, whoever comes is served. Where all share one, the steps of an epoch
 /// are taken one after the other: of a step's batches in any order where their gradients are averaged, in the order of
 /// the devices where each moves the part. So the weights do not depend on who is fast.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub(super) struct Turns {
     protocol: Protocol,
     /// Of the epoch, where steps are taken one after the other.

@@ -141,6 +141,8 @@ numbers! {
         /// Which of how many devices that are there this one is.
         part,
         parts,
+        /// When the first round of all began, in the server's own time: from then on energy counts.
+        began,
     }
 }
 
@@ -156,8 +158,9 @@ numbers! {
         /// Seconds of computing and of waiting for gradients, in its own time: virtual where it is emulated.
         computed,
         waited,
-        /// Measured seconds of waiting for gradients.
+        /// Measured seconds of waiting for gradients; of the batch that waited least, in its own time.
         blocked,
+        least_wait,
         /// Bytes of batches, and of gradients and weights; the seconds that they took, where the device is emulated.
         up,
         up_s,
@@ -202,6 +205,24 @@ numbers! {
         send_w,
         receive_w,
         memory,
+    }
+}
+
+impl Round {
+    /// Updates of a device's part before a step of the round: where one network is handed around, those of all.
+    pub fn updates(&self, hands_around: bool, step: u64) -> u64 {
+        let before = match hands_around {
+            true => self.before * self.parts + self.part * self.steps,
+            false => self.before,
+        };
+        before as u64 + step - self.first as u64
+    }
+
+    /// Whether such a round can be.
+    pub fn is_valid(&self) -> bool {
+        self.part >= 0.0
+            && self.part < self.parts
+            && [self.epoch, self.first, self.steps, self.before].iter().all(|n| *n >= 0.0)
     }
 }
 

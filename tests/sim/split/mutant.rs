@@ -43,10 +43,10 @@ const STOP: u8 = 7;
 const ROUND: u8 = 2;
 const END: u8 = 4;
 /// Floats of the figures behind a report, and of those in front of which its samples stand.
-const FIGURES: usize = 2 * 32;
+const FIGURES: usize = 2 * 33;
 const SAMPLES: usize = 4;
 /// Floats behind the weights of a round.
-const ROUND_FIGURES: usize = 12;
+const ROUND_FIGURES: usize = 14;
 
 /// The payload of the message before, and how many there were.
 type Before = (Vec<f32>, usize);

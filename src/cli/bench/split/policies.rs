@@ -3,6 +3,7 @@
 use super::{Case, Links, saving};
 use crate::config::keys;
 use crate::plan::split::{Infeasible, Played, Policy, Run};
+use crate::strategy::Adaptive;
 use crate::units::Seconds;
 use serde::Serialize;
 
@@ -65,11 +66,8 @@ pub fn compare(case: &Case, rounds: usize, news: Option<Seconds>) -> Result<Comp
 
 /// ARES with the smoothing and the hysteresis that training has, unless it is told others.
 pub fn adaptive() -> Policy {
-    let default = |name| {
-        let text = keys::key(name).expect("a key of mode split").defaults();
-        text.parse().expect("its default is a number")
-    };
-    Policy::Ares { smoothing: default("smoothing"), hysteresis: default("hysteresis") }
+    let smoothing = keys::key("smoothing").expect("a key of mode split").defaults();
+    Policy::Ares { smoothing: smoothing.parse().expect("its default is a number"), hysteresis: Adaptive::MODELLED }
 }
 
 fn row(name: &str, run: &Run, local: &Run, best: &Run) -> Row {
