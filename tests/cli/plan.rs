@@ -21,9 +21,15 @@ fn epoch(plan: &Value, mode: &str) -> f64 {
 #[test]
 fn every_mode_is_predicted_and_the_best_is_one_of_them() {
     let plan = planned("--ranks 2");
-    for mode in ["single", "allreduce", "sendrecv", "allreduce --local-steps 8", "pipeline --learn local"] {
+    for mode in ["single", "allreduce", "sendrecv", "allreduce --local-steps 8", "pipeline --learn local", "split"] {
         assert!(epoch(&plan, mode) > 0.0, "{mode}");
     }
+    assert_eq!(of(&plan, "split")["same_gradient"], false);
+    let given = planned("--ranks 3 --split 1,2 --protocol ares");
+    let how = of(&given, "split")["predicted"]["how"].as_str().unwrap();
+    assert_eq!(how, "ares, cuts 1,2, given");
+    let beyond = planned("--ranks 3 --split 9");
+    assert!(of(&beyond, "split")["not_possible"].as_str().unwrap().contains("write 0 to 3"), "{beyond}");
     for schedule in ["gpipe", "1f1b", "zb-h1"] {
         assert!(epoch(&plan, &format!("pipeline --learn backprop --schedule {schedule}")) > 0.0);
     }
@@ -72,7 +78,9 @@ source = "assumed"
     let run = |args: &str| Run::new(args).file("two.toml", DEVICES);
     let outcome = run("plan --json --ranks 2 --devices two.toml").launch(Launch::Plain).ok();
     let plan: Value = serde_json::from_str(&outcome.stdout).expect("one JSON object");
-    for mode in ["allreduce", "sendrecv", "pipeline --learn backprop --schedule 1f1b", "pipeline --learn local"] {
+    for mode in
+        ["allreduce", "sendrecv", "pipeline --learn backprop --schedule 1f1b", "pipeline --learn local", "split"]
+    {
         let trained = run(&format!("--mode {mode} --devices two.toml --epochs 1")).launch(Launch::Threads(2)).ok();
         let rows = trained.text("runs/latest/metrics.csv");
         let columns: Vec<&str> = rows.lines().next().unwrap().split(',').collect();
@@ -86,7 +94,7 @@ source = "assumed"
 
 fn settled(outcome: &Outcome) -> String {
     let mode = outcome.json()["mode"].as_str().expect("a mode").to_owned();
-    assert!(["single", "allreduce", "sendrecv", "pipeline"].contains(&mode.as_str()), "{mode}");
+    assert!(["single", "allreduce", "sendrecv", "pipeline", "split"].contains(&mode.as_str()), "{mode}");
     assert!(outcome.text("runs/latest/config.toml").contains(&format!("mode = \"{mode}\"")));
     mode
 }
@@ -106,6 +114,8 @@ fn mode_auto_trains_in_a_mode_of_its_choice() {
     // What was typed for one mode leaves that one alone.
     let piped = Run::new("--mode auto --learn backprop --epochs 2").launch(Launch::Threads(2)).ok();
     assert_eq!(settled(&piped), "pipeline");
+    let split = Run::new("--mode auto --split 1 --epochs 2").launch(Launch::Threads(2)).ok();
+    assert_eq!(settled(&split), "split");
     let shown = Run::new("config show --mode auto").launch(Launch::Plain).ok().stdout;
     assert!(shown.lines().any(|line| line.starts_with("mode ") && line.contains(" auto ")), "{shown}");
 }

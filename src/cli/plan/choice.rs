@@ -42,12 +42,13 @@ pub fn why(first: &Row, second: Option<&Row>) -> String {
     let (a, b) = (best.epoch, other.epoch);
     // What the other one spends more on.
     let parts =
-        [("computing", b.compute.0 - a.compute.0), ("talking", b.talk.0 - a.talk.0), ("waiting", b.wait.0 - a.wait.0)];
+        [("computes", b.compute.0 - a.compute.0), ("talks", b.talk.0 - a.talk.0), ("waits", b.wait.0 - a.wait.0)];
     let (what, more) = parts.into_iter().max_by(|x, y| x.1.total_cmp(&y.1)).expect("there are three");
-    format!(
-        "{told}; next is {} with {}, {} more of it {what}",
-        second.candidate.flags,
-        quantity(b.epoch.0, "s"),
-        quantity(more, "s")
-    )
+    let batches = match (best.global_batch, other.global_batch) {
+        (mine, others) if mine == others => String::new(),
+        (mine, others) => format!("; a step takes {mine} samples in the first and {others} in the second"),
+    };
+    let reason =
+        if more > 0.0 { format!(", a rank {what} {} longer there", quantity(more, "s")) } else { String::new() };
+    format!("{told}; next is {} with {}{reason}{batches}", second.candidate.flags, quantity(b.epoch.0, "s"))
 }

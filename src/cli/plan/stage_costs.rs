@@ -1,4 +1,5 @@
-//! Measured here: what the stages of a pipeline take, each run for itself as it would run there.
+//! Measured here: what the stages of a pipeline take, each run for itself as it would run there, with what it copies into messages and out
+//! of them.
 
 use super::subject::Subject;
 use crate::data::Visit;
@@ -7,6 +8,7 @@ use crate::optim::{Optimizer, Step};
 use crate::plan::scale::StageCost;
 use crate::strategy::{Hyper, team};
 use crate::units::{Bytes, Seconds};
+use ndarray::ArrayView2;
 use std::time::{Duration, Instant};
 
 /// How long a stage is measured.
@@ -84,6 +86,11 @@ struct Bench {
     spare: Vec<f32>,
     labels: Vec<u32>,
     samples: Vec<u32>,
+    /// A message's rows: what comes from the stage before and goes back to it, what goes to the next and comes from it.
+    arrived: Vec<f32>,
+    given_back: Vec<f32>,
+    handed_on: Vec<f32>,
+    returned: Vec<f32>,
     ws: Workspace,
     optimizer: Box<dyn Optimizer>,
 }
@@ -98,7 +105,12 @@ impl Bench {
             program = program.with_kept_gradients();
         }
         let len = network.theta_len();
+        let exported = network.exports().first().map_or(0, |value| network.shapes()[*value].elements());
         Self {
+            given_back: vec![0.0; if fed { rows * network.shapes()[0].elements() } else { 0 }],
+            arrived: vec![0.5; if fed { rows * network.shapes()[0].elements() } else { 0 }],
+            handed_on: vec![0.0; rows * exported],
+            returned: vec![1e-3; rows * exported],
             ws: program.workspace(rows),
             theta: Init::He.draw(network, 1),
             sigma: network.initial_sigma(),
@@ -113,7 +125,21 @@ impl Bench {
 
     /// Seconds of forward, of both parts of backward, and of an update.
     fn round(&mut self, subject: &Subject, index: usize, way: Way, number: u64) -> [f64; 4] {
-        let Self { program, theta, sigma, grad, spare, labels, samples, ws, optimizer } = self;
+        let Self {
+            program,
+            theta,
+            sigma,
+            grad,
+            spare,
+            labels,
+            samples,
+            arrived,
+            given_back,
+            handed_on,
+            returned,
+            ws,
+            optimizer,
+        } = self;
         let (train, seed, rows) = (&*subject.parts.train, subject.config.seed, samples.len());
         let len = train.len().max(1);
         let team: &dyn Team = team();
@@ -129,9 +155,7 @@ impl Bench {
             }
             _ => {
                 let dims = program.network().shapes()[0].elements();
-                ws.fill(0, team, &|b, layout, row| {
-                    (0..dims).for_each(|i| row[layout.at(i)] = ((b * dims + i) * 7919 % 2003) as f32 / 1001.5 - 1.0);
-                });
+                ws.fill(0, team, &|b, layout, row| layout.scatter(&arrived[b * dims..][..dims], row));
             }
         }
         let context = &Context { phase: Phase::Train, seed, epoch: 0, samples, sigma, team };
@@ -139,17 +163,27 @@ impl Bench {
         if !program.network().outputs().is_empty() {
             program.losses(ws, labels);
         }
-        let forward = start.elapsed();
         let exported = program.network().exports().first().copied();
+        if let Some(value) = exported {
+            copy_rows(ws.value(value), handed_on);
+        }
+        let forward = start.elapsed();
+        let start = Instant::now();
         if let Some(value) = exported.filter(|_| way != Way::Local) {
             // What the next stage would send back.
-            ws.output(value).1.fill(1e-3);
+            let mut gradient = ws.output(value).1;
+            let dims = gradient.ncols();
+            for (mut row, from) in gradient.outer_iter_mut().zip(returned.chunks_exact(dims)) {
+                row.as_slice_mut().expect("a row is contiguous").copy_from_slice(from);
+            }
         }
-        let start = Instant::now();
         match way {
             Way::Local => program.backward(context, theta, ws, grad, &mut |_, _| {}),
             Way::Whole => program.backward_adding(context, theta, ws, grad, spare),
             Way::Halves => program.backward_input(context, theta, ws),
+        }
+        if index > 0 && way != Way::Local {
+            copy_rows(ws.gradient(0), given_back);
         }
         let backward = start.elapsed().as_secs_f64();
         let start = Instant::now();
@@ -161,6 +195,13 @@ impl Bench {
         optimizer.step(Step { number: number + 1, rate: 0.0, scale: 1.0 }, grad, theta, team);
         let (input, params) = if way == Way::Halves { (backward, params) } else { (0.0, backward) };
         [forward.as_secs_f64(), input, params, start.elapsed().as_secs_f64()]
+    }
+}
+
+/// Copies rows that may lie apart one behind the other, as for a message.
+fn copy_rows(rows: ArrayView2<f32>, to: &mut [f32]) {
+    for (row, to) in rows.outer_iter().zip(to.chunks_exact_mut(rows.ncols())) {
+        to.copy_from_slice(row.to_slice().expect("a row is contiguous"));
     }
 }
 

@@ -23,23 +23,32 @@ impl Page {
         let nodes = ranks.div_ceil(sharing);
         let machines = match subject.devices {
             Some(devices) => format!("emulated machines of {}", devices.name()),
-            None => format!(
-                "{}, {sharing} a machine, {} each, {}",
-                count(nodes, "machine like this one").replace("machine like this ones", "machines like this one"),
-                count(subject.threads(ranks), "thread"),
-                count(subject.cores, "core")
-            ),
+            None => {
+                let each = match (subject.threads(ranks), subject.threads(1)) {
+                    (here, alone) if here == alone => count(here, "thread"),
+                    (here, _) if rates.of_job() => count(here, "thread"),
+                    (here, alone) => format!("{} (one rank alone: {alone})", count(here, "thread")),
+                };
+                format!(
+                    "{} like this one with {}, {} on each, {each} a rank",
+                    count(nodes, "machine"),
+                    count(subject.cores, "core"),
+                    count(sharing, "rank")
+                )
+            }
         };
         let head = vec![
             format!(
-                "{} on {}: {} parameters, {} samples to train on; {}: {machines}",
+                "{} on {}: {} parameters, {} samples to train on; {} on {machines}",
                 config.model,
                 config.dataset,
                 subject.network.theta_len(),
                 subject.samples(),
                 count(ranks, "rank")
             ),
-            "predicted for an epoch, without start-up and measuring; nothing was trained".to_owned(),
+            "predicted for an epoch, without start-up and validation; nothing was trained. compute, talk and wait: mean over the \
+             ranks; sent and memory: of the rank with most"
+                .to_owned(),
         ];
         let origins = origins(subject, fabric, rates);
         let wire = fabric.network.wire;
@@ -88,6 +97,17 @@ impl Page {
         reasons.iter().for_each(|reason| text += &format!("{reason}\n"));
         if self.rows.iter().any(|row| !row.candidate.same && row.predicted.is_ok()) {
             text += "* other steps than those of one rank with the same global batch: epochs count differently there\n";
+        }
+        for row in self.rows.iter().filter(|row| row.candidate.flags == "split") {
+            if let Ok(found) = &row.predicted {
+                text += &format!("split: {}\n", found.how);
+            }
+        }
+        let idle = |row: &&Row| row.predicted.as_ref().is_ok_and(|found| found.global_batch < row.candidate.ranks);
+        if let Some(Ok(found)) = self.rows.iter().find(idle).map(|row| &row.predicted) {
+            let samples = count(found.global_batch, "sample");
+            text +=
+                &format!("fewer samples in a step than ranks ({samples}): the others wait; fewer ranks do as well\n");
         }
         if let Some((first, second)) = choice::best(&self.rows, None) {
             text += &format!("best: {}\n", choice::why(first, second));

@@ -87,8 +87,13 @@ impl Oracle<'_> {
                     for s in first..first + steps {
                         let samples = self.samples(&devices, at, s);
                         counts[at] += samples.len() as u64;
-                        let part = if self.case.split.protocol == Protocol::Sequential { 0 } else { devices[at] };
-                        self.learn(part, s, first, &samples);
+                        let own = (s - first) as u64 + 1;
+                        // One network is moved by all devices in turn, else each device moves its own.
+                        let (part, number) = match self.case.split.protocol {
+                            Protocol::Sequential => (0, self.step * devices.len() as u64 + (at * steps) as u64 + own),
+                            _ => (devices[at], self.step + own),
+                        };
+                        self.learn(part, s, number, &samples);
                     }
                 }
             }
@@ -136,32 +141,34 @@ impl Oracle<'_> {
             let theta = [&*self.fronts[*device].theta, &*self.rear.theta].concat();
             let gradient = self.gradient(&theta, &samples);
             let (front, rear) = gradient.split_at(self.front);
-            let step = self.step_of(s, first, samples.len());
+            let before = self.step + (s - first) as u64;
+            let step = self.step_of(s, before + 1, samples.len());
             self.fronts[*device].follow(step, front);
             match mean {
                 true => sum.iter_mut().zip(rear).for_each(|(sum, rear)| *sum += rear),
-                false => self.rear.follow(step, rear),
+                // The shared part is moved once a device.
+                false => self.rear.follow(Step { number: before * devices.len() as u64 + at as u64 + 1, ..step }, rear),
             }
         }
         if mean && rows > 0 {
-            self.rear.follow(self.step_of(s, first, rows), &sum);
+            self.rear.follow(self.step_of(s, self.step + (s - first) as u64 + 1, rows), &sum);
         }
     }
 
     /// One step of a whole network.
-    fn learn(&mut self, part: usize, s: usize, first: usize, samples: &[u32]) {
+    fn learn(&mut self, part: usize, s: usize, number: u64, samples: &[u32]) {
         if !samples.is_empty() {
             let theta = self.fronts[part].theta.clone();
             let gradient = self.gradient(&theta, samples);
-            let step = self.step_of(s, first, samples.len());
+            let step = self.step_of(s, number, samples.len());
             self.fronts[part].follow(step, &gradient);
         }
     }
 
-    fn step_of(&self, s: usize, first: usize, rows: usize) -> Step {
+    fn step_of(&self, s: usize, number: u64, rows: usize) -> Step {
         let span = 1.0 / self.case.steps() as f64;
         let rate = self.case.hyper.schedule.at(self.epoch as f64 + s as f64 * span, span);
-        Step { number: self.step + (s - first) as u64 + 1, rate, scale: 1.0 / rows as f64 }
+        Step { number, rate, scale: 1.0 / rows as f64 }
     }
 
     /// The samples of a device in a step of the epoch.
