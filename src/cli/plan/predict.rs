@@ -46,6 +46,7 @@ pub fn predict(
     let hyper = subject.hyper(settled);
     let (ranks, work) = (candidate.ranks, subject.work(&hyper));
     let memory = |parts| strategy::predicted_memory(subject.network, &hyper, parts);
+    let mut simulated = None;
     let (mut epoch, memory, how) = match settled.strategy {
         Strategy::Single => {
             let compute = rates.steps(subject, &hyper, 1, 1);
@@ -62,12 +63,17 @@ pub fn predict(
             (epoch, memory(settled.trainers), how)
         }
         Strategy::Pipeline => pipeline(subject, settled, &hyper, ranks, rates, fabric)?,
-        Strategy::Split => split::predict(subject, settled, &hyper, ranks, rates, fabric)?,
+        Strategy::Split => {
+            let (epoch, memory, how, joules) = split::predict(subject, settled, &hyper, ranks, rates, fabric)?;
+            simulated = joules;
+            (epoch, memory, how)
+        }
     };
     let books = rates.books(subject, ranks);
     epoch.epoch += books;
     epoch.wait += Seconds(books.0 * (ranks as f64 - 1.0) / ranks as f64);
-    let energy = rates.energy(subject, ranks, settled.trainers.max(settled.chains.0), &epoch);
+    let workers = settled.trainers.max(settled.chains.0);
+    let energy = simulated.or_else(|| rates.energy(subject, ranks, workers, &epoch));
     Ok(Predicted { epoch, global_batch: work.global_batch.min(work.samples), memory, energy, how })
 }
 

@@ -10,7 +10,7 @@ use crate::nn::{Flavor, Program};
 use crate::plan::scale::{Fabric, Prediction};
 use crate::plan::split::{Fleet, Objective};
 use crate::strategy::{Hyper, SplitCuts, SplitTerms, split_fleet};
-use crate::units::{Bytes, Seconds};
+use crate::units::{Bytes, Joules, Seconds};
 use std::num::NonZeroU64;
 
 /// Devices beyond which all have one cut: of machines that are all alike more is not gained than it takes to find.
@@ -27,7 +27,7 @@ pub fn predict(
     ranks: usize,
     rates: &mut Rates,
     fabric: &Fabric,
-) -> Result<(Prediction, Bytes, String), Failure> {
+) -> Result<(Prediction, Bytes, String, Option<Joules>), Failure> {
     let (config, workers, work) = (&settled.config, ranks - 1, subject.work(hyper));
     let places = split::places(config, subject.origins, subject.network, subject.samples(), subject.devices, workers)?;
     let (protocol, cuts, _) = places;
@@ -56,11 +56,11 @@ pub fn predict(
         }
     };
     let mut epoch = Prediction { steps: all, ..Prediction::default() };
-    let mut fleet = fleet;
+    let (mut fleet, mut joules) = (fleet, Joules(0.0));
     for (rounds, steps) in [(all / steps, steps), (u64::from(all % steps > 0), all % steps)] {
         if rounds > 0 {
             fleet.members.iter_mut().for_each(|member| member.steps = steps);
-            add(&mut epoch, &fleet, &cuts, rounds);
+            joules += add(&mut epoch, &fleet, &cuts, rounds);
         }
     }
     let costs = || fleet.members.iter().zip(&cuts).map(|(member, cut)| &member.cuts[*cut]);
@@ -72,11 +72,13 @@ pub fn predict(
         true => format!("{} for each device", cuts[0]),
         false => cuts.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
     };
-    Ok((epoch, Bytes(memory), format!("{}, cuts {told}, {chosen}", protocol.name())))
+    // Of machines that were made up from a measurement nobody knows what they draw.
+    let joules = subject.devices.map(|_| joules);
+    Ok((epoch, Bytes(memory), format!("{}, cuts {told}, {chosen}", protocol.name()), joules))
 }
 
-/// Adds so many rounds, all alike.
-fn add(epoch: &mut Prediction, fleet: &Fleet, cuts: &[usize], rounds: u64) {
+/// Adds so many rounds, all alike. Gives the joules of all machines in them.
+fn add(epoch: &mut Prediction, fleet: &Fleet, cuts: &[usize], rounds: u64) -> Joules {
     let (round, times) = (fleet.simulate(cuts, Seconds(0.0)), rounds as f64);
     let each = |sum: f64| Seconds(sum * times / (cuts.len() + 1) as f64);
     let shares = || round.devices.iter().chain([&round.server]);
@@ -92,6 +94,7 @@ fn add(epoch: &mut Prediction, fleet: &Fleet, cuts: &[usize], rounds: u64) {
     let down: u64 = costs.clone().map(|(steps, cost)| steps * cost.down.0 + cost.weights_down.0).sum();
     let up = costs.map(|(steps, cost)| steps * cost.up.0 + cost.weights_up.0).max().unwrap_or(0);
     epoch.sent += Bytes(down.max(up) * rounds);
+    Joules((round.energy() + round.server.energy).0 * times)
 }
 
 /// The best of the cuts that all devices could have together.
