@@ -237,7 +237,6 @@ mod tests {
     fn what_cannot_is_told_in_one_line() {
         for (line, expected) in [
             ("data", "data: a word is missing; write goai-rs data inspect or goai-rs data synth"),
-            ("bench", "bench: a word is missing; write goai-rs bench compute or goai-rs bench split"),
             ("bench split", "--devices"),
             ("bench split --devices ares --alpha 1.5", "from 0 (energy alone) to 1 (time alone)"),
             ("bench split --devices ares --alpha -0.1", "from 0 (energy alone)"),
@@ -260,6 +259,10 @@ mod tests {
             ("bench comm --max 4", "--max: 4 is no size for it; give 8 bytes to 1G"),
             ("bench comm --max 16X", "as in 65536, 64k or 16M"),
             ("bench comm --ranks 0", "--ranks: 0"),
+            (
+                "bench",
+                "bench: a word is missing; write goai-rs bench compute or goai-rs bench comm or goai-rs bench split",
+            ),
             ("bench com", "did you mean bench comm?"),
             ("bench compute --batch 0", "--batch: 0"),
             ("bench compute --bath 4", "did you mean --batch?"),

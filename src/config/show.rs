@@ -69,7 +69,7 @@ mod tests {
         assert!(line("learningRate").ends_with("--lr"));
         assert!(line("batchSize").contains(".irisenv:"));
         assert!(line("seed").ends_with("preset"));
-        assert!(line("globalBatch").ends_with("unset: ranks x batchSize"));
+        assert!(line("globalBatch").ends_with("unset: batchSize on each rank that trains"));
         let column = |key: &str, word: &str| line(key).find(word).unwrap();
         assert_eq!(column("key", "value"), column("learningRate", "0.5"));
         assert_eq!(column("key", "from"), column("learningRate", "--lr"));
