@@ -1,3 +1,5 @@
+//! Profiles by name, files that a measurement wrote, and what is wrong with others.
+
 use super::*;
 
 fn measured() -> Network {

@@ -1,3 +1,5 @@
+//! Options, figures and JSON of `bench comm` on threads.
+
 use super::*;
 use crate::comm::{ThreadOptions, run_threads};
 
