@@ -59,6 +59,11 @@ pub fn plan(args: &PlanArgs, launcher: &Launcher, out: &mut dyn Write) -> Result
     let (config, origins) = args.train.sources().of_process().load()?;
     let network = args.network.as_deref().map(load_network).transpose()?;
     let devices = config.devices.as_deref().map(Devices::load).transpose().map_err(|e| Failure::new(DATA, e))?;
+    if let (Some(network), Some(devices)) = (&args.network, &config.devices) {
+        let why =
+            format!("--network {network} with devices = {devices}, whose file says what lies between its machines");
+        return Err(Failure::new(2, format!("{why}; leave one of them out")));
+    }
     let text = match &config.model {
         Model::File(path) => Some(prepare::model_text(path)?),
         Model::Named(_) => None,

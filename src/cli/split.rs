@@ -15,7 +15,7 @@ use crate::device::Devices;
 use crate::nn::Network;
 use crate::plan::split::{Fleet, Objective};
 use crate::report::text::count;
-use crate::strategy::{Adaptive, Protocol, Split, SplitCuts, SplitTerms, split_fleet};
+use crate::strategy::{Adaptive, Hyper, Protocol, Split, SplitCuts, SplitTerms, split_fleet};
 use crate::units::{Joules, Seconds, Watts};
 
 /// The split of a network over so many ranks, the first of them the server; with what the reader should know.
@@ -83,13 +83,19 @@ fn feasible(
     }
     let Some(devices) = devices else { return Ok(()) };
     let hyper = task::hyper(config, samples, workers);
-    let batch = hyper.global_batch.div_ceil(workers);
-    let epoch = samples.div_ceil(hyper.global_batch) as u64;
-    let steps = config.round_steps.map_or(epoch, |steps| steps.get().min(epoch));
-    let terms = SplitTerms { batch, steps, vectors: hyper.rule.vectors(), least: adaptive.least };
+    let terms = terms(config, &hyper, samples, workers, adaptive.least);
     let fleet = Fleet { protocol: protocol(config.protocol), ..split_fleet(network, devices, &terms) };
     let chosen = fleet.choose(&adaptive.objective, Seconds(0.0));
-    chosen.map(|_| ()).map_err(|why| Failure::new(3, format!("no split is within the limits: {why}")))
+    let or = if adaptive.least > 0 { "; or let samples go up, with --least-cut 0" } else { "" };
+    chosen.map(|_| ()).map_err(|why| Failure::new(3, format!("no split is within the limits: {why}{or}")))
+}
+
+/// A round of these numbers, for the planner. Its batch is the mean of an epoch's: the last step may have fewer samples.
+pub fn terms(config: &Config, hyper: &Hyper, samples: usize, workers: usize, least: usize) -> SplitTerms {
+    let epoch = samples.div_ceil(hyper.global_batch.min(samples).max(1)).max(1);
+    let steps = config.round_steps.map_or(epoch as u64, |steps| steps.get().min(epoch as u64));
+    let batch = samples.div_ceil(workers * epoch).max(1);
+    SplitTerms { batch, steps, vectors: hyper.rule.vectors(), least }
 }
 
 /// Trunk blocks of a network: the cut that leaves the server none of them.

@@ -53,11 +53,11 @@ fn run(
 }
 
 fn rounds(job: &Recorder) -> Vec<&[SplitRecord]> {
-    let of = |event| match event {
-        &Event::Round { ref devices, .. } => Some(devices.as_slice()),
+    let rounds = job.events.iter().filter_map(|event| match event {
+        Event::Round { devices, .. } => Some(devices.as_slice()),
         _ => None,
-    };
-    job.events.iter().filter_map(of).collect()
+    });
+    rounds.collect()
 }
 
 fn epochs(job: &Recorder) -> Vec<&EpochRecord> {
@@ -149,6 +149,25 @@ fn cuts_that_move_change_no_result() {
             let distance = distance(&fit.theta, &one.theta);
             assert!(distance <= 1e-5, "{}, cuts {cuts:?}: {distance:e}", protocol.name());
         }
+    }
+}
+
+/// What the look at the links took before the first round is no part of it, and links that stay are known from there on.
+#[test]
+fn what_was_predicted_comes() {
+    let iris = Iris::load();
+    let task = iris.task(hyper(Rule::Sgd, 0.05, 12, 3));
+    let board = |rate: f64| {
+        let power = Power { compute: Watts(8.0), idle: Watts(2.0), send: Watts(3.0), receive: Watts(2.5) };
+        Profile { power, ports: Ports::Each, ..Profile::new("board", rate) }
+    };
+    let devices = Devices::new("toy", vec![board(2e6), board(1e5), board(7e5)], Link::new(3e4, Seconds(0.001)));
+    let jobs = run(&task, &Split { round_steps: None, ..adaptive(0.02) }, &devices, BUFFERED, 0, None);
+    for (at, record) in rounds(&jobs[0].1).iter().flat_map(|round| round.iter()).enumerate() {
+        let near = |ours: f64, expected: f64| (ours / expected - 1.0).abs() < 0.01;
+        let came = (record.modelled.unwrap().round_s, record.modelled_j.unwrap());
+        let foreseen = (record.predicted_s.unwrap(), record.predicted_j.unwrap());
+        assert!(near(came.0, foreseen.0) && near(came.1, foreseen.1), "record {at}: {came:?} {foreseen:?}");
     }
 }
 

@@ -89,6 +89,11 @@ fn saving(this: f64, than: f64) -> f64 {
 /// # Errors
 /// Exit code 2 for options that do not fit the file, 3 when no cut is feasible, 4 for a file that cannot be used.
 pub fn bench(args: &SplitBenchArgs, network: &Network, out: &mut dyn Write) -> Result<(), Failure> {
+    if network.outputs().len() > 1 {
+        let outputs = network.outputs().len();
+        let why = format!("--model {}: it has {outputs} outputs, and mode split has one loss", args.model);
+        return Err(Failure::new(2, format!("{why}; take a network without exit heads")));
+    }
     let figures = figures(args, network)?;
     let text = match args.json {
         true => serde_json::to_string_pretty(&figures).expect("figures are JSON") + "\n",

@@ -9,9 +9,8 @@ use crate::device::{Devices, Link, Profile};
 use crate::nn::{Flavor, Program};
 use crate::plan::scale::{Fabric, Prediction};
 use crate::plan::split::{Fleet, Objective};
-use crate::strategy::{Hyper, SplitCuts, SplitTerms, split_fleet};
+use crate::strategy::{Hyper, SplitCuts, split_fleet};
 use crate::units::{Bytes, Joules, Seconds};
-use std::num::NonZeroU64;
 
 /// Devices beyond which all have one cut: of machines that are all alike more is not gained than it takes to find.
 const MANY: usize = 8;
@@ -31,11 +30,10 @@ pub fn predict(
     let (config, workers, work) = (&settled.config, ranks - 1, subject.work(hyper));
     let places = split::places(config, subject.origins, subject.network, subject.samples(), subject.devices, workers)?;
     let (protocol, cuts, _) = places;
-    let batch = hyper.global_batch.min(subject.samples()).div_ceil(workers).max(1);
     let least = if let SplitCuts::Auto(adaptive) = &cuts { adaptive.least } else { 0 };
     let all = work.count();
-    let steps = config.round_steps.map_or(all, NonZeroU64::get).clamp(1, all);
-    let terms = SplitTerms { batch, steps, vectors: hyper.rule.vectors(), least };
+    let terms = split::terms(config, hyper, subject.samples(), workers, least);
+    let (batch, steps) = (terms.batch, terms.steps.clamp(1, all));
     let made_up;
     let devices = match subject.devices {
         Some(devices) => devices,

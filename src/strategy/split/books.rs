@@ -187,9 +187,8 @@ impl Server<'_> {
         for (device, report) in reports.iter().enumerate() {
             let Some(report) = report else { continue };
             let (figures, old, seen) = (&report.figures, &before[device], seen[device].unwrap_or_default());
-            // Planned is with whole batches, and the last round of an epoch may have fewer steps: it takes its share of that.
-            let planned = (self.chooser.steps(device) * self.dealer.batch() as u64) as f64;
-            let share = figures.samples / planned.max(1.0);
+            // The last round of an epoch may have fewer samples than planned: it takes its share of that.
+            let share = figures.samples / self.chooser.planned(device).max(1.0);
             let foreseen = predicted[device];
             let mbit = |rate: Option<f64>| rate.map(|rate| rate * 8.0 / 1e6);
             let emulated = self.chooser.is_emulated(device);

@@ -36,8 +36,9 @@ pub(super) struct Chooser {
     controller: Option<Controller>,
     /// By device: the costs of its cuts.
     costs: Vec<Vec<CutCost>>,
-    /// By device: the steps of a planned round.
+    /// By device: the steps of a planned round, and the samples of a step in the mean: the last of an epoch may be smaller.
     steps: Vec<u64>,
+    rows: Vec<f64>,
     /// By device: what was predicted of the running round, and why its cut was chosen.
     predicted: Vec<Option<Point>>,
     reasons: Vec<String>,
@@ -58,6 +59,7 @@ impl Chooser {
             controller: None,
             costs: Vec::new(),
             steps: vec![0; devices],
+            rows: vec![1.0; devices],
             predicted: vec![None; devices],
             reasons: vec!["given".to_owned(); devices],
         }
@@ -114,9 +116,9 @@ impl Chooser {
         self.predicted[device]
     }
 
-    /// The steps of a device's round that was planned.
-    pub fn steps(&self, device: usize) -> u64 {
-        self.steps[device]
+    /// The samples of a device's round as it was planned.
+    pub fn planned(&self, device: usize) -> f64 {
+        self.steps[device] as f64 * self.rows[device]
     }
 
     /// Why a device's cut was chosen.
@@ -132,6 +134,7 @@ impl Server<'_> {
     /// When none are within the limits. It is this rank's own error: the devices wait for orders.
     pub(super) fn first_cuts(&mut self) -> Result<(), Infeasible> {
         let Some(adaptive) = self.chooser.adaptive else { return Ok(()) };
+        self.chooser.rows = (0..self.fleet.len()).map(|device| self.mean_step(device)).collect();
         let fleet = self.as_planned();
         self.chooser.steps = fleet.members.iter().map(|member| member.steps).collect();
         let known = |device: &usize| self.chooser.abilities[*device].is_some() && self.chooser.links[*device].is_some();
@@ -194,8 +197,8 @@ impl Server<'_> {
             let both = rate(bytes / figures.steps, (figures.least_wait - served / figures.steps).max(0.0));
             (up, down) = (both, both);
         }
-        // Costs are those of a whole batch, and the last of an epoch may be smaller.
-        let batches = figures.samples / self.dealer.batch() as f64;
+        // Costs are those of a mean step.
+        let batches = figures.samples / self.chooser.rows[device];
         let ratio = |seen: f64, cost: Seconds| (cost.0 > 0.0 && seen > 0.0).then(|| seen / (cost.0 * batches));
         let cost = self.chooser.costs.get(device).map(|costs| costs[cut]).unwrap_or_default();
         let watts = [figures.compute_w, figures.idle_w, figures.send_w, figures.receive_w].map(crate::units::Watts);
@@ -214,14 +217,21 @@ impl Server<'_> {
         let (chooser, dealer) = (&self.chooser, &self.dealer);
         let own = chooser.own.as_ref().expect("cuts are chosen");
         let least = chooser.adaptive.map_or(0, |adaptive| adaptive.least);
-        let sizes = sizes(self.sides, dealer.batch(), self.task.hyper.rule.vectors(), least);
+        let sizes = |rows: usize| sizes(self.sides, rows, self.task.hyper.rule.vectors(), least);
+        let whole = sizes(dealer.batch());
         let member = |device: usize| {
             // Of one that has died before it told, anything will do: it is not decided on.
             let ability = chooser.abilities[device].as_ref().unwrap_or(own);
             let link = chooser.links[device].unwrap_or(Link::UNKNOWN);
-            let costs = sizes.iter().enumerate().map(|(cut, cost)| {
-                let [forward, backward] = ability.first[cut];
-                CutCost { forward, backward, server: own.rest[cut], ..*cost }
+            let rows = chooser.rows[device];
+            let share = |time: Seconds| Seconds(time.0 * rows / dealer.batch() as f64);
+            let costs = sizes(rows.ceil() as usize).into_iter().enumerate().map(|(cut, cost)| {
+                let [forward, backward] = ability.first[cut].map(share);
+                // One that is alone has the mean already.
+                let alone = if self.fleet.len() == 1 { whole[0].weights_down } else { cost.weights_down };
+                let (memory, server_memory) = (whole[cut].memory, whole[cut].server_memory);
+                let server = share(own.rest[cut]);
+                CutCost { forward, backward, server, memory, server_memory, weights_down: alone, ..cost }
             });
             Member {
                 name: format!("rank {}", device + 1),
@@ -236,6 +246,14 @@ impl Server<'_> {
         let server =
             plan::Server { memory: own.memory, ports_each: chooser.ports_each, ..plan::Server::new(own.power) };
         Fleet::new((0..self.fleet.len()).map(member).collect(), server, self.split.protocol)
+    }
+
+    /// Samples of a device's step in the mean of an epoch; of those that it has.
+    fn mean_step(&self, device: usize) -> f64 {
+        let (all, parts) = (self.dealer.steps(), self.fleet.len());
+        let each = (0..all).map(|step| self.dealer.samples(device, step, device, parts).len()).filter(|len| *len > 0);
+        let (steps, samples) = each.fold((0, 0), |(steps, samples), len| (steps + 1, samples + len));
+        if steps > 0 { f64::from(samples as u32) / f64::from(steps) } else { self.dealer.batch() as f64 }
     }
 
     /// Steps of a device in a whole round.
