@@ -138,14 +138,20 @@ fn after_the_server_training_goes_on_from_its_last_checkpoint() {
 #[test]
 fn where_the_launcher_ends_the_job_it_can_be_resumed() {
     needs_mpi!();
-    let mut job = plan(PLAIN, &format!("{K_BATCH} --checkpoint-every 40")).start();
-    let pids = job.training();
-    in_the_middle(&mut job, 3, &mut Chance::new(11));
-    job.signal("KILL", pids[3]);
-    let end = job.end();
-    assert!(end.took < MOST, "{end}");
+    let kill = |chance| {
+        let mut job = plan(PLAIN, &format!("{K_BATCH} --checkpoint-every 40")).start();
+        let pids = job.training();
+        in_the_middle(&mut job, 3, &mut Chance::new(chance));
+        job.signal("KILL", pids[3]);
+        let end = job.end();
+        assert!(end.took < MOST && end.code() == 137, "{end}");
+        end
+    };
+    // Training takes a second: on a busy machine the news may come when it is over.
+    let ends = (11..19).map(kill);
+    let end = ends.into_iter().find(|end| end.field("state") != "complete").expect("one of eight is in time");
     // The launcher asks the others to stop before it kills them, and rank 0 may have the time.
-    assert!(["running", "checkpointed"].contains(&end.field("state").as_str()) && end.code() == 137, "{end}");
+    assert!(["running", "checkpointed"].contains(&end.field("state").as_str()), "{end}");
     let end = Plan::new(&format!("{PLAIN} --resume run --progress none")).after(end).start().end();
     assert_eq!((end.code(), end.field("state")), (0, "complete".into()), "{end}");
     check_ledger(&end, EPOCHS);
