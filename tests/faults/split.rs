@@ -155,7 +155,11 @@ fn without_the_server_the_job_ends_and_goes_on_from_its_last_checkpoint() {
 #[test]
 fn where_the_launcher_ends_the_job_it_can_be_resumed() {
     needs_mpi!();
-    let mut job = begun(PLAIN, "--protocol ares --split 1 --checkpoint-every 60", 10);
+    // The launcher takes its time to end the others, who train on meanwhile: there has to be something left to do.
+    let line = format!("{PLAIN} {ROWS} --epochs 300 --protocol ares --split 1 --checkpoint-every 60");
+    let mut job = Plan::new(&line).file("rows.csv", &rows()).start();
+    job.training();
+    in_the_middle(&mut job, 3, &mut Chance::new(10));
     let pids = job.ranks();
     job.signal("KILL", pids[3]);
     let end = job.end();

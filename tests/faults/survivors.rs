@@ -85,8 +85,8 @@ fn doctor_says_what_survives_a_rank() {
         return;
     }
     for (flag, says) in [
-        ("", "to go on without it in a grid, start with"),
-        ("--mca orte_enable_recovery 1", "other than full): training goes on without it"),
+        ("", "to go on without it in a grid or a split, start with"),
+        ("--mca orte_enable_recovery 1", "for --protocol sequential: training goes on without it"),
     ] {
         let end = Plan::new(&format!("mpirun {flag} -n 2 {{exe}} doctor")).start().end();
         assert!(end.text.contains(says) && end.code() == 0, "{end}");
