@@ -64,7 +64,9 @@ pub fn quantity(value: f64, symbol: &str) -> String {
 
 /// A share in percent, with one decimal; of an absent one nothing.
 pub fn percent(share: Option<f64>) -> String {
-    share.map_or(String::new(), |share| format!("{:.1} %", share * 100.0))
+    let told = share.map_or(String::new(), |share| format!("{:.1} %", share * 100.0));
+    // What rounds to nothing has no sign.
+    told.strip_prefix('-').filter(|rest| *rest == "0.0 %").map_or(told.clone(), str::to_owned)
 }
 
 /// The lines of a table for a terminal: columns without any figure are left out, the first column is cut until the
