@@ -155,7 +155,7 @@ fn without_the_server_the_job_ends_and_goes_on_from_its_last_checkpoint() {
 #[test]
 fn where_the_launcher_ends_the_job_it_can_be_resumed() {
     needs_mpi!();
-    // The launcher takes its time to end the others, who train on meanwhile: there has to be something left to do.
+    // The launcher asks the others to stop a second after the death: there has to be something left to do.
     let line = format!("{PLAIN} {ROWS} --epochs 300 --protocol ares --split 1 --checkpoint-every 60");
     let mut job = Plan::new(&line).file("rows.csv", &rows()).start();
     job.training();
