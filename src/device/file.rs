@@ -37,7 +37,7 @@
 use super::reader::{BANDWIDTH, COUNT, INDEX, NOT_NEGATIVE, POSITIVE, Reader, Text, shown, unknown};
 use super::shipped::{SHIPPED, TRACES};
 use super::trace::BYTES_PER_MBIT;
-use super::{DeviceError, Devices, Link, Ports, Power, Profile, Switch, Table, Trace};
+use super::{DeviceError, Devices, Link, Ports, Power, Profile, Switch, Table, Tier, Trace};
 use crate::units::{Bytes, Seconds, Watts};
 use std::collections::BTreeMap;
 use std::io;
@@ -188,6 +188,9 @@ fn modes(name: &str, table: &Reader) -> Result<BTreeMap<String, Profile>, Device
         "memory_mib",
         "memory_source",
         "ports",
+        "tier",
+        "price_per_s",
+        "price_source",
         "watts",
         "measured",
         "mode",
@@ -201,9 +204,14 @@ fn modes(name: &str, table: &Reader) -> Result<BTreeMap<String, Profile>, Device
         memory: Bytes((table.number("memory_mib", POSITIVE)? * f64::from(1 << 20)) as u64),
         power: power(&watts)?,
         ports: ports(table)?,
+        tier: tier(table)?,
+        price_per_s: table.maybe("price_per_s", NOT_NEGATIVE)?.unwrap_or(0.0),
         ..Profile::new(name, flops_per_s)
     };
     profile.sources.push(("memory".to_owned(), table.source("memory_source")?));
+    if profile.price_per_s > 0.0 {
+        profile.sources.push(("price".to_owned(), table.source("price_source")?));
+    }
     if let Some(tables) = table.maybe_table("measured")? {
         for table in tables.tables() {
             let (model, table) = table?;
@@ -242,6 +250,19 @@ fn ports(table: &Reader) -> Result<Ports, DeviceError> {
         Some(other) => {
             let why = format!("{} = {} cannot be", table.path("ports"), shown(other));
             Err(table.fault_at("ports", why, "write \"one\" transmitter for all links, or \"each\" link its own"))
+        }
+    }
+}
+
+fn tier(table: &Reader) -> Result<Option<Tier>, DeviceError> {
+    match table.maybe_text("tier")? {
+        None => Ok(None),
+        Some("device") => Ok(Some(Tier::Device)),
+        Some("edge") => Ok(Some(Tier::Edge)),
+        Some("cloud") => Ok(Some(Tier::Cloud)),
+        Some(other) => {
+            let why = format!("{} = {} cannot be", table.path("tier"), shown(other));
+            Err(table.fault_at("tier", why, "write \"device\", \"edge\" or \"cloud\""))
         }
     }
 }

@@ -31,7 +31,7 @@ pub use ledger::{Energy, Ledger};
 pub use link::Link;
 pub use machine::{Machine, Mark};
 pub use network::{Network, Point};
-pub use profile::{Power, Profile, Table};
+pub use profile::{Power, Profile, Table, Tier};
 pub use switch::Switch;
 pub use trace::Trace;
 pub use transmitter::{Ports, Sent, Transmitters};

@@ -58,6 +58,17 @@ impl Table {
     }
 }
 
+/// Where a device stands between those who ask and those who have the power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// With who asks.
+    Device,
+    /// A server nearby.
+    Edge,
+    /// A server far away.
+    Cloud,
+}
+
 /// One device in one power mode, and the modes that it switches to later.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
@@ -77,6 +88,10 @@ pub struct Profile {
     pub switches: Vec<Switch>,
     /// What it sends with.
     pub ports: Ports,
+    /// Where it stands, for policies that go by that.
+    pub tier: Option<Tier>,
+    /// What a second of its computing costs, in whatever money the file counts.
+    pub price_per_s: f64,
     /// Measured times, by the model's name.
     pub measured: BTreeMap<String, Table>,
     /// Where each group of figures comes from.
@@ -95,6 +110,8 @@ impl Profile {
             power: Power::default(),
             switches: Vec::new(),
             ports: Ports::One,
+            tier: None,
+            price_per_s: 0.0,
             measured: BTreeMap::new(),
             sources: Vec::new(),
         }

@@ -4,6 +4,7 @@
 //! sleeps, reads a file or knows a rank.
 
 pub mod pipeline;
+pub mod placement;
 pub mod quorum;
 pub mod scale;
 pub mod split;

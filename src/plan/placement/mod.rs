@@ -1,0 +1,13 @@
+//! Where each task of a network's graph runs.
+//!
+//! A [`TaskGraph`] says what is to be done, a [`Problem`] what it costs on each rank, a [`Plan`] who does it. Each method
+//! is one file with its paper; what a plan really takes, with many requests and shared links, says [`simulate`].
+
+mod graph;
+mod problem;
+mod schedule;
+pub mod simulate;
+
+pub use graph::{GraphError, Task, TaskGraph, TaskId, Tensor, TensorId};
+pub use problem::{Between, Problem};
+pub use schedule::{Plan, Schedule, Slot};
