@@ -281,7 +281,7 @@ impl KeyFlags {
             Kind::Number { .. } => "X",
             Kind::Choice(_) => "WORD",
             Kind::Switch => "true|false",
-            Kind::Text if key.name.ends_with("Dir") => "DIR",
+            Kind::Text if key.name.ends_with("Dir") || key.name == "pictures" => "DIR",
             Kind::Text => "NAME",
             Kind::Shares => "A/B/C",
             Kind::Batch => "N|full",
@@ -292,6 +292,8 @@ impl KeyFlags {
             Kind::Cuts => "N,N,...",
             Kind::Neighbourhood => "N,N",
             Kind::Split => "auto|none|P|P1,P2",
+            Kind::Ranks => "R[,R...]",
+            Kind::Arrivals => "LAW[:X]",
             Kind::Every => "N|Ns",
         };
         let mut help = key.doc.to_owned();

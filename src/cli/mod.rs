@@ -22,6 +22,7 @@ mod load;
 mod local;
 pub mod model;
 mod observer;
+mod offload;
 mod output;
 mod photos;
 mod plan;

@@ -7,7 +7,7 @@ use super::host::Place;
 use super::load::{self, Loaded, Request};
 use super::ranks::{Ended, agreed};
 use super::resume::{self, Begin, Done, Look};
-use super::{local, split, stages, sync, task};
+use super::{local, offload, split, stages, sync, task};
 use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
 use crate::config::{Config, Model, Origins, Sync};
 use crate::data::AnyData;
@@ -100,9 +100,11 @@ impl Settled {
     /// # Errors
     /// The first key that does not go with the mode, or with so many ranks.
     pub fn of(mut config: Config, origins: &Origins, ranks: usize) -> Result<Self, Failure> {
+        offload::trains(&config, origins, ranks)?;
         let strategy = task::strategy(config.mode, ranks);
         let trainers = strategy.trainers(ranks).map_err(|message| Failure { code: 2, message })?;
         config.mode = Some(task::mode(strategy));
+        offload::only_in_offload(&config, origins, strategy.name())?;
         split::check(&config, origins, strategy)?;
         local::check(&config, origins, strategy)?;
         let (chains, trainers) = match strategy {

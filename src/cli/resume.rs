@@ -7,7 +7,7 @@ use super::args::TrainArgs;
 use super::failure::{DATA, Failure};
 use super::host::host;
 use super::ranks::{Ended, World, agreed};
-use super::{split, stages, sync};
+use super::{offload, split, stages, sync};
 use crate::comm::launcher::{Launcher, Survival};
 use crate::comm::{Communicator, Values};
 use crate::config::{
@@ -238,6 +238,9 @@ impl Begin {
         }
         if config.mode != Some(Mode::Pipeline) {
             stages::KEYS.iter().filter(|key| said(key)).for_each(|key| config.reset(key));
+        }
+        if config.mode != Some(Mode::Offload) {
+            offload::KEYS.iter().filter(|key| said(key)).for_each(|key| config.reset(key));
         }
         if config.mode != Some(Mode::Split) {
             split::KEYS.iter().filter(|key| said(key)).for_each(|key| config.reset(key));

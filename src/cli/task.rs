@@ -29,8 +29,9 @@ pub fn strategy(mode: Option<Mode>, ranks: usize) -> Strategy {
         Some(Mode::AllReduce) => Strategy::AllReduce,
         Some(Mode::Pipeline) => Strategy::Pipeline,
         Some(Mode::Split) => Strategy::Split,
-        None | Some(Mode::Auto) if ranks > 1 => Strategy::AllReduce,
-        None | Some(Mode::Auto) => Strategy::Single,
+        // Mode offload trains nothing and comes to no strategy: `Settled::of` sees to that.
+        None | Some(Mode::Auto | Mode::Offload) if ranks > 1 => Strategy::AllReduce,
+        None | Some(Mode::Auto | Mode::Offload) => Strategy::Single,
     }
 }
 

@@ -5,12 +5,12 @@
 //! rank 0 (as JSON) need no list of their own.
 
 use super::choices::{
-    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
-    PipelineSchedule, Protocol, RateScaling, Schedule, Sync,
+    Activation, AugmentKind, BadImage, ClockKind, ExitRule, Granularity, Init, Learn, LossKind, Mode, OptimizerKind,
+    PipelineSchedule, PlanObjective, Policy, Protocol, RateScaling, Schedule, Sync,
 };
 use super::keys::Fallback;
-use super::lists::{Cuts, Every, Neighbourhood, Numbers, SplitPoints};
-use super::values::{Dataset, GlobalBatch, ImageSize, Model};
+use super::lists::{Cuts, Every, Neighbourhood, Numbers, RankList, SplitPoints};
+use super::values::{Arrivals, Dataset, GlobalBatch, ImageSize, Model};
 use crate::data::split::Fractions;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -162,9 +162,9 @@ pub struct Config {
     pub non_iid: Option<f64>,
     /// `alpha`: weight of time against energy.
     pub alpha: f64,
-    /// `deadline` of a round, in seconds.
+    /// `deadline` of a round or a request, in seconds.
     pub deadline: Option<f64>,
-    /// `energyBudget` of all devices in a round, in joules.
+    /// `energyBudget` of all devices in a round or for a request, in joules.
     pub energy_budget: Option<f64>,
     /// `leastCut`: trunk blocks on a device at least.
     pub least_cut: usize,
@@ -172,6 +172,34 @@ pub struct Config {
     pub smoothing: f64,
     /// `hysteresis` of decisions; none: by how well things are known.
     pub hysteresis: Option<f64>,
+    /// `graph` of mode offload; none: that of `model`.
+    pub graph: Option<Model>,
+    /// `granularity` of its tasks.
+    pub granularity: Granularity,
+    /// `policy`: who says where they run.
+    pub policy: Policy,
+    /// `requests` of all sources together.
+    pub requests: NonZeroUsize,
+    /// `arrivals` of requests at each source.
+    pub arrivals: Arrivals,
+    /// `sources`: ranks that ask.
+    pub sources: RankList,
+    /// `queue`: most unanswered requests of a source.
+    pub queue: NonZeroUsize,
+    /// `width`: factor of channels and neurons.
+    pub width: f64,
+    /// `fuse` neighbours on one rank.
+    pub fuse: bool,
+    /// `planTime` of policy auto, in seconds.
+    pub plan_time: f64,
+    /// `objective` of a plan.
+    pub objective: PlanObjective,
+    /// `budget`: highest price of a request.
+    pub budget: Option<f64>,
+    /// `replan` for requests that come later.
+    pub replan: bool,
+    /// `pictures`; none: synthetic ones.
+    pub pictures: Option<String>,
     /// `devices`; none: the machines are themselves.
     pub devices: Option<String>,
     /// `clock` of emulated machines.
@@ -315,6 +343,20 @@ mod tests {
         "leastCut=2",
         "smoothing=0.5",
         "hysteresis=0.125",
+        "graph=vgg5",
+        "granularity=layer",
+        "policy=min-cut",
+        "requests=50",
+        "arrivals=poisson:2.5",
+        "sources=0,2",
+        "queue=7",
+        "width=0.125",
+        "fuse=false",
+        "planTime=0.5",
+        "objective=weighted",
+        "budget=0.75",
+        "replan=true",
+        "pictures=/p ö",
         "devices=greenai.toml",
         "clock=real",
         "powerSensor=/p",

@@ -50,6 +50,8 @@ choices! {
         Pipeline = "pipeline",
         /// Rank 0 is a server; each other rank is a device that holds the network's first layers.
         Split = "split",
+        /// The network's tasks run where a plan says; nothing is trained.
+        Offload = "offload",
         /// What the plan finds fastest; settled before training.
         Auto = "auto",
     }
@@ -117,6 +119,61 @@ choices! {
         Confidence = "confidence",
         /// The entropy of the probabilities over its maximum, from above.
         Entropy = "entropy",
+    }
+}
+choices! {
+    /// How large the tasks are that a network is taken apart into.
+    Granularity {
+        /// Each layer is one.
+        Layer = "layer",
+        /// Each block of layers that belong together is one.
+        Block = "block",
+    }
+}
+choices! {
+    /// Who says where the tasks of mode offload run.
+    Policy {
+        /// The best of all that is found in time.
+        Auto = "auto",
+        /// The rank that asks.
+        Local = "local",
+        /// The edge server that is best for all.
+        Edge = "edge",
+        /// The cloud.
+        Cloud = "cloud",
+        /// Chance.
+        Random = "random",
+        /// Heterogeneous earliest finish time.
+        Heft = "heft",
+        /// Critical path on a processor.
+        Cpop = "cpop",
+        /// Predict earliest finish time.
+        Peft = "peft",
+        /// Branch and bound, for small graphs.
+        Exact = "exact",
+        /// The chain's dynamic programme.
+        Chain = "chain",
+        /// The least cut between two sites.
+        MinCut = "min-cut",
+        /// Simulated annealing.
+        Anneal = "anneal",
+        /// The originals' greedy search.
+        Sep = "sep",
+        /// The same with edge servers that help each other.
+        Gcc = "gcc",
+        /// The fully polynomial approximation.
+        Hermes = "hermes",
+    }
+}
+choices! {
+    /// What a plan makes small.
+    PlanObjective {
+        /// The time from request to answer.
+        Time = "time",
+        /// The joules of all ranks.
+        Energy = "energy",
+        /// Both, with alpha as the weight of time.
+        Weighted = "weighted",
     }
 }
 choices! {

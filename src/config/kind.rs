@@ -3,9 +3,9 @@
 //! Whatever the text comes from (flag, variable, file), it passes through [`Kind::parse`], so the
 //! same mistake gets the same words everywhere.
 
-use super::lists::{Cuts, Every, Neighbourhood, Numbers, SplitPoints};
+use super::lists::{Cuts, Every, Neighbourhood, Numbers, RankList, SplitPoints};
 use super::suggest::{did_you_mean, suggest};
-use super::values::{Dataset, ImageSize, Model};
+use super::values::{Arrivals, Dataset, ImageSize, Model};
 use crate::data::split::Fractions;
 use crate::nn::zoo;
 use serde_json::Value;
@@ -56,6 +56,10 @@ pub enum Kind {
     Cuts,
     /// Where devices hand over to a server, see [`SplitPoints`].
     Split,
+    /// Different ranks, see [`RankList`].
+    Ranks,
+    /// When requests come, see [`Arrivals`].
+    Arrivals,
     /// How often something is done, see [`Every`].
     Every,
     /// How many weights a proposal changes, see [`Neighbourhood`].
@@ -99,6 +103,8 @@ impl Kind {
             Self::Numbers { most } => format!("a number from 0 to {most}, or several with commas between them"),
             Self::Cuts => "ascending whole numbers with commas between them, like 1,3,4".to_owned(),
             Self::Split => "auto, none, a number of trunk blocks, or one for each device like 2,7,7".to_owned(),
+            Self::Ranks => "different ranks with commas between them, like 0,2".to_owned(),
+            Self::Arrivals => "at-once, poisson:RATE, periodic:SECONDS or trace:FILE.csv".to_owned(),
             Self::Every => "a number of steps like 100, or of seconds like 30s".to_owned(),
             Self::Neighbourhood => "filter or a whole number, a comma, and a whole number, like filter,363".to_owned(),
             Self::Size => format!("a number of pixels, or HEIGHTxWIDTH, up to {} each", ImageSize::MOST),
@@ -151,6 +157,12 @@ impl Kind {
             Self::Split => SplitPoints::try_from(text.to_owned())
                 .map(|points| Value::from(String::from(points)))
                 .map_err(|why| bad(&why)),
+            Self::Ranks => RankList::try_from(text.to_owned())
+                .map(|ranks| Value::from(String::from(ranks)))
+                .map_err(|why| bad(&why)),
+            Self::Arrivals => {
+                Arrivals::try_from(text.to_owned()).map(|law| Value::from(String::from(law))).map_err(|why| bad(&why))
+            }
             Self::Every => {
                 Every::try_from(text.to_owned()).map(|every| Value::from(String::from(every))).map_err(|why| bad(&why))
             }
@@ -271,6 +283,9 @@ mod tests {
             (Kind::Numbers { most: 1.0 }, "0.50,1", Value::from("0.5,1")),
             (Kind::Split, "auto", Value::from("auto")),
             (Kind::Split, "2, 7,0", Value::from("2,7,0")),
+            (Kind::Ranks, "2, 0", Value::from("2,0")),
+            (Kind::Arrivals, "poisson:2.50", Value::from("poisson:2.5")),
+            (Kind::Arrivals, "trace:a b.CSV", Value::from("trace:a b.CSV")),
             (Kind::Every, "100", Value::from("100")),
             (Kind::Every, "0.50s", Value::from("0.5s")),
             (Kind::Neighbourhood, "filter, 363", Value::from("filter,363")),
@@ -313,6 +328,13 @@ mod tests {
             (Kind::Numbers { most: 1.0 }, "NaN", "not a number", "from 0 to 1"),
             (Kind::Split, "all", "not a whole number", "auto"),
             (Kind::Split, "2,-1", "not a whole number", "auto"),
+            (Kind::Ranks, "0,0", "names rank 0 twice", "like 0,2"),
+            (Kind::Ranks, "0,-1", "not a whole number", "like 0,2"),
+            (Kind::Arrivals, "poisson", "no law of arrivals", "poisson:RATE"),
+            (Kind::Arrivals, "poisson:0", "has a rate of 0", "poisson:RATE"),
+            (Kind::Arrivals, "periodic:-1", "has -1 s between two", "periodic:SECONDS"),
+            (Kind::Arrivals, "poisson:fast", "has 'fast', which is not a number", "poisson:RATE"),
+            (Kind::Arrivals, "trace:", "names no file", "trace:FILE.csv"),
             (Kind::Every, "0", "zero", "30s"),
             (Kind::Every, "-3s", "neither", "30s"),
             (Kind::Every, "5m", "neither", "30s"),
@@ -331,7 +353,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text in ".*") {
             for kind in [ONE_UP, RATE, Kind::Switch, Kind::Text, Kind::Shares, Kind::Batch, Kind::Dataset, Kind::Model, Kind::Size,
-                Kind::Cuts, Kind::Split, Kind::Numbers { most: 1.0 }, Kind::Every, Kind::Neighbourhood] {
+                Kind::Cuts, Kind::Split, Kind::Ranks, Kind::Arrivals, Kind::Numbers { most: 1.0 }, Kind::Every, Kind::Neighbourhood] {
                 let _ = kind.parse(&text);
             }
         }

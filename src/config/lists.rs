@@ -137,6 +137,30 @@ impl From<SplitPoints> for String {
     }
 }
 
+/// Different ranks, in the order in which they are named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RankList(pub Vec<usize>);
+
+impl TryFrom<String> for RankList {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let ranks = text.split(',').map(whole).collect::<Result<Vec<_>, _>>()?;
+        let twice = ranks.iter().enumerate().find(|(at, rank)| ranks[..*at].contains(rank));
+        match twice {
+            None => Ok(Self(ranks)),
+            Some((_, rank)) => Err(format!("names rank {rank} twice")),
+        }
+    }
+}
+
+impl From<RankList> for String {
+    fn from(ranks: RankList) -> String {
+        ranks.0.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
 fn whole(part: &str) -> Result<usize, String> {
     part.trim().parse().map_err(|_| format!("has a part '{}' that is not a whole number", part.trim().escape_debug()))
 }

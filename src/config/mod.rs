@@ -32,16 +32,17 @@ mod bad_input;
 
 pub use checked::Config;
 pub use choices::{
-    Activation, AugmentKind, BadImage, ClockKind, EvalPart, ExitRule, Init, Learn, LossKind, Mode, OptimizerKind,
-    PipelineSchedule, PredictFormat, Progress, Protocol, RateScaling, Schedule, Sync,
+    Activation, AugmentKind, BadImage, ClockKind, EvalPart, ExitRule, Granularity, Init, Learn, LossKind, Mode,
+    OptimizerKind, PipelineSchedule, PlanObjective, Policy, PredictFormat, Progress, Protocol, RateScaling, Schedule,
+    Sync,
 };
 pub use differences::{Difference, differences, table};
 pub(crate) use env_file::read_bytes as read_env_bytes;
 pub use error::ConfigError;
 pub use kind::{Kind, Problem};
-pub use lists::{Cuts, Every, Neighbourhood, Numbers, SplitPoints};
+pub use lists::{Cuts, Every, Neighbourhood, Numbers, RankList, SplitPoints};
 pub use origin::{Origin, Origins};
 pub use raw::{Entry, Raw};
 pub use resolve::resolve;
 pub use sources::Sources;
-pub use values::{Dataset, GlobalBatch, ImageSize, Model};
+pub use values::{Arrivals, Dataset, GlobalBatch, ImageSize, Model};

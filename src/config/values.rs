@@ -206,6 +206,62 @@ impl From<GlobalBatch> for BatchText {
     }
 }
 
+/// When the requests of a source come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Arrivals {
+    /// All at the beginning.
+    AtOnce,
+    /// At random, so many a second on average.
+    Poisson(f64),
+    /// One after so many seconds each.
+    Periodic(f64),
+    /// As a file says.
+    Trace(PathBuf),
+}
+
+impl TryFrom<String> for Arrivals {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = |text: &str| match text.trim().parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(number),
+            _ => Err(format!("has '{}', which is not a number", text.escape_debug())),
+        };
+        match text.split_once(':') {
+            None if text == "at-once" => Ok(Self::AtOnce),
+            Some(("poisson", rate)) => match number(rate)? {
+                rate if rate > 0.0 => Ok(Self::Poisson(rate)),
+                rate => Err(format!("has a rate of {rate} a second, and nobody would ask")),
+            },
+            Some(("periodic", seconds)) => match number(seconds)? {
+                seconds if seconds > 0.0 => Ok(Self::Periodic(seconds)),
+                seconds => Err(format!("has {seconds} s between two requests")),
+            },
+            Some(("trace", "")) => Err("names no file".to_owned()),
+            Some(("trace", file)) => Ok(Self::Trace(PathBuf::from(file))),
+            _ => Err("is no law of arrivals".to_owned()),
+        }
+    }
+}
+
+impl From<Arrivals> for String {
+    fn from(law: Arrivals) -> String {
+        match law {
+            Arrivals::AtOnce => "at-once".to_owned(),
+            Arrivals::Poisson(rate) => format!("poisson:{rate}"),
+            Arrivals::Periodic(seconds) => format!("periodic:{seconds}"),
+            Arrivals::Trace(file) => format!("trace:{}", file.to_string_lossy()),
+        }
+    }
+}
+
+impl std::fmt::Display for Arrivals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from(self.clone()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::prepare::Settled;
-use crate::cli::{split, stages, sync};
+use crate::cli::{offload, split, stages, sync};
 use crate::config::{Config, Learn, Mode, Origins, PipelineSchedule, Sync};
 use std::num::NonZeroUsize;
 
@@ -128,6 +128,7 @@ fn settle(mut config: Config, origins: &Origins, ranks: usize, given: Given) -> 
         if config.mode != Some(Mode::Pipeline) {
             stages::KEYS.iter().for_each(|key| config.reset(key));
         }
+        offload::KEYS.iter().for_each(|key| config.reset(key));
         if config.mode != Some(Mode::Split) {
             split::KEYS.iter().for_each(|key| config.reset(key));
         }

@@ -83,7 +83,7 @@ fn command_lines() -> Vec<Case> {
         usage("--momentum 1", &["--momentum", "too large", "below 1"]),
         usage("--mode allredcue", &["--mode", "sendrecv", "did you mean allreduce?"]).on(THREADS),
         usage("--mode allredcue", &["--mode", "did you mean allreduce?"]).on(MPI),
-        usage("--mode offload", &["--mode", "single|sendrecv|allreduce"]).on(THREADS),
+        usage("--mode offlaod", &["--mode", "did you mean offload?"]).on(THREADS),
         usage("--dataset irsi", &["no data set", "did you mean iris?"]),
         usage("--dataset irsi", &["no data set", "did you mean iris?"]).on(MPI),
         usage("--single irsi", &["no data set", "did you mean iris?"]).on(Launch::Plain),

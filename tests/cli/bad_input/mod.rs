@@ -6,6 +6,7 @@ mod directory;
 mod grid;
 mod launchers;
 mod odd_pictures;
+mod offload;
 mod pictures;
 mod pipelines;
 mod plan;
@@ -187,6 +188,7 @@ fn mistakes_with_grids_do_so_too() {
 #[test]
 fn mistakes_with_splits_do_so_too() {
     check_all(splits::cases());
+    check_all(offload::cases());
 }
 
 #[test]

@@ -1,0 +1,5 @@
+//! Mode offload: from the checked configuration to requests that are answered.
+
+mod keys;
+
+pub use keys::{KEYS, only_in_offload, trains};
