@@ -37,6 +37,8 @@ pub enum Purpose {
     Shard = 10,
     /// Which samples each device holds, where devices are not alike; the sample number is the class.
     NonIid = 11,
+    /// What a planner of task graphs tries; the epoch is the method, the sample number the task or the step.
+    Placement = 12,
 }
 
 /// The generator for one `(purpose, epoch, sample)` of a run with this seed.

@@ -58,6 +58,14 @@ pub enum PlacementError {
         /// What it needs and did not find.
         lacks: String,
     },
+    /// A name that no policy has.
+    #[error("no policy is named '{policy}': choose one of {known}")]
+    Unknown {
+        /// The name.
+        policy: String,
+        /// Those that there are.
+        known: String,
+    },
 }
 
 #[cfg(test)]

@@ -3,13 +3,34 @@
 //! A [`TaskGraph`] says what is to be done, a [`Problem`] what it costs on each rank, a [`Plan`] who does it. Each method
 //! is one file with its paper; what a plan really takes, with many requests and shared links, says [`simulate`].
 
+mod additive;
+mod anneal;
+mod auto;
+mod chain;
 mod error;
+mod flow;
+mod fuse;
 mod graph;
+mod methods;
+mod min_cut;
+mod objective;
 mod problem;
 mod schedule;
+mod simple;
 pub mod simulate;
+#[cfg(test)]
+mod testing;
 
+pub use additive::Additive;
+pub use anneal::anneal;
+pub use auto::{Found, Row, auto, by_name, names};
+pub use chain::chain;
 pub use error::PlacementError;
+pub use fuse::{Fused, fuse};
 pub use graph::{GraphError, Task, TaskGraph, TaskId, Tensor, TensorId};
-pub use problem::{Between, Problem};
+pub use methods::{Ask, METHODS, Method};
+pub use min_cut::min_cut;
+pub use objective::{Judge, Judged, Limit, Limits, Objective};
+pub use problem::{Between, Comes, Problem};
 pub use schedule::{Plan, Schedule, Slot};
+pub use simple::{local, random, source};
