@@ -52,9 +52,9 @@ impl Limit {
     /// Its name with its unit, for messages.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Budget => "budget of a request",
+            Self::Budget => "budget",
             Self::Deadline => "deadline in s",
-            Self::Energy => "energy of a request in J",
+            Self::Energy => "energy in J",
         }
     }
 
