@@ -7,6 +7,9 @@ use crate::units::Bytes;
 /// What `auto` calls its own search, which begins with the best that a method found.
 const REFINED: &str = "refined";
 
+/// What a plan is called that was there before.
+const SO_FAR: &str = "so far";
+
 /// What one method came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -60,14 +63,23 @@ pub fn by_name(policy: &str, ask: &Ask, still: &mut dyn FnMut() -> bool) -> Resu
 /// When no plan keeps all limits: the first one that cannot be kept beside those before it, and the smallest value with
 /// which it can be. When a task may run nowhere or memories are too small.
 pub fn auto(ask: &Ask, still: &mut dyn FnMut() -> bool) -> Result<Found, PlacementError> {
-    let found = search(ask, None, still)?;
+    replan(ask, None, still)
+}
+
+/// The same for conditions that have changed: never worse than going on with the plan so far, as far as it still may be.
+///
+/// # Errors
+/// As [`auto`].
+pub fn replan(ask: &Ask, so_far: Option<&Plan>, still: &mut dyn FnMut() -> bool) -> Result<Found, PlacementError> {
+    let found = search(ask, so_far, still)?;
     if found.judged.keeps() { Ok(found) } else { rescue(ask, found) }
 }
 
-/// The best of all methods and of `also`, whether it keeps limits or not.
-fn search(ask: &Ask, also: Option<&Plan>, still: &mut dyn FnMut() -> bool) -> Result<Found, PlacementError> {
-    let mut rows = Vec::new();
-    let mut best = also.map(|plan| (ask.judge.judge(plan), plan.clone(), REFINED));
+/// The best of all methods and of a plan that there is, whether it keeps limits or not.
+fn search(ask: &Ask, so_far: Option<&Plan>, still: &mut dyn FnMut() -> bool) -> Result<Found, PlacementError> {
+    let mut best = so_far.map(|plan| (ask.judge.judge(plan), plan.clone(), SO_FAR));
+    let row = |(judged, _, method): &(Judged, Plan, &'static str)| Row { method, outcome: Ok(*judged) };
+    let mut rows: Vec<Row> = best.iter().map(row).collect();
     for (method, make) in METHODS {
         if best.as_ref().is_some_and(|(judged, ..)| judged.keeps()) && !still() {
             break;

@@ -29,7 +29,7 @@ mod testing;
 
 pub use additive::Additive;
 pub use anneal::anneal;
-pub use auto::{Found, Row, auto, by_name, names};
+pub use auto::{Found, Row, auto, by_name, names, replan};
 pub use bound::lower_bound;
 pub use chain::chain;
 pub use error::PlacementError;

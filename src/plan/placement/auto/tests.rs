@@ -47,6 +47,26 @@ fn without_time_there_is_still_a_plan() {
     assert_eq!((found.method, found.rows.len()), ("local", 1));
 }
 
+/// The best plan, and then a rank is lost: a plan for that is as good as a new one, and while nothing changes
+/// the old one is not left for a worse.
+#[test]
+fn a_new_plan_is_no_worse_than_the_one_so_far() {
+    for seed in 0..10 {
+        let shape = Shape { tasks: 8, ranks: 3, pinned: true, contended: true };
+        let graph = shape.dag(seed);
+        let mut problem = shape.problem(&graph, seed);
+        let before = auto(&ask(&problem, Objective::Time, Limits::default(), 300), &mut || true).unwrap();
+        let hasty = replan(&ask(&problem, Objective::Time, Limits::default(), 1), Some(&before.plan), &mut || false);
+        let hasty = hasty.unwrap();
+        assert_eq!((hasty.plan, hasty.method, hasty.rows.len()), (before.plan.clone(), SO_FAR, 1));
+        problem.time.iter_mut().for_each(|row| row[2].0 = f64::INFINITY);
+        let ask = ask(&problem, Objective::Time, Limits::default(), 300);
+        let after = replan(&ask, Some(&before.plan), &mut || true).unwrap();
+        assert!(!after.plan.rank.contains(&2) && after.judged.keeps());
+        assert!(!auto(&ask, &mut || true).unwrap().judged.better(&after.judged), "seed {seed}");
+    }
+}
+
 #[test]
 fn unknown_names_are_told_the_known_ones() {
     let shape = Shape { tasks: 2, ranks: 1, ..Shape::default() };
