@@ -4,6 +4,7 @@
 //! is one file with its paper; what a plan really takes, with many requests and shared links, says [`simulate`].
 
 mod graph;
+pub mod mec;
 mod problem;
 mod schedule;
 pub mod simulate;
