@@ -18,6 +18,7 @@ mod lists;
 mod methods;
 mod min_cut;
 mod objective;
+pub mod mec;
 mod problem;
 #[cfg(test)]
 mod random;
