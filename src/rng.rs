@@ -37,6 +37,8 @@ pub enum Purpose {
     Shard = 10,
     /// Which samples each device holds, where devices are not alike; the sample number is the class.
     NonIid = 11,
+    /// When requests come; the sample number is that of the source.
+    Arrival = 13,
 }
 
 /// The generator for one `(purpose, epoch, sample)` of a run with this seed.

@@ -3,6 +3,8 @@
 //! A [`TaskGraph`] says what is to be done, a [`Problem`] what it costs on each rank, a [`Plan`] who does it. Each method
 //! is one file with its paper; what a plan really takes, with many requests and shared links, says [`simulate`].
 
+pub mod arrivals;
+pub mod critical;
 mod graph;
 mod problem;
 mod schedule;
