@@ -37,8 +37,10 @@ pub enum Purpose {
     Shard = 10,
     /// Which samples each device holds, where devices are not alike; the sample number is the class.
     NonIid = 11,
-    /// When requests come; the sample number is that of the source.
+    /// When requests come up; the sample number is the rank that asks.
     Arrival = 13,
+    /// The synthetic picture of a request; the sample number is the request's.
+    Request = 14,
 }
 
 /// The generator for one `(purpose, epoch, sample)` of a run with this seed.

@@ -25,6 +25,8 @@ pub enum Tag {
     Task = 8,
     /// What a worker of a grid tells the server: a result, or that it leaves.
     Report = 9,
+    /// A tensor on its way from a task to those that read it.
+    Tensor = 10,
 }
 
 /// The element type of a payload.

@@ -55,6 +55,9 @@ pub enum TrainError {
     /// Local steps together with what they cannot give. All ranks find it before the first step.
     #[error("local steps: {0}")]
     Local(String),
+    /// A part of a network that is none.
+    #[error(transparent)]
+    Network(#[from] crate::nn::NetError),
     /// A sampler that does not fit its network.
     #[error(transparent)]
     Sampler(#[from] MetropolisError),

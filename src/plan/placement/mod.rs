@@ -5,11 +5,14 @@
 
 pub mod arrivals;
 pub mod critical;
+mod error;
 mod graph;
 mod problem;
 mod schedule;
 pub mod simulate;
+pub mod stream;
 
+pub use error::PlacementError;
 pub use graph::{GraphError, Task, TaskGraph, TaskId, Tensor, TensorId};
-pub use problem::{Between, Problem};
+pub use problem::{Between, Comes, Problem};
 pub use schedule::{Plan, Schedule, Slot};

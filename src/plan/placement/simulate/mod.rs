@@ -11,7 +11,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-pub use emulated::EmulatedRanks;
+pub use emulated::{EmulatedRanks, work_of};
 pub use fixed::{FixedRanks, alone};
 pub use script::{Act, Answer, Message, Script};
 

@@ -1,0 +1,68 @@
+//! The network that requests are about, and where its weights come from.
+
+use crate::cli::failure::{DATA, Failure};
+use crate::cli::model::LoadedModel;
+use crate::cli::prepare::model_text;
+use crate::config::{Config, Model};
+use crate::nn::model_text::{self as text, ModelTextError};
+use crate::nn::{Init, Network, Shape, zoo};
+use crate::run::error::show;
+use crate::strategy::offload::Weights;
+use serde::{Deserialize, Serialize};
+
+/// A network as rank 0 found it, for all ranks to build.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Asked {
+    /// The text of its file, where it is in one.
+    text: Option<String>,
+}
+
+/// What a network in a file reads that says nothing of it.
+fn small_picture() -> Shape {
+    Shape::image(3, 32, 32)
+}
+
+/// The classes of a network that says nothing of them.
+const CLASSES: usize = 10;
+
+impl Asked {
+    /// Reads what rank 0 alone reads.
+    ///
+    /// # Errors
+    /// When the file cannot be read; exit code 4.
+    pub fn read(config: &Config) -> Result<Self, Failure> {
+        let text = match model(config) {
+            Model::File(path) => Some(model_text(path)?),
+            Model::Named(_) => None,
+        };
+        Ok(Self { text })
+    }
+
+    /// Builds it.
+    ///
+    /// # Errors
+    /// A network that cannot be built, or the first mistake in its file; exit code 4.
+    pub fn network(&self, config: &Config) -> Result<Network, Failure> {
+        let spec = match model(config) {
+            Model::Named(name) => {
+                // A name that is none is refused below, whatever its input.
+                let input = zoo::default_input(name).unwrap_or_else(small_picture);
+                let classes = zoo::default_classes(name).unwrap_or(CLASSES);
+                zoo::by_name_with_width(name, &input, classes, config.width)?
+            }
+            Model::File(path) => {
+                let bad = |error: ModelTextError| {
+                    let ModelTextError { line, what, cure, .. } = error;
+                    Failure::new(DATA, format!("{}:{line}: {what}; {cure}", show(path)))
+                };
+                text::parse(self.text.as_deref().unwrap_or_default(), &small_picture(), CLASSES).map_err(bad)?
+            }
+        };
+        Ok(Network::build(spec)?)
+    }
+}
+
+/// The network of the configuration.
+pub fn model(config: &Config) -> &Model {
+    config.graph.as_ref().unwrap_or(&config.model)
+}

@@ -1,0 +1,137 @@
+//! The tasks that a rank can do: each a part of the network with its own weights and nothing else.
+
+use super::Offload;
+use crate::nn::{Context, Flavor, Init, NetError, Part, Program, ValueId, Workspace};
+use crate::plan::placement::{TaskId, TensorId};
+use crate::strategy::{TrainError, team};
+use ndarray::ArrayView2;
+
+/// Where weights come from.
+#[derive(Clone, Copy)]
+pub enum Weights<'a> {
+    /// Drawn, each tensor from its own stream: the same on whichever rank.
+    Drawn {
+        /// How.
+        init: Init,
+        /// From which seed.
+        seed: u64,
+    },
+    /// Given: all of θ and σ.
+    Given {
+        /// The parameters.
+        theta: &'a [f32],
+        /// The running statistics.
+        sigma: &'a [f32],
+    },
+}
+
+/// A task ready to run.
+struct Station {
+    program: Program,
+    workspace: Workspace,
+    theta: Vec<f32>,
+    sigma: Vec<f32>,
+    /// In the order of the part's inputs: the tensors that they are.
+    inputs: Vec<TensorId>,
+    /// In the order of the tensors that it makes: the part's values that they are.
+    outputs: Vec<ValueId>,
+}
+
+/// The tasks of a rank.
+pub(super) struct Crew<'a> {
+    offload: &'a Offload<'a>,
+    /// By task; none where it was not needed yet, or where there is nothing to compute.
+    stations: Vec<Option<Station>>,
+}
+
+impl<'a> Crew<'a> {
+    /// Prepares what a rank has to do by any of the plans, and runs each task once, so that no request waits for memory.
+    pub fn assemble(offload: &'a Offload<'a>, rank: usize) -> Result<Self, TrainError> {
+        let tasks = offload.work.graph.tasks().len();
+        let mut crew = Self { offload, stations: (0..tasks).map(|_| None).collect() };
+        for task in 0..tasks {
+            if offload.plans.iter().any(|plan| plan.rank[task] == rank) {
+                crew.prepare(task)?;
+                if let Some(station) = &mut crew.stations[task] {
+                    station.run();
+                }
+            }
+        }
+        Ok(crew)
+    }
+
+    /// Brings a task's part of the network here, where it is not yet.
+    fn prepare(&mut self, task: TaskId) -> Result<(), TrainError> {
+        if self.stations[task].is_none() && !self.offload.work.nodes[task].is_empty() {
+            self.stations[task] = Some(Station::new(self.offload, task).map_err(TrainError::Network)?);
+        }
+        Ok(())
+    }
+
+    /// Gives a task what it reads.
+    pub fn load<'t>(&mut self, task: TaskId, tensor: impl Fn(TensorId) -> &'t [f32]) -> Result<(), TrainError> {
+        self.prepare(task)?;
+        let Some(station) = &mut self.stations[task] else { return Ok(()) };
+        for (at, input) in station.inputs.iter().enumerate() {
+            let values = tensor(*input);
+            let rows = ArrayView2::from_shape((1, values.len()), values).expect("one row");
+            station.workspace.assign(at, rows);
+        }
+        Ok(())
+    }
+
+    /// Computes a task that was given what it reads.
+    pub fn run(&mut self, task: TaskId) {
+        if let Some(station) = &mut self.stations[task] {
+            station.run();
+        }
+    }
+
+    /// What a task made when it ran last: the tensor at this place of those that it makes.
+    pub fn made(&self, task: TaskId, at: usize) -> &[f32] {
+        let station = self.stations[task].as_ref().expect("a task that made something computes");
+        let values = station.workspace.value(station.outputs[at]);
+        values.to_slice().expect("a row lies in one piece")
+    }
+}
+
+impl Station {
+    fn new(offload: &Offload, task: TaskId) -> Result<Self, NetError> {
+        let (work, network) = (offload.work, offload.network);
+        let nodes = &work.nodes[task];
+        let part = network.part(nodes)?;
+        let (theta, sigma) = match offload.weights {
+            Weights::Drawn { init, seed } => (init.draw_part(network, nodes, seed), part.network.initial_sigma()),
+            Weights::Given { theta, sigma } => (gathered(theta, &part.theta), gathered(sigma, &part.sigma)),
+        };
+        let read = |value: &ValueId| {
+            let tensors = work.graph.reads(task).iter().copied();
+            tensors.into_iter().find(|tensor| work.values[*tensor] == *value).expect("the graph has every edge")
+        };
+        let made = |tensor: &TensorId| inside(&part, nodes, network.num_inputs(), work.values[*tensor]);
+        let program = Program::compile(&part.network, Flavor::Fused);
+        Ok(Self {
+            workspace: program.forward_workspace(1),
+            inputs: part.inputs.iter().map(read).collect(),
+            outputs: work.graph.makes(task).iter().map(made).collect(),
+            program,
+            theta,
+            sigma,
+        })
+    }
+
+    fn run(&mut self) {
+        let context = Context { team: team(), ..Context::eval(&[0], &self.sigma) };
+        self.workspace.begin(1);
+        self.program.forward(&context, &self.theta, &mut self.workspace);
+    }
+}
+
+/// The number that a part gives to a value of the whole that it makes.
+fn inside(part: &Part, nodes: &[usize], first: usize, value: ValueId) -> ValueId {
+    part.inputs.len() + nodes.binary_search(&(value - first)).expect("a task makes its own values")
+}
+
+fn gathered(all: &[f32], spans: &[crate::nn::Span]) -> Vec<f32> {
+    spans.iter().flat_map(|span| &all[span.range()]).copied().collect()
+}
