@@ -41,6 +41,8 @@ pub enum Purpose {
     Arrival = 13,
     /// The synthetic picture of a request; the sample number is the request's.
     Request = 14,
+    /// What a planner of task graphs tries; the epoch is the method, the sample number the task or the step.
+    Placement = 12,
 }
 
 /// The generator for one `(purpose, epoch, sample)` of a run with this seed.

@@ -21,8 +21,7 @@ pub enum PlacementError {
     },
     /// A task that no rank may run.
     #[error(
-        "the task '{task}' may run on no rank: none that it is pinned to has a speed for it; pin it elsewhere or give \
-         a device a rate above 0"
+        "no rank can run the task '{task}': its pin, the ranks' speeds and the links to them leave none; pin it elsewhere or give a rank a speed and a link above 0"
     )]
     NoRank {
         /// The task.
@@ -58,6 +57,24 @@ pub enum PlacementError {
         /// What it needs and did not find.
         lacks: String,
     },
+    /// A search that ended without an answer.
+    #[error(
+        "the policy {method} gave up after {after} begun schedules: fuse tasks, let it try more, or choose another"
+    )]
+    GaveUp {
+        /// The method.
+        method: &'static str,
+        /// How far it went.
+        after: u64,
+    },
+    /// A name that no policy has.
+    #[error("no policy is named '{policy}': choose one of {known}")]
+    Unknown {
+        /// The name.
+        policy: String,
+        /// Those that there are.
+        known: String,
+    },
 }
 
 #[cfg(test)]
@@ -69,8 +86,10 @@ mod tests {
         let task = || "conv1".to_owned();
         let cases = [
             (PlacementError::NoRoom { task: task(), bytes: Bytes(9), most: Bytes(4) }, "5 B too little: give"),
-            (PlacementError::NoRank { task: task() }, "'conv1' may run on no rank"),
+            (PlacementError::NoRank { task: task() }, "no rank can run the task 'conv1'"),
             (PlacementError::TooLarge { method: "exact", tasks: 40, most: 20 }, "at most 20 tasks and this one has 40"),
+            (PlacementError::GaveUp { method: "exact", after: 9 }, "gave up after 9 begun schedules: fuse"),
+            (PlacementError::Unknown { policy: "hefty".into(), known: "heft".into() }, "'hefty': choose one of heft"),
             (PlacementError::Budget { limit: "deadline in s", given: 1.0, least: 1.5 }, "smallest that works is 1.5"),
             (
                 PlacementError::Needs { method: "edge", lacks: "a rank of tier \"edge\"".into() },

@@ -28,11 +28,19 @@ impl Plan {
         ranks
     }
 
+    /// By rank: what its tasks need.
+    pub fn held(&self, problem: &Problem) -> Vec<Bytes> {
+        let mut held = vec![Bytes(0); problem.ranks()];
+        for (rank, task) in self.rank.iter().zip(problem.graph.tasks()) {
+            held[*rank] = Bytes(held[*rank].0.saturating_add(task.memory.0));
+        }
+        held
+    }
+
     /// Bytes by which the fullest rank overflows; 0 where all fits.
     pub fn overflow(&self, problem: &Problem) -> (usize, Bytes) {
-        let mut held = vec![0u64; problem.ranks()];
-        self.rank.iter().zip(problem.graph.tasks()).for_each(|(rank, task)| held[*rank] += task.memory.0);
-        let over = |rank: usize| held[rank].saturating_sub(problem.memory[rank].0);
+        let held = self.held(problem);
+        let over = |rank: usize| held[rank].0.saturating_sub(problem.memory[rank].0);
         let rank = (0..held.len()).max_by_key(|rank| over(*rank)).unwrap_or(0);
         (rank, Bytes(over(rank)))
     }

@@ -7,6 +7,8 @@
 
 mod emulated;
 mod fixed;
+#[cfg(test)]
+mod hand;
 mod script;
 #[cfg(test)]
 mod tests;
