@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes devices/traces/*.csv: synthetic bandwidths over two hours for the shipped testbeds whose conditions change.
+"""Makes devices/traces/*.csv: synthetic bandwidths for the shipped testbeds whose conditions change.
 
 Why: nobody published the links of the testbed over time, and a planner that chooses its cuts again every round has to be
 tried where the conditions change. These traces are made up. What they are made of is said here, and in the source field of
-each link in devices/ares_wifi.toml and devices/ares_outage.toml.
+each link in devices/ares_wifi.toml, devices/ares_outage.toml and devices/mec_changing.toml.
 
     python3 tools/make_traces.py
 
@@ -12,9 +12,11 @@ wifi_K (K = 1..5, one a device)   every 30 s a value between 5 and 100 Mbit/s: a
                                   when somebody carries the board into the next room
 outage                            60 Mbit/s with outages of 10 to 30 s, about three an hour, and half an hour in which the
                                   cell is crowded: it fades to 30 and to 15 Mbit/s, and comes back likewise
+track_K (K = 1..4, one a server)  every 2 s the Wi-Fi of a car that drives a round track of 120 s, past four access points
+                                  of which each belongs to an edge server: 60 Mbit/s beside one, 1.5 Mbit/s opposite to it
 
-Every random number comes from the generator below, so that the files change only when this script does. A trace ends at
-7200 s with the value that it began with: the device files let it repeat.
+Every random number comes from the generator below, so that the files change only when this script does. A trace ends
+(after 7200 s, a track's after 120 s) with the value that it began with: the device files let it repeat.
 """
 
 import math
@@ -75,9 +77,21 @@ def outage(seed):
     return sorted(rows + FADES)
 
 
-def write(name, rows):
+TRACK = 120
+
+
+def track(point):
+    rows = []
+    for time in range(0, TRACK, 2):
+        apart = abs(time / TRACK - point / 4 - 0.125) % 1
+        apart = min(apart, 1 - apart)
+        rows.append((time, round(max(60 * math.exp(-((apart / 0.13) ** 2)), 1.5), 1)))
+    return rows
+
+
+def write(name, rows, length=LENGTH):
     rows = [row for at, row in enumerate(rows) if at == 0 or row[1] != rows[at - 1][1]]
-    rows.append((LENGTH, rows[0][1]))
+    rows.append((length, rows[0][1]))
     text = "time_s,mbit_per_s\n" + "".join(f"{time},{mbit:g}\n" for time, mbit in rows)
     (FOLDER / f"{name}.csv").write_text(text)
 
@@ -87,6 +101,8 @@ def main():
     for device in range(1, 6):
         write(f"wifi_{device}", wifi(device))
     write("outage", outage(7))
+    for server in range(1, 5):
+        write(f"track_{server}", track(server - 1), TRACK)
 
 
 main()

@@ -461,7 +461,7 @@ pub const KEYS: &[Key] = &[
     row("pictures", "--pictures", Kind::Text, Fallback::Unset,
         "Folder of the pictures that are asked about; unset: synthetic ones"),
     row("devices", "--devices", Kind::Text, Fallback::Unset,
-        "File of the machines that the ranks emulate: a path, or one that comes along (ares, greenai, edge_cloud, …)"),
+        "File of the machines that the ranks emulate: a path, or one that comes along (ares, greenai, mec, …)"),
     row("clock", "--clock", Kind::Choice(ClockKind::WORDS), all("virtual"),
         "Whether emulated machines keep virtual time, or slow the ranks down to their pace"),
     row("powerSensor", "--power-sensor", Kind::Text, Fallback::Unset,

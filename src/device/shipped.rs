@@ -13,11 +13,17 @@ pub(super) const SHIPPED: &[(&str, &str)] = inside![
     "ares_wifi.toml",
     "edge_cloud.toml",
     "greenai.toml",
+    "mec.toml",
+    "mec_changing.toml",
 ];
 
 /// Traces by the path that a device file gives.
 pub(super) const TRACES: &[(&str, &str)] = inside![
     "traces/outage.csv",
+    "traces/track_1.csv",
+    "traces/track_2.csv",
+    "traces/track_3.csv",
+    "traces/track_4.csv",
     "traces/wifi_1.csv",
     "traces/wifi_2.csv",
     "traces/wifi_3.csv",

@@ -168,12 +168,12 @@ fn legend(out: &mut String, place: usize, of: usize, name: &str) {
     label(out, RIGHT + 44.0, y + 4.0, "start", &short);
 }
 
-fn label(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
+pub(super) fn label(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
     let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escape(text));
 }
 
 /// Text for XML; control characters, which XML does not allow at all, become spaces.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

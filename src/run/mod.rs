@@ -21,6 +21,7 @@ pub mod signals;
 pub mod splits;
 pub mod stages;
 pub mod state;
+pub mod tasks;
 pub(crate) mod untrusted;
 pub mod watchdog;
 

@@ -288,6 +288,33 @@ fn every_fault_is_told_with_its_line_and_a_cure() {
 /// The ranks of the testbed of ARES.
 const TESTBED: [&str; 6] = ["edge_server", "raspberry_pi", "jetson_nano", "jetson_nano", "jetson_nano", "jetson_nano"];
 
+/// The ranks of mobile edge computing.
+const MEC: [&str; 6] = ["raspberry_pi", "edge_small", "edge_medium", "edge_large", "edge_gpu", "cloud_gpu"];
+
+/// Servers of every tier have a price, faster ones a higher; where conditions change the ranks are the same.
+#[test]
+fn the_ranks_of_mobile_edge_computing_have_tiers_and_prices() {
+    let still = Devices::load("mec").unwrap();
+    let tiers: Vec<Option<Tier>> = still.profiles().iter().map(|profile| profile.tier).collect();
+    let expected = [Tier::Device, Tier::Edge, Tier::Edge, Tier::Edge, Tier::Edge, Tier::Cloud];
+    assert_eq!(tiers, expected.map(Some));
+    let figures = still.profiles().iter().map(|profile| (profile.flops_per_s, profile.price_per_s));
+    assert!(figures.is_sorted_by(|slow, fast| slow.0 < fast.0 && slow.1 < fast.1));
+    assert!(still.link(0, 4).bandwidth.rate_at(Seconds(0.0)) < still.link(4, 0).bandwidth.rate_at(Seconds(0.0)));
+    assert!(still.link(0, 5).latency > still.link(0, 1).latency && still.link(1, 5).latency > still.link(1, 2).latency);
+    let changing = Devices::load("mec_changing").unwrap();
+    let boards = changing.profiles().iter().map(|profile| Profile { switches: Vec::new(), ..profile.clone() });
+    assert!(boards.eq(still.profiles().iter().cloned()), "other ranks");
+    assert_eq!((changing.traces_end(), changing.news_until()), (None, Some(Seconds(120.0))));
+    assert_eq!(changing.profile(3).at(Seconds(30.0)).name, "edge_large:saving");
+    // Past one access point after the other.
+    let nearest = |at: f64| {
+        let rate = |server: &usize| changing.link(0, *server).bandwidth.rate_at(Seconds(at));
+        (1..5).max_by(|a, b| rate(a).total_cmp(&rate(b))).unwrap()
+    };
+    assert_eq!([15.0, 45.0, 75.0, 105.0, 135.0].map(nearest), [1, 2, 3, 4, 1]);
+}
+
 #[test]
 fn shipped_files_are_read_by_their_name() {
     for (name, ranks, memory) in [
@@ -298,6 +325,8 @@ fn shipped_files_are_read_by_their_name() {
         ("ares_wifi", &TESTBED, 4096),
         ("ares_modes", &TESTBED, 4096),
         ("ares_outage.toml", &TESTBED, 4096),
+        ("mec", &MEC, 65_536),
+        ("mec_changing", &MEC, 65_536),
         ("edge_cloud", &["raspberry_pi", "edge_server", "cloud_server"], 262_144),
     ] {
         let devices = Devices::load(name).unwrap();

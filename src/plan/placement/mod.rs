@@ -6,9 +6,11 @@
 pub mod arrivals;
 mod additive;
 mod anneal;
+pub mod arrivals;
 mod auto;
 mod bound;
 mod chain;
+pub mod critical;
 mod error;
 mod exact;
 mod flow;
