@@ -3,7 +3,6 @@
 //! A [`TaskGraph`] says what is to be done, a [`Problem`] what it costs on each rank, a [`Plan`] who does it. Each method
 //! is one file with its paper; what a plan really takes, with many requests and shared links, says [`simulate`].
 
-pub mod arrivals;
 mod additive;
 mod anneal;
 pub mod arrivals;
@@ -17,10 +16,12 @@ mod flow;
 mod fuse;
 mod graph;
 mod lists;
+pub mod mec;
 mod methods;
 mod min_cut;
 mod objective;
-pub mod mec;
+mod originals;
+pub mod policy;
 mod problem;
 #[cfg(test)]
 mod random;
