@@ -243,7 +243,7 @@ pub fn prepare(
 }
 
 /// The machines that the ranks emulate, one each.
-fn devices(config: &Config, ranks: usize) -> Result<Option<Devices>, Failure> {
+pub(super) fn devices(config: &Config, ranks: usize) -> Result<Option<Devices>, Failure> {
     let Some(name) = &config.devices else { return Ok(None) };
     let wrong = |error: DeviceError| match &error {
         DeviceError::Ranks { .. } => Failure::new(2, error),

@@ -8,8 +8,11 @@ use super::failure::Failure;
 use super::host::host;
 use super::vigil::Vigil;
 use crate::comm::launcher::Launcher;
-use crate::comm::{CommError, Communicator, Solo, ThreadComm, ThreadOptions, Verdict, Watched, agree, run_threads};
+use crate::comm::{
+    CommError, Communicator, Solo, ThreadComm, ThreadOptions, Values, Verdict, Watched, agree, run_threads,
+};
 use crate::strategy::TrainError;
+use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 /// How the ranks come to be.
@@ -109,6 +112,28 @@ pub fn agreed<T>(comm: &dyn Communicator, mine: Result<T, Failure>) -> Result<T,
         (Verdict::Go, Err(failure)) => Err(Ended::Own(failure)),
         (Verdict::Stop(failures), _) => Err(Ended::Agreed(name_ranks(failures, comm.size()))),
     }
+}
+
+/// What rank 0 makes, for all ranks; the others do not call `make`.
+///
+/// # Collective
+/// Every rank must call it.
+pub fn from_rank_0<T: Serialize + DeserializeOwned>(
+    comm: &dyn Communicator,
+    make: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Ended> {
+    let mine = match comm.rank() {
+        0 => make().map(Some),
+        _ => Ok(None),
+    };
+    let mine = agreed(comm, mine)?;
+    let mut text = serde_json::to_vec(&mine).expect("what rank 0 makes for all is JSON");
+    let mut len = [text.len() as i64];
+    comm.broadcast(0, Values::I64(&mut len))?;
+    text.resize(len[0] as usize, 0);
+    comm.broadcast(0, Values::U8(&mut text))?;
+    let shared: Option<T> = serde_json::from_slice(&text).expect("rank 0 sent what it made");
+    Ok(shared.expect("rank 0 made it"))
 }
 
 /// Joins equal messages; one that not all ranks have names the ranks that have it.

@@ -9,6 +9,7 @@ use super::host::{self, Place};
 use super::keeper::Keeper;
 use super::live;
 use super::observer::{Observer, stopped, together, told};
+use super::offload;
 use super::output::{Opening, Output};
 use super::plan;
 use super::prepare::{Prepared, configure, prepare};
@@ -20,7 +21,7 @@ use super::task::{self, Parts};
 use super::vigil::Vigil;
 use crate::comm::launcher::Launcher;
 use crate::comm::{Communicator, gather_texts};
-use crate::config::{Config, Dataset};
+use crate::config::{Config, Dataset, Mode};
 use crate::data::pictures::Augment;
 use crate::event::Event;
 use crate::report::terminal::Head;
@@ -95,6 +96,12 @@ impl Scene<'_> {
         let threads = host::threads(&places, configured.config.threads, most);
         let bounded = threads != host::threads(&places, configured.config.threads, None);
         self.start_threads(threads[comm.rank()]);
+        if configured.config.mode == Some(Mode::Offload) {
+            let Self { started, vigil, .. } = *self;
+            let (mpi, places, threads) = (self.library(), &places[..], &threads[..]);
+            let setting = offload::Setting { args, mpi, started, vigil, places, threads };
+            return offload::run(&setting, comm, configured);
+        }
         let decoding = match comm.rank() {
             0 => Decoding::shown(args.shown(self.launcher)),
             _ => Decoding::silent(),

@@ -112,6 +112,43 @@ pub struct Cv {
     pub repeats: usize,
 }
 
+/// What came of answered requests: measured, or modelled where ranks emulate machines.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OffloadFigures {
+    /// Whether seconds, joules and prices are modelled.
+    pub modelled: bool,
+    /// Requests.
+    pub requests: usize,
+    /// Those of them that were answered.
+    pub answered: usize,
+    /// From arrival to answer, the mean.
+    pub mean_s: f64,
+    /// What 95 % do not exceed.
+    pub p95_s: f64,
+    /// The longest.
+    pub max_s: f64,
+    /// Answers a second, from the first arrival to the last answer.
+    pub requests_per_s: f64,
+    /// Joules of all ranks.
+    pub energy_j: Option<f64>,
+    /// What computing cost.
+    pub price: Option<f64>,
+    /// Requests that took longer than the deadline.
+    pub missed: Option<usize>,
+    /// Share of the requests' critical paths that was computing.
+    pub execution_share: f64,
+    /// The same of messages under way.
+    pub transfer_share: f64,
+    /// The same of waiting.
+    pub waiting_share: f64,
+    /// Ranks that were lost.
+    pub lost: Vec<usize>,
+    /// Requests that were planned anew because of that.
+    pub replanned: usize,
+    /// Seconds from start to end of the run, measured.
+    pub elapsed_s: f64,
+}
+
 /// All of run.json.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunJson {
@@ -153,6 +190,9 @@ pub struct RunJson {
     pub final_figures: Option<Final>,
     /// The outcome of a cross-validation.
     pub cv: Option<Cv>,
+    /// What came of requests, in mode offload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offload: Option<OffloadFigures>,
     /// From which checkpoints it went on; the times and rates in `final` are those of the last of these jobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumed>,

@@ -35,7 +35,10 @@ impl Inputs {
     /// A folder without pictures, and a file that is none; exit code 4.
     pub fn of_folder(folder: &Path, shape: &Shape, requests: usize) -> Result<Self, Failure> {
         let Some([3, height, width]) = shape.picture() else {
-            let text = format!("{}: the network reads {shape}, and pictures have 3 channels; leave --pictures out", show(folder));
+            let text = format!(
+                "{}: the network reads {shape}, and pictures have 3 channels; leave --pictures out",
+                show(folder)
+            );
             return Err(Failure::new(DATA, text));
         };
         let files = listed(folder)?;
@@ -59,7 +62,9 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
     match files.is_empty() {
-        true => Err(Failure::new(DATA, format!("{}: no files in it; name a folder of JPEG or PNG files", show(folder)))),
+        true => {
+            Err(Failure::new(DATA, format!("{}: no files in it; name a folder of JPEG or PNG files", show(folder))))
+        }
         false => Ok(files),
     }
 }

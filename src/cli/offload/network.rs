@@ -1,13 +1,11 @@
 //! The network that requests are about, and where its weights come from.
 
 use crate::cli::failure::{DATA, Failure};
-use crate::cli::model::LoadedModel;
 use crate::cli::prepare::model_text;
 use crate::config::{Config, Model};
 use crate::nn::model_text::{self as text, ModelTextError};
-use crate::nn::{Init, Network, Shape, zoo};
+use crate::nn::{Network, Shape, zoo};
 use crate::run::error::show;
-use crate::strategy::offload::Weights;
 use serde::{Deserialize, Serialize};
 
 /// A network as rank 0 found it, for all ranks to build.

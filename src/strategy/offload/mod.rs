@@ -15,7 +15,7 @@ mod shelf;
 mod told;
 mod worker;
 
-pub use crew::Weights;
+pub use crew::{Weights, task_times};
 pub use graph::{Granularity, OffloadGraph};
 pub use offset::Offset;
 
