@@ -16,6 +16,7 @@ mod flow;
 mod fuse;
 mod graph;
 mod lists;
+pub mod mec;
 mod methods;
 mod min_cut;
 mod objective;
