@@ -6,7 +6,7 @@
 
 mod cases;
 
-use cases::{Case, conformance, equivalence, grid, local_sgd, pictures, pipeline, split};
+use cases::{Case, conformance, equivalence, grid, local_sgd, offload, pictures, pipeline, split};
 use goai::comm::Communicator;
 use goai::comm::launcher::Launcher;
 use goai::comm::mpi::{MpiComm, abort_on_panic, library};
@@ -48,6 +48,7 @@ fn main() {
         ("pictures", pictures::CASES),
         ("pipeline", pipeline::CASES),
         ("split", split::CASES),
+        ("offload", offload::CASES),
     ];
     for (table, cases) in tables {
         for (name, case) in cases as &[Case] {

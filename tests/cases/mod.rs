@@ -14,6 +14,7 @@ pub mod grid;
 pub mod iris;
 pub mod local_sgd;
 pub mod messages;
+pub mod offload;
 pub mod pictures;
 pub mod pipeline;
 pub mod scattered;

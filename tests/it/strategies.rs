@@ -4,7 +4,7 @@ use super::comm_threads::{BUFFERED, RENDEZVOUS, run_table};
 use crate::cases::equivalence::CASES;
 use crate::cases::iris::{Iris, RULES, hyper};
 use crate::cases::training::{reference, train};
-use crate::cases::{local_sgd, pictures, split};
+use crate::cases::{local_sgd, offload, pictures, split};
 use goai::comm::{Solo, run_threads};
 use goai::strategy::{Hyper, Strategy, TrainError};
 
@@ -45,6 +45,12 @@ fn local_steps_and_their_averaging() {
 fn networks_split_between_devices_and_a_server() {
     (2..=5).for_each(|ranks| run_table(split::CASES, ranks, BUFFERED));
     run_table(split::CASES, 3, RENDEZVOUS);
+}
+
+#[test]
+fn tasks_of_a_network_on_any_ranks() {
+    (1..=4).for_each(|ranks| run_table(offload::CASES, ranks, BUFFERED));
+    run_table(offload::CASES, 3, RENDEZVOUS);
 }
 
 #[test]

@@ -18,17 +18,18 @@ mod workspace;
 
 pub use flops::PassFlops;
 pub use profile::{Around, Pass, StepInfo};
-pub(super) use slot::LANE;
-pub(super) use workspace::Place;
+pub(super) use relayout::copy as relayout;
+pub(super) use slot::{LANE, LINE, Life, Slot, SlotId, picture, share_memory};
 pub use workspace::Workspace;
 #[cfg(test)]
 pub(super) use workspace::lay_out;
+pub(super) use workspace::{Arena, Place};
 
 use super::kernels::{Activation, DenseKernel};
 use super::{Context, Inputs, Network, Phase, Shape, Span, Tally};
 use conv::ConvStep;
 use norm::NormStep;
-use slot::{Life, Slot, SlotId};
+
 use std::ops::Range;
 
 /// How a network is compiled.

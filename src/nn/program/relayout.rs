@@ -12,7 +12,7 @@ use crate::nn::team::worthwhile;
 ///
 /// # Panics
 /// If both slots have the same form.
-pub(super) fn copy(team: &dyn Team, slots: [&Slot; 2], x: &[f32], y: &mut [f32], batch: usize) {
+pub(in crate::nn) fn copy(team: &dyn Team, slots: [&Slot; 2], x: &[f32], y: &mut [f32], batch: usize) {
     let [from, to] = slots;
     let (turn, isa) = (transpose(slots), Isa::detect());
     share1(worthwhile(team, y.len()), batch, (y, to.stride()), &|b, y| {

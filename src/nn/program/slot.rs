@@ -8,14 +8,14 @@ use crate::nn::kernels::grid::Grid;
 /// Floats in the widest vector register that row kernels load: rows are padded to this.
 pub(in crate::nn) const LANE: usize = 8;
 /// Floats in a cache line.
-pub(super) const LINE: usize = 16;
+pub(in crate::nn) const LINE: usize = 16;
 
 /// An index into a program's slots.
-pub(super) type SlotId = usize;
+pub(in crate::nn) type SlotId = usize;
 
 /// How a sample's tensor lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Form {
+pub(in crate::nn) enum Form {
     /// One padded row a sample, in C, H, W order: what layers read, and what crosses to other ranks.
     Rows,
     /// One grid a sample: what the picture kernels read.
@@ -24,7 +24,7 @@ pub(super) enum Form {
 
 /// A place for one value of a whole batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Slot {
+pub(in crate::nn) struct Slot {
     pub form: Form,
     /// Elements of a sample, without padding.
     pub dims: usize,
@@ -33,7 +33,7 @@ pub(super) struct Slot {
 }
 
 /// C, H, W of a shape, where it is a picture's.
-pub(super) fn picture(shape: &Shape) -> Option<[usize; 3]> {
+pub(in crate::nn) fn picture(shape: &Shape) -> Option<[usize; 3]> {
     <[usize; 3]>::try_from(shape.0.as_slice()).ok()
 }
 
@@ -46,6 +46,11 @@ impl Slot {
     pub fn grid(grid: Grid) -> Self {
         let size = [grid.height, grid.width];
         Self { form: Form::Grid(grid), dims: grid.channels * grid.height * grid.width, size }
+    }
+
+    /// The same value as rows.
+    pub fn as_rows(&self) -> Self {
+        Self { form: Form::Rows, ..*self }
     }
 
     /// The grid of a picture that kernels read.
@@ -93,14 +98,14 @@ impl Slot {
 
 /// From when to when a gradient is needed, in steps of the backward pass, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Life {
+pub(in crate::nn) struct Life {
     pub slot: SlotId,
     pub birth: usize,
     pub death: usize,
 }
 
 /// Gives each gradient a place such that those that live at the same time do not overlap: first fit, in the order of birth.
-pub(super) fn share_memory(lives: &[Life], len: impl Fn(SlotId) -> usize) -> (Vec<(SlotId, usize)>, usize) {
+pub(in crate::nn) fn share_memory(lives: &[Life], len: impl Fn(SlotId) -> usize) -> (Vec<(SlotId, usize)>, usize) {
     let mut lives = lives.to_vec();
     lives.sort_by_key(|life| (life.birth, life.slot));
     let mut placed: Vec<(Life, usize)> = Vec::with_capacity(lives.len());

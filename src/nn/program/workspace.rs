@@ -43,7 +43,7 @@ impl Place {
 
 /// A float buffer that begins on a cache line.
 #[derive(Debug)]
-pub(super) struct Arena {
+pub(in crate::nn) struct Arena {
     memory: Vec<f32>,
     start: usize,
     len: usize,

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod backward_tests;
 mod forward;
+mod frozen;
 mod grad_input;
 mod grad_weights;
 mod lists;
@@ -16,6 +17,7 @@ mod tests;
 mod tile;
 mod unpool;
 
+pub use frozen::{FrozenConv, FrozenShape};
 pub use unpool::DEAD;
 
 use super::Isa;

@@ -23,7 +23,7 @@ pub(super) struct Walk {
 
 impl Walk {
     #[inline(always)]
-    fn last(&self, rows: usize, cols: usize) -> usize {
+    pub fn last(&self, rows: usize, cols: usize) -> usize {
         self.origin + (rows - 1) * self.row + (cols - 1) * self.pixel
     }
 }
@@ -43,7 +43,7 @@ impl Reach {
     /// Those of `taps` tap rows that meet the picture for any of `window` sums from `sum` on.
     // Always: a call between the tile's sums would send every register to memory and back.
     #[inline(always)]
-    fn tap_rows(&self, sum: usize, window: usize, taps: usize) -> Range<usize> {
+    pub fn tap_rows(&self, sum: usize, window: usize, taps: usize) -> Range<usize> {
         let met = |sum: usize| self.first + (sum * self.step) as isize;
         let above = usize::try_from(-met(sum + window - 1)).unwrap_or(0);
         let below = usize::try_from(self.height as isize - met(sum)).unwrap_or(0);
