@@ -4,7 +4,7 @@
 //! its last, the input and the answer, stay alone. What it costs: a group begins when all that any of its tasks reads is
 //! there, and hands on when the last of them is done.
 
-use super::{GraphError, Plan, Task, TaskGraph, TaskId, Tensor};
+use super::{GraphError, Plan, Task, TaskGraph, TaskId, Tensor, TensorId};
 use crate::units::{Bytes, Flops};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -16,22 +16,25 @@ pub struct Fused {
     pub graph: TaskGraph,
     /// By group: its tasks, each behind all that it waits for.
     pub groups: Vec<Vec<TaskId>>,
-    /// Where the groups run: where their tasks did.
-    pub plan: Plan,
+    /// Where the groups run, by each of the plans: where their tasks did.
+    pub plans: Vec<Plan>,
+    /// By tensor: which of the other graph's it is.
+    pub tensors: Vec<TensorId>,
 }
 
-/// Merges neighbours on one rank, as long as no group has to wait for what it makes itself.
+/// Merges neighbours that every one of these plans leaves on one rank, as long as no group has to wait for what it makes
+/// itself.
 ///
 /// # Errors
 /// When a task has the name that a group gets: of its first task and its last, with two dots between.
-pub fn fuse(graph: &TaskGraph, plan: &Plan) -> Result<Fused, GraphError> {
+pub fn fuse(graph: &TaskGraph, plans: &[Plan]) -> Result<Fused, GraphError> {
     let mut merging = Merging::new(graph);
     let ends = [graph.order().first(), graph.order().last()].map(Option::<&TaskId>::copied);
     for &to in graph.order() {
         let befores: BTreeSet<TaskId> = graph.predecessors(to).map(|(before, _)| before).collect();
         for from in befores {
             let alone = [from, to].into_iter().any(|task| ends.contains(&Some(task)));
-            if !alone && plan.rank[from] == plan.rank[to] {
+            if !alone && plans.iter().all(|plan| plan.rank[from] == plan.rank[to]) {
                 merging.merge(from, to);
             }
         }
@@ -45,10 +48,11 @@ pub fn fuse(graph: &TaskGraph, plan: &Plan) -> Result<Fused, GraphError> {
         let to: Vec<usize> = to.into_iter().filter(|to| *to != from).collect();
         (!to.is_empty()).then_some(Tensor { from, to, bytes: tensor.bytes })
     };
-    let tensors = graph.tensors().iter().filter_map(outside).collect();
+    let kept = graph.tensors().iter().enumerate().filter_map(|(id, tensor)| Some((id, outside(tensor)?)));
+    let (ids, tensors): (Vec<TensorId>, Vec<Tensor>) = kept.unzip();
     let tasks = groups.iter().map(|group| together(graph, group)).collect();
-    let plan = plan_of(plan, &groups);
-    Ok(Fused { graph: TaskGraph::new(graph.name(), tasks, tensors)?, groups, plan })
+    let plans = plans.iter().map(|plan| plan_of(plan, &groups)).collect();
+    Ok(Fused { graph: TaskGraph::new(graph.name(), tasks, tensors)?, groups, plans, tensors: ids })
 }
 
 /// A group as one task.
@@ -178,10 +182,10 @@ mod tests {
             let graph = shape.dag(seed);
             let problem = shape.problem(&graph, seed);
             let plan = simple::random(&problem, seed).unwrap();
-            let fused = fuse(&graph, &plan).unwrap();
+            let fused = fuse(&graph, std::slice::from_ref(&plan)).unwrap();
             let flops = |graph: &TaskGraph| graph.tasks().iter().map(|task| task.flops.0).sum::<u64>();
             assert_eq!(flops(&fused.graph), flops(&graph), "seed {seed}");
-            assert_eq!(crossing(&fused.graph, &fused.plan), crossing(&graph, &plan), "seed {seed}");
+            assert_eq!(crossing(&fused.graph, &fused.plans[0]), crossing(&graph, &plan), "seed {seed}");
             let mut all: Vec<TaskId> = fused.groups.concat();
             assert_eq!(fused.groups.first(), Some(&vec![0]), "the input is alone and first");
             assert_eq!(fused.groups.last(), Some(&vec![graph.tasks().len() - 1]), "the answer is alone and last");
@@ -189,12 +193,12 @@ mod tests {
             all.sort_unstable();
             assert!(all.into_iter().eq(0..graph.tasks().len()), "every task once");
             for (group, tasks) in fused.groups.iter().enumerate() {
-                assert!(tasks.iter().all(|task| plan.rank[*task] == fused.plan.rank[group]), "seed {seed}");
+                assert!(tasks.iter().all(|task| plan.rank[*task] == fused.plans[0].rank[group]), "seed {seed}");
                 assert!(connected(&graph, tasks), "seed {seed}: {tasks:?}");
             }
             fewer += usize::from(fused.groups.len() < graph.tasks().len());
             // On one rank all that is not input or answer hangs together or is merged in pieces; no less work is left.
-            let again = fuse(&fused.graph, &fused.plan).unwrap();
+            let again = fuse(&fused.graph, &fused.plans).unwrap();
             assert!(again.groups.len() <= fused.groups.len());
         }
         assert!(fewer > 200, "{fewer}");
@@ -223,12 +227,12 @@ mod tests {
         let tensors = vec![tensor(0, &[1]), tensor(1, &[2]), tensor(2, &[3, 4]), tensor(3, &[4]), tensor(4, &[5])];
         let graph = TaskGraph::new("bridge", tasks, tensors).unwrap();
         let plan = Plan { rank: vec![0, 0, 0, 1, 0, 0], place: (0..6).collect() };
-        let fused = fuse(&graph, &plan).unwrap();
+        let fused = fuse(&graph, std::slice::from_ref(&plan)).unwrap();
         assert_eq!(fused.groups, [vec![0], vec![1, 2], vec![3], vec![4], vec![5]]);
         assert_eq!(fused.graph.tasks()[1], Task { name: "a..a2".into(), flops: Flops(2), memory: Bytes(4) });
         assert_eq!(fused.graph.tensors()[1], tensor(1, &[2, 3]));
-        assert_eq!(fused.plan, Plan { rank: vec![0, 0, 1, 0, 0], place: (0..5).collect() });
-        let together = fuse(&graph, &Plan { rank: vec![0; 6], ..plan }).unwrap();
+        assert_eq!(fused.plans[0], Plan { rank: vec![0, 0, 1, 0, 0], place: (0..5).collect() });
+        let together = fuse(&graph, &[Plan { rank: vec![0; 6], ..plan }]).unwrap();
         assert_eq!(together.groups, [vec![0], vec![1, 2, 3, 4], vec![5]]);
     }
 }

@@ -1,6 +1,6 @@
 //! All methods, by name. A new one is a file and a line here.
 
-use super::{Judge, PlacementError, Plan, anneal, chain, cpop, exact, heft, min_cut, peft, simple};
+use super::{Judge, PlacementError, Plan, anneal, chain, cpop, exact, heft, min_cut, originals, peft, simple};
 use crate::device::Tier;
 
 /// What is asked of a method.
@@ -33,6 +33,9 @@ pub const METHODS: &[(&str, Method)] = &[
     ("heft", |ask, _| Ok(heft(ask.judge.problem)?.plan())),
     ("cpop", |ask, _| Ok(cpop(ask.judge.problem)?.plan())),
     ("peft", |ask, _| Ok(peft(ask.judge.problem)?.plan())),
+    ("sep", |ask, _| originals::original("sep", ask)),
+    ("gcc", |ask, _| originals::original("gcc", ask)),
+    ("hermes", |ask, _| originals::original("hermes", ask)),
     ("anneal", annealed),
     ("exact", |ask, _| proven(ask)),
 ];

@@ -20,6 +20,8 @@ pub mod mec;
 mod methods;
 mod min_cut;
 mod objective;
+mod originals;
+pub mod policy;
 mod problem;
 #[cfg(test)]
 mod random;

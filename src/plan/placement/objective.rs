@@ -190,7 +190,8 @@ impl<'a> Judge<'a> {
         Judged { comes, score: self.score(&comes), violation }
     }
 
-    fn score(&self, comes: &Comes) -> f64 {
+    /// The objective of figures, however they came about.
+    pub fn score(&self, comes: &Comes) -> f64 {
         let (time, energy, price) = self.weights();
         let figures = [(time, comes.time.0), (energy, comes.energy.0), (price, comes.price)];
         figures.into_iter().filter(|(weight, _)| *weight > 0.0).map(|(weight, figure)| weight * figure).sum()

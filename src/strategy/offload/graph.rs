@@ -5,7 +5,7 @@ mod blocks;
 mod tests;
 
 use crate::nn::{Network, ValueId};
-use crate::plan::placement::{GraphError, Task, TaskGraph, TaskId, Tensor};
+use crate::plan::placement::{Fused, GraphError, Task, TaskGraph, TaskId, Tensor};
 use crate::units::{Bytes, Flops};
 
 /// What one task is.
@@ -56,6 +56,21 @@ impl OffloadGraph {
         let tasks = (0..nodes.len()).map(|task| describe(network, &nodes, task)).collect();
         let (tensors, values) = tensors(network, &nodes).into_iter().unzip();
         Ok(Self { graph: TaskGraph::new(&network.spec().name, tasks, tensors)?, nodes, values })
+    }
+
+    /// The same work in the groups of a fused graph.
+    #[must_use]
+    pub fn fused(&self, fused: &Fused) -> Self {
+        let nodes = |group: &Vec<TaskId>| {
+            let mut nodes: Vec<usize> = group.iter().flat_map(|task| &self.nodes[*task]).copied().collect();
+            nodes.sort_unstable();
+            nodes
+        };
+        Self {
+            graph: fused.graph.clone(),
+            nodes: fused.groups.iter().map(nodes).collect(),
+            values: fused.tensors.iter().map(|tensor| self.values[*tensor]).collect(),
+        }
     }
 
     /// The first task, which hands out the sample.
