@@ -264,7 +264,7 @@ mod tests {
             ("bench comm --ranks 0", "--ranks: 0"),
             (
                 "bench",
-                "bench: a word is missing; write goai-rs bench compute or goai-rs bench comm or goai-rs bench split",
+                "bench: a word is missing; write goai-rs bench compute or goai-rs bench comm or goai-rs bench split or goai-rs bench offload",
             ),
             ("bench com", "did you mean bench comm?"),
             ("bench compute --batch 0", "--batch: 0"),
