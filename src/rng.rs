@@ -42,7 +42,6 @@ pub enum Purpose {
     /// The synthetic picture of a request; the sample number is the request's.
     Request = 14,
     /// What a planner of task graphs tries; the epoch is the method, the sample number the task or the step.
-    /// The draws of a planner that searches placements; the sample number is that of the walk.
     Placement = 12,
 }
 

@@ -16,6 +16,7 @@ use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+pub use super::args_offload::{CostModel, OffloadBenchArgs};
 pub use super::args_tools::{BenchSub, CommArgs, ComputeArgs, DataSub, InspectArgs, SplitBenchArgs, SynthArgs};
 pub use super::leaving::ExitArgs;
 pub use super::usage::UsageError;

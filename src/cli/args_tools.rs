@@ -1,6 +1,7 @@
 //! Options of the commands beside training that look at data and at the machine.
 
 use super::args::ranks;
+use super::args_offload::OffloadBenchArgs;
 use crate::data::synth::{Kind, MOST_PER_CLASS, PerClass};
 use crate::units::Bytes;
 use clap::{Args, Subcommand};
@@ -59,6 +60,8 @@ pub enum BenchSub {
     Comm(CommArgs),
     /// What splitting a network between devices and a server brings, by a device file: modelled, nothing is trained
     Split(SplitBenchArgs),
+    /// What each policy makes of a network's tasks on devices, edge servers and cloud: modelled, nothing runs
+    Offload(Box<OffloadBenchArgs>),
 }
 
 /// Options of `bench compute`.
@@ -261,7 +264,7 @@ mod tests {
             ("bench comm --ranks 0", "--ranks: 0"),
             (
                 "bench",
-                "bench: a word is missing; write goai-rs bench compute or goai-rs bench comm or goai-rs bench split",
+                "bench: a word is missing; write goai-rs bench compute or goai-rs bench comm or goai-rs bench split or goai-rs bench offload",
             ),
             ("bench com", "did you mean bench comm?"),
             ("bench compute --batch 0", "--batch: 0"),

@@ -1,8 +1,10 @@
 //! `goai-rs bench`: `compute` is what each step of a network reaches of this core's multiply-add peak, `comm` what the
-//! ranks reach between them, `split` what splitting a network between devices and a server brings.
+//! ranks reach between them, `split` what splitting a network between devices and a server brings, `offload` what each
+//! policy makes of a network's tasks.
 
 pub mod comm;
 mod measure;
+mod offload;
 mod split;
 
 use super::args::{BenchSub, ComputeArgs};
@@ -27,6 +29,7 @@ pub fn bench(what: &BenchSub, out: &mut dyn Write) -> Result<(), Failure> {
         BenchSub::Compute(args) => compute(args, out),
         // It has ranks of its own: `main` has started them.
         BenchSub::Comm(_) => Ok(()),
+        BenchSub::Offload(args) => offload::bench(args, out),
         BenchSub::Split(args) => split::bench(args, &Network::build(spec(&args.model)?)?, out),
     }
 }

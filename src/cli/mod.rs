@@ -3,6 +3,7 @@
 //! One file a command. Under a launcher every command but training, `doctor` and `bench comm` acts on rank 0 only.
 
 pub mod args;
+mod args_offload;
 mod args_tools;
 pub mod bench;
 mod chosen;

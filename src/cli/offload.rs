@@ -1,5 +1,6 @@
 //! Mode offload: from the checked configuration to requests that are answered.
 
+mod arrivals;
 mod decide;
 mod inputs;
 mod keys;
@@ -9,5 +10,6 @@ mod orders;
 mod results;
 mod run;
 
+pub use arrivals::requests;
 pub use keys::{KEYS, only_in_offload, trains};
 pub use run::{Setting, run};

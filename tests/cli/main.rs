@@ -4,6 +4,7 @@
 //! Where MPI cannot be had (no mpirun, or a build without it) those cases say SKIP and why.
 
 mod bad_input;
+mod bench_offload;
 mod chain;
 mod commands;
 mod exits;

@@ -31,20 +31,19 @@ const QUICK: usize = 150;
 /// Decides.
 ///
 /// # Errors
-/// A trace that is none, a policy that finds no plan.
-pub fn decide(task: &Task) -> Result<Decision, Failure> {
+/// A policy that finds no plan.
+pub fn decide(task: &Task, requests: &[Request]) -> Result<Decision, Failure> {
     let began = Instant::now();
-    let requests = task.requests()?;
-    let Dealt { deal, tried, .. } = task.deal(&requests)?;
+    let Dealt { deal, tried, .. } = task.deal(requests)?;
     let (mut plans, mut choice) = (deal.plans, deal.choice);
     let mut replanned = None;
     if let Some(devices) = task.devices.filter(|_| task.config.replan) {
-        let fixed = run(task, devices, &requests, &mut plans.clone(), &mut |moment, _| choice[moment.request]);
+        let fixed = run(task, devices, requests, &mut plans.clone(), &mut |moment, _| choice[moment.request]);
         let mean =
             |script: &Script| script.answers.iter().map(|answer| answer.time().0).sum::<f64>() / requests.len() as f64;
         let mut online = Online { task, last: vec![None; task.ranks], trouble: None };
         let before = plans.len();
-        let script = run(task, devices, &requests, &mut plans, &mut |moment, plans| {
+        let script = run(task, devices, requests, &mut plans, &mut |moment, plans| {
             online.choose(&moment, requests[moment.request].source, choice[moment.request], plans)
         });
         if let Some(error) = online.trouble {
@@ -53,7 +52,7 @@ pub fn decide(task: &Task) -> Result<Decision, Failure> {
         choice = script.answers.iter().map(|answer| answer.plan).collect();
         replanned = Some((mean(&fixed), plans.len() - before));
     }
-    let orders = Orders::new(&requests, &plans, choice, task.rates.cloned());
+    let orders = Orders::new(requests, &plans, choice, task.rates.cloned());
     Ok(Decision { orders, taken: deal.name, tried, took: began.elapsed(), replanned })
 }
 

@@ -1,19 +1,16 @@
 //! What rank 0 decides and all ranks carry out: who asks when, which plans there are, which request has which.
 
 use super::measured::Rates;
-use crate::cli::failure::{DATA, Failure};
+use crate::cli::failure::Failure;
 use crate::comm::HEADER;
-use crate::config::{Arrivals, Config, PlanObjective};
+use crate::config::{Config, PlanObjective};
 use crate::device::{Devices, Tier};
-use crate::plan::placement::arrivals::Law;
 use crate::plan::placement::policy::{Dealt, Tried, deal};
 use crate::plan::placement::simulate::Request;
 use crate::plan::placement::stream::Stream;
 use crate::plan::placement::{Ask, Judge, Limits, Objective, PlacementError, Plan, Problem, TaskGraph};
-use crate::run::error::show;
 use crate::units::{Bytes, Joules, Seconds};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What all ranks get from rank 0.
@@ -70,24 +67,6 @@ pub struct Task<'a> {
 pub const EVALUATIONS: usize = 2000;
 
 impl<'a> Task<'a> {
-    /// The requests of all sources.
-    ///
-    /// # Errors
-    /// A trace that is no list of times, or too short; exit code 4.
-    pub fn requests(&self) -> Result<Vec<Request>, Failure> {
-        let config = self.config;
-        let law = law(&config.arrivals)?;
-        let count = config.requests.get();
-        law.requests(&config.sources.0, count, config.seed).map_err(|times| {
-            let (sources, each) = (config.sources.0.len(), count.div_ceil(config.sources.0.len()));
-            let text = format!(
-                "{}: {times} times, and each of {sources} sources asks {each} times; add lines or lower --requests",
-                config.arrivals
-            );
-            Failure::new(DATA, text)
-        })
-    }
-
     /// The costs as one source sees them at a time.
     pub fn problem(&self, source: usize, at: Seconds) -> Problem<'a> {
         match (self.devices, self.rates) {
@@ -125,17 +104,13 @@ impl<'a> Task<'a> {
     pub fn deal(&self, requests: &[Request]) -> Result<Dealt, Failure> {
         let (objective, limits) = self.judged();
         let tiers = self.tiers();
-        let problems: Vec<(usize, Problem)> =
-            self.config.sources.0.iter().map(|source| (*source, self.problem(*source, Seconds(0.0)))).collect();
-        let ask = |(source, problem): &'_ (usize, Problem<'a>)| (*source, problem.clone());
-        let owned: Vec<(usize, Problem)> = problems.iter().map(ask).collect();
-        let asks: Vec<(usize, Ask)> = owned
-            .iter()
-            .map(|(source, problem)| {
-                let judge = Judge::new(problem, objective, limits);
-                (*source, Ask { judge, tiers: &tiers, seed: self.config.seed, evaluations: EVALUATIONS })
-            })
-            .collect();
+        let problem = |source: &usize| (*source, self.problem(*source, Seconds(0.0)));
+        let problems: Vec<(usize, Problem)> = self.config.sources.0.iter().map(problem).collect();
+        let mut asks: Vec<(usize, Ask)> = Vec::with_capacity(problems.len());
+        for (source, problem) in &problems {
+            let judge = Judge::new(problem, objective, limits);
+            asks.push((*source, Ask { judge, tiers: &tiers, seed: self.config.seed, evaluations: EVALUATIONS }));
+        }
         let until = Instant::now() + Duration::from_secs_f64(self.config.plan_time);
         let stream = Stream { requests, queue: self.config.queue.get() };
         deal(self.config.policy.word(), &asks, &stream, &mut || Instant::now() < until).map_err(refused)
@@ -145,48 +120,6 @@ impl<'a> Task<'a> {
 /// A plan that cannot be made is a matter of the configuration.
 pub fn refused(error: PlacementError) -> Failure {
     Failure::new(3, error.to_string())
-}
-
-/// The law of a configuration, with its trace read.
-///
-/// # Errors
-/// A file that is no list of times; exit code 4.
-pub fn law(arrivals: &Arrivals) -> Result<Law, Failure> {
-    Ok(match arrivals {
-        Arrivals::AtOnce => Law::AtOnce,
-        Arrivals::Poisson(rate) => Law::Poisson(*rate),
-        Arrivals::Periodic(seconds) => Law::Periodic(Seconds(*seconds)),
-        Arrivals::Trace(file) => Law::Trace(trace(file)?),
-    })
-}
-
-/// The column time_s of a CSV file, ascending.
-fn trace(file: &Path) -> Result<Vec<Seconds>, Failure> {
-    let bad = |line: u64, what: String| {
-        Failure::new(
-            DATA,
-            format!("{}:{line}: {what}; write a header with time_s and ascending seconds below", show(file)),
-        )
-    };
-    let mut reader = csv::Reader::from_path(file)
-        .map_err(|error| Failure::new(DATA, format!("{}: {error}; check the path", show(file))))?;
-    let header = reader.headers().map_err(|error| bad(1, error.to_string()))?.clone();
-    let Some(column) = header.iter().position(|name| name.trim() == "time_s") else {
-        return Err(bad(1, "no column is named time_s".into()));
-    };
-    let mut times: Vec<Seconds> = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| bad(error.position().map_or(0, csv::Position::line), error.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let text = record.get(column).unwrap_or_default().trim();
-        let time = text.parse::<f64>().ok().filter(|time| time.is_finite() && *time >= 0.0);
-        let time = time.ok_or_else(|| bad(line, format!("'{}' is no time", text.escape_debug())))?;
-        if times.last().is_some_and(|last| time < last.0) {
-            return Err(bad(line, format!("{time} s comes after a later time")));
-        }
-        times.push(Seconds(time));
-    }
-    Ok(times)
 }
 
 /// What a candidate came to, in a cell or two.

@@ -6,7 +6,7 @@ use super::measured::{self, Rates};
 use super::network::{Asked, model};
 use super::orders::{EVALUATIONS, Orders, Task};
 use super::results::{Results, Writing};
-use super::{keys, results};
+use super::{arrivals, keys, results};
 use crate::cli::args::TrainArgs;
 use crate::cli::failure::Failure;
 use crate::cli::host::{self, Place};
@@ -122,7 +122,7 @@ fn agree(comm: &dyn Communicator, configured: Configured) -> Result<(Agreed, Opt
             rates: rates.as_ref(),
             ranks: comm.size(),
         };
-        let decided = decide(&task)?;
+        let decided = decide(&task, &arrivals::requests(&config, &origins)?)?;
         let orders = decided.orders.clone();
         decision = Some(decided);
         Ok(orders)

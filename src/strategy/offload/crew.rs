@@ -2,7 +2,7 @@
 
 use super::{Offload, OffloadGraph};
 use crate::device::Clock;
-use crate::nn::{Context, Flavor, Init, NetError, Network, Part, Program, ValueId, Workspace};
+use crate::nn::{Answers, Inference, Init, NetError, Network, Part, ValueId};
 use crate::plan::placement::{TaskId, TensorId};
 use crate::strategy::{TrainError, team};
 use crate::units::Seconds;
@@ -30,10 +30,8 @@ pub enum Weights<'a> {
 
 /// A task ready to run.
 struct Station {
-    program: Program,
-    workspace: Workspace,
-    theta: Vec<f32>,
-    sigma: Vec<f32>,
+    ready: Inference,
+    answers: Answers,
     /// In the order of the part's inputs: the tensors that they are.
     inputs: Vec<TensorId>,
     /// In the order of the tensors that it makes: the part's values that they are.
@@ -81,7 +79,7 @@ impl<'a> Crew<'a> {
         for (at, input) in station.inputs.iter().enumerate() {
             let values = tensor(*input);
             let rows = ArrayView2::from_shape((1, values.len()), values).expect("one row");
-            station.workspace.assign(at, rows);
+            station.answers.assign(at, rows);
         }
         Ok(())
     }
@@ -96,7 +94,7 @@ impl<'a> Crew<'a> {
     /// What a task made when it ran last: the tensor at this place of those that it makes.
     pub fn made(&self, task: TaskId, at: usize) -> &[f32] {
         let station = self.stations[task].as_ref().expect("a task that made something computes");
-        let values = station.workspace.value(station.outputs[at]);
+        let values = station.answers.value(station.outputs[at]);
         values.to_slice().expect("a row lies in one piece")
     }
 }
@@ -114,21 +112,17 @@ impl Station {
             tensors.into_iter().find(|tensor| work.values[*tensor] == *value).expect("the graph has every edge")
         };
         let made = |tensor: &TensorId| inside(&part, nodes, network.num_inputs(), work.values[*tensor]);
-        let program = Program::compile(&part.network, Flavor::Fused);
+        let ready = Inference::new(&part.network, &theta, &sigma);
         Ok(Self {
-            workspace: program.forward_workspace(1),
+            answers: ready.answers(1),
             inputs: part.inputs.iter().map(read).collect(),
             outputs: work.graph.makes(task).iter().map(made).collect(),
-            program,
-            theta,
-            sigma,
+            ready,
         })
     }
 
     fn run(&mut self) {
-        let context = Context { team: team(), ..Context::eval(&[0], &self.sigma) };
-        self.workspace.begin(1);
-        self.program.forward(&context, &self.theta, &mut self.workspace);
+        self.ready.run(&mut self.answers, team());
     }
 }
 
@@ -163,7 +157,7 @@ pub fn task_times(
         let mut station = Station::of(network, work, weights, task)?;
         for (at, tensor) in station.inputs.clone().into_iter().enumerate() {
             let row = &values[&tensor];
-            station.workspace.assign(at, ArrayView2::from_shape((1, row.len()), row).expect("one row"));
+            station.answers.assign(at, ArrayView2::from_shape((1, row.len()), row).expect("one row"));
         }
         station.run();
         let time = |station: &mut Station| {
@@ -174,7 +168,7 @@ pub fn task_times(
         let (a, b) = (time(&mut station), time(&mut station));
         times[task] = if a < b { a } else { b };
         for (tensor, value) in graph.makes(task).iter().zip(&station.outputs) {
-            values.insert(*tensor, station.workspace.value(*value).iter().copied().collect());
+            values.insert(*tensor, station.answers.value(*value).iter().copied().collect());
         }
     }
     Ok(times)
