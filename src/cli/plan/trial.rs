@@ -1,0 +1,168 @@
+//! Measured here: an epoch of a way to train, by its own ranks, loop and messages, where as many ranks as it takes are here.
+//!
+//! What the model leaves out, a core that is slower while the other one computes, waits that sleep and wake up late, ranks that
+//! come to a meeting at different times, is in the step itself: where it can be taken, it is. Nothing is learned by it, the
+//! rate is 0.
+
+use super::books::Book;
+use super::rates::Beside;
+use super::steps::Few;
+use super::subject::Subject;
+use crate::cli::prepare::Settled;
+use crate::cli::stages;
+use crate::comm::{CommError, Communicator, ThreadOptions, Values, Vitals, Watched, run_threads};
+use crate::data::Samples;
+use crate::device::RealClock;
+use crate::event::Event;
+use crate::nn::Network;
+use crate::optim::{Schedule, Shape};
+use crate::plan::scale::{Carrier, Fabric, Prediction};
+use crate::strategy::{self, Hyper, Job, JobError, Local, Pipeline, State, Strategy, Task, Turn};
+use crate::units::Seconds;
+
+/// How long the epochs of a way take together, about.
+const BUDGET: f64 = 0.2;
+
+/// Epochs that are looked at, and how many at the most; one before them warms up.
+const EPOCHS: (f64, f64) = (4.0, 300.0);
+
+/// Steps that are this long are left to the model: a plan takes seconds.
+const LONG: f64 = 0.25;
+
+/// What an epoch on so many ranks takes, or nothing where they are not here; `modelled` tells how many steps there is time
+/// for.
+///
+/// # Collective
+/// In a job every rank must call it.
+pub fn epoch(
+    subject: &Subject,
+    settled: &Settled,
+    hyper: &Hyper,
+    ranks: usize,
+    (beside, fabric): (Beside, &Fabric),
+    modelled: &Prediction,
+) -> Option<Seconds> {
+    let in_lock_step = settled.trainers <= ranks && settled.config.sync == crate::config::Sync::Full;
+    let wanted = match settled.strategy {
+        Strategy::Single | Strategy::Split => false,
+        Strategy::SendRecv => in_lock_step && settled.config.delay.is_none(),
+        Strategy::AllReduce | Strategy::Pipeline => true,
+    };
+    if !wanted || ranks < 2 || subject.devices.is_some() {
+        return None;
+    }
+    let trial = Trial::new(subject, settled, hyper)?;
+    match beside {
+        Beside::Launched { comm, .. } if comm.size() == ranks => trial.agreed(comm, modelled).ok().flatten(),
+        Beside::Started if fabric.carrier == Carrier::Threads && subject.beside(ranks) == ranks => {
+            let vitals = Vitals::of_threads(ranks);
+            let all = run_threads(ranks, ThreadOptions::default(), |comm| {
+                trial.agreed(&Watched::new(comm, &vitals), modelled)
+            });
+            all.into_iter().next()?.ok().flatten()
+        }
+        _ => None,
+    }
+}
+
+/// A way to train, ready to be tried.
+struct Trial<'a> {
+    subject: &'a Subject<'a>,
+    hyper: &'a Hyper,
+    strategy: Strategy,
+    chain: Option<(Network, Pipeline)>,
+}
+
+impl<'a> Trial<'a> {
+    fn new(subject: &'a Subject, settled: &Settled, hyper: &'a Hyper) -> Option<Self> {
+        let chain = match settled.strategy {
+            Strategy::Pipeline => {
+                let network = Network::build(subject.network.spec().clone()).ok()?;
+                let (config, origins) = (&settled.config, subject.origins);
+                Some(stages::lay_out(config, origins, network, settled.chains, None, subject.samples()).ok()?)
+            }
+            _ => None,
+        };
+        Some(Self { subject, hyper, strategy: settled.strategy, chain })
+    }
+
+    /// As many steps as rank 0 has time for; seconds of an epoch as rank 0 has them.
+    fn agreed(&self, comm: &dyn Communicator, modelled: &Prediction) -> Result<Option<Seconds>, CommError> {
+        let all = modelled.steps.max(1);
+        let (steps, epochs) = self.size(modelled.epoch.0 / all as f64, all);
+        let mut size = [steps as i64, epochs as i64];
+        comm.broadcast(0, Values::I64(&mut size))?;
+        if size[0] == 0 {
+            return Ok(None);
+        }
+        let seconds = self.run(comm, size[0] as usize, size[1] as u64);
+        let mut seconds = [seconds.unwrap_or(f64::NAN).to_bits() as i64];
+        comm.broadcast(0, Values::I64(&mut seconds))?;
+        let seconds = f64::from_bits(seconds[0] as u64);
+        Ok(seconds.is_finite().then_some(Seconds(seconds)))
+    }
+
+    /// Steps of an epoch and epochs, for steps that take about so long; none of long ones.
+    fn size(&self, step: f64, all: u64) -> (u64, u64) {
+        // A network that is not finite is none.
+        if step.is_nan() || step > LONG {
+            return (0, 0);
+        }
+        let period = match self.hyper.local {
+            Some(Local::Steps(period)) => period.get(),
+            Some(Local::Epochs(_)) => all,
+            None => 1,
+        };
+        let fit = (BUDGET / EPOCHS.0 / step.max(1e-9)) as u64 / period * period;
+        let steps = fit.clamp(period.min(all), all);
+        let epochs = (BUDGET / (step * steps as f64).max(1e-9)).clamp(EPOCHS.0, EPOCHS.1) as u64;
+        if step * (steps * epochs) as f64 > 4.0 * LONG { (0, 0) } else { (steps, epochs + 1) }
+    }
+
+    fn run(&self, comm: &dyn Communicator, steps: usize, epochs: u64) -> Option<f64> {
+        let (subject, hyper) = (self.subject, self.hyper);
+        let (all, batch) = (subject.samples(), hyper.global_batch.clamp(1, subject.samples().max(1)));
+        let few = |samples: &'a dyn Samples| Few { samples, len: (batch * steps).min(samples.len()) };
+        let (train, validation) = (few(&*subject.parts.train), few(&*subject.parts.validation));
+        let none = Few { samples: &*subject.parts.test, len: 0 };
+        let schedule = Schedule { rate: 0.0, shape: Shape::Constant, ..hyper.schedule };
+        let task = Task {
+            network: self.chain.as_ref().map_or(subject.network, |chain| &chain.0),
+            train: &train,
+            validation: &validation,
+            test: &none,
+            hyper: Hyper { epochs, schedule, ..hyper.clone() },
+            pipeline: self.chain.as_ref().map(|chain| &chain.1),
+            grid: None,
+            split: None,
+            resume: None,
+        };
+        let book = if comm.rank() == 0 { Book::open("trial") } else { None };
+        let mut seen = Seen { epochs: Vec::new(), book };
+        strategy::fit(self.strategy, &task, comm, &RealClock::start(), &mut seen).ok()?;
+        let warm = seen.epochs.get_mut(1..).filter(|warm| !warm.is_empty())?;
+        warm.sort_by(f64::total_cmp);
+        Some(warm[warm.len() / 2] * all as f64 / train.len.max(1) as f64)
+    }
+}
+
+/// Hears of epochs, and writes them down where a training would.
+struct Seen {
+    epochs: Vec<f64>,
+    book: Option<Book>,
+}
+
+impl Job for Seen {
+    fn emit(&mut self, event: Event) {
+        if let Event::Epoch(record) = event {
+            self.epochs.push(record.epoch_s);
+            if let Some(book) = &mut self.book {
+                book.record(&record);
+            }
+        }
+    }
+
+    fn turn(&mut self, _: &State) -> Result<Turn, JobError> {
+        Ok(Turn::GoOn)
+    }
+}
