@@ -2,10 +2,10 @@
 //! begun the next one, wait for it at their first meeting: so it is a part of every epoch but the first.
 
 use crate::event::{EpochRecord, Event, RankRecord};
+use crate::run::metrics::{EventsLog, MetricsLog, RanksLog};
+use crate::run::stages::StageLogs;
 use crate::units::Seconds;
-use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Epochs that are written down.
@@ -14,58 +14,68 @@ const EPOCHS: usize = 200;
 /// More ranks than these take as many times longer as there are more.
 const MOST: usize = 1000;
 
-/// A file into which epochs are written as rank 0 would; it is gone when this is.
+/// The logs of a run, in a folder for temporary files that is gone when this is.
 pub struct Book {
-    file: File,
-    path: PathBuf,
+    events: EventsLog,
+    metrics: MetricsLog,
+    ranks: RanksLog,
+    stages: StageLogs,
+    _folder: Folder,
 }
 
 impl Book {
-    /// Of this process and for this purpose. None where nothing can be written into the folder for temporary files.
-    pub fn open(purpose: &str) -> Option<Self> {
+    /// Of so many ranks, for this purpose of this process. None where nothing can be written.
+    pub fn open(purpose: &str, ranks: usize) -> Option<Self> {
         let path = std::env::temp_dir().join(format!("goai-plan-{}-{purpose}", std::process::id()));
-        Some(Self { file: File::create(&path).ok()?, path })
+        std::fs::create_dir(&path).ok()?;
+        let folder = Folder(path);
+        let dir: &Path = &folder.0;
+        Some(Self {
+            events: EventsLog::create(&dir.join("events.jsonl")).ok()?,
+            metrics: MetricsLog::create(&dir.join("metrics.csv")).ok()?,
+            ranks: RanksLog::create(&dir.join("ranks.csv"), vec!["localhost".to_owned(); ranks]).ok()?,
+            stages: StageLogs::new(dir),
+            _folder: folder,
+        })
     }
 
-    /// A line each for events and metrics, one a rank for the ranks.
-    fn write(&mut self, record: &EpochRecord, rows: &str) -> Option<()> {
-        const ROW: &str = "1000,30000,120000,0.123456,0.987654,0.123456,0.933333,,0.001234,0.000123,812345.6,0.0001,0.0001,0.0001,123456,,,\n";
-        let text = serde_json::to_string(&Event::Epoch(record.clone())).ok()?;
-        [text.as_str(), ROW, rows].into_iter().try_for_each(|lines| self.file.write_all(lines.as_bytes())).ok()
-    }
-
-    /// An epoch that was trained. What cannot be written takes no time.
-    pub fn record(&mut self, record: &EpochRecord) {
-        let _ = self.write(record, &rows(record.ranks.len()));
+    /// Writes down what rank 0 would. What cannot be written takes no time.
+    pub fn hear(&mut self, event: &Event) {
+        if matches!(event, Event::Live(_)) {
+            return;
+        }
+        let _ = self.events.event(Seconds(0.0), event);
+        let _ = self.stages.hear(event);
+        if let Event::Epoch(record) = event {
+            let _ = self.metrics.epoch(record);
+            let _ = self.ranks.epoch(record);
+        }
     }
 }
 
-impl Drop for Book {
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
     fn drop(&mut self) {
-        // A file that is left behind is no failure of the plan.
-        let _ = std::fs::remove_file(&self.path);
+        // One that is left behind is no failure of the plan.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-/// Lines of so many ranks.
-fn rows(ranks: usize) -> String {
-    "1000,0,localhost,120,0.000123,0.000123,0.000123,123456,123456,12.3\n".repeat(ranks)
 }
 
 /// Seconds of an epoch's records of so many ranks. None where nothing can be written.
 pub fn measure(ranks: usize) -> Option<Seconds> {
     let here = ranks.min(MOST);
-    let mut book = Book::open("books")?;
-    let record = EpochRecord { ranks: vec![RankRecord::default(); here], ..EpochRecord::default() };
-    let rows = rows(here);
+    let mut book = Book::open("books", here)?;
+    let of_rank = |rank| RankRecord { rank, ..RankRecord::default() };
+    let epoch = Event::Epoch(EpochRecord { ranks: (0..here).map(of_rank).collect(), ..EpochRecord::default() });
     let mut times: Vec<f64> = (0..EPOCHS)
-        .map_while(|_| {
+        .map(|_| {
             let start = Instant::now();
-            book.write(&record, &rows)?;
-            Some(start.elapsed().as_secs_f64())
+            book.hear(&epoch);
+            start.elapsed().as_secs_f64()
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    let middle = times.get(times.len() / 2)?;
-    Some(Seconds(middle * ranks as f64 / here as f64))
+    Some(Seconds(times[times.len() / 2] * ranks as f64 / here as f64))
 }

@@ -150,7 +150,7 @@ impl<'a> Trial<'a> {
             split: None,
             resume: None,
         };
-        let book = if comm.rank() == 0 { Book::open("trial") } else { None };
+        let book = if comm.rank() == 0 { Book::open("trial", comm.size()) } else { None };
         let mut seen = Seen { epochs: Vec::new(), book };
         strategy::fit(self.strategy, &task, comm, &RealClock::start(), &mut seen).ok()?;
         let warm = seen.epochs.get_mut(1..).filter(|warm| !warm.is_empty())?;
@@ -179,11 +179,11 @@ struct Seen {
 
 impl Job for Seen {
     fn emit(&mut self, event: Event) {
+        if let Some(book) = &mut self.book {
+            book.hear(&event);
+        }
         if let Event::Epoch(record) = event {
             self.epochs.push(record.epoch_s);
-            if let Some(book) = &mut self.book {
-                book.record(&record);
-            }
         }
     }
 
