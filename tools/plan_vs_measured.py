@@ -6,7 +6,8 @@
 
 Plan and training alternate, so that both meet the same machine; of the rounds the median is taken. An epoch's measured
 seconds are the median of metrics.csv without the first epoch, which warms up. With --mpi the ranks are mpirun's, for the
-plan too. Prints the table of docs/benchmarks.md in Markdown.
+plan too. Prints the table of docs/benchmarks.md in Markdown; its last column is the model alone,
+without the modes' own steps.
 """
 
 import argparse
@@ -78,8 +79,8 @@ def main():
     args = parser.parse_args()
     args.binary = os.path.abspath(args.binary)
     cores = len(os.sched_getaffinity(0))
-    print("| set | ranks | mode | predicted | measured | predicted/measured | within 20 % |")
-    print("|---|---|---|---|---|---|---|")
+    print("| set | ranks | mode | predicted | measured | predicted/measured | within 20 % | model/measured |")
+    print("|---|---|---|---|---|---|---|---|")
     (off, of_all) = (0, 0)
     for name, words in SETS.items():
         if name not in args.sets or (name != "iris" and not args.data):
@@ -87,7 +88,7 @@ def main():
         words = words + (["--data-dir", os.path.abspath(args.data)] if name != "iris" else [])
         for ranks in args.ranks:
             with tempfile.TemporaryDirectory() as cwd:
-                pairs = {}
+                (pairs, models) = ({}, {})
                 for _ in range(args.rounds):
                     plan = planned(args, words, ranks, cwd)
                     for row in plan["modes"]:
@@ -96,6 +97,9 @@ def main():
                             continue
                         key = (row["mode"], row["ranks"])
                         pair = (row["predicted"]["epoch_s"], measured(args, words, *key, cwd))
+                        # By the formulas alone, as for ranks that are not here.
+                        model = row["predicted"].get("model_epoch_s") or pair[0]
+                        models.setdefault(key, []).append(model / pair[1])
                         pairs.setdefault(key, []).append(pair)
             kind = "mpirun" if args.mpi else "threads"
             for (mode, of), pair in pairs.items():
@@ -108,7 +112,7 @@ def main():
                 else:
                     (off, of_all) = (off + (verdict == "no"), of_all + 1)
                 span = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-                cells = [name, f"{of} {kind}", f"`{mode}`", spread(predicted), spread(seen), span, verdict]
+                cells = [name, f"{of} {kind}", f"`{mode}`", spread(predicted), spread(seen), span, verdict, f"{statistics.median(models[(mode, of)]):.2f}"]
                 print(f"| {' | '.join(cells)} |", flush=True)
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     print(f"\nMedians of {args.rounds} rounds (least to most), plan and training in turn; load of the machine at the end: {load};")

@@ -5,6 +5,7 @@
 //! | `subject` | what is planned for |
 //! | `candidates` | the modes that are compared, as configurations |
 //! | `steps`, `stage_costs`, `wires`, `upkeep`, `books` | what is measured here |
+//! | `trial` | the modes' own steps, where their ranks are here |
 //! | `rates` | what was measured, or what a device file says |
 //! | `predict` | rates into [`crate::plan::scale`]; `split`: into [`crate::plan::split`] |
 //! | `choice` | the best, and why |
@@ -22,6 +23,7 @@ mod stage_costs;
 mod steps;
 mod subject;
 mod told;
+mod trial;
 mod upkeep;
 mod wires;
 

@@ -2,13 +2,16 @@
 //!
 //! Stricter than MPI in three ways: a send can be forced to wait for its receive (rendezvous), every
 //! wait can have a deadline, and a rank that ends wakes whoever waits for it.
+//!
+//! Who waits looks for a moment before it sleeps: a step of a small network is shorter than it takes to be woken, and whether
+//! and how late a rank then wakes up is the scheduler's mood.
 
 use super::communicator::Doing;
 use super::reductions::{Carrier, Reductions};
 use super::{Buffer, CommError, Communicator, Kind, Life, Pending, Reduce, Tag};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -39,17 +42,54 @@ struct Queue {
 struct Mailbox {
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// Counts the changes, for who looks and does not sleep.
+    changes: AtomicU64,
 }
+
+/// How long who waits looks before it sleeps: about as long as it takes to be woken. Longer work hides the waking.
+const LOOK: Duration = Duration::from_micros(50);
 
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A rank that panicked while holding the lock left a consistent queue: pushes and pops are whole.
         self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    /// Tells all who wait here that there is something new.
+    fn tell(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// Waits for a change, at most so long; at first awake, unless that was done in vain.
+    fn wait<'a>(
+        &'a self,
+        queue: MutexGuard<'a, Queue>,
+        left: Option<Duration>,
+        look: &mut bool,
+    ) -> MutexGuard<'a, Queue> {
+        if std::mem::take(look) {
+            let (start, before) = (Instant::now(), self.changes.load(Ordering::Acquire));
+            let most = left.map_or(LOOK, |left| left.min(LOOK));
+            drop(queue);
+            while !*look && start.elapsed() < most {
+                // Whoever shares the core may be the one that is waited for.
+                std::thread::yield_now();
+                *look = self.changes.load(Ordering::Acquire) != before;
+            }
+            return self.lock();
+        }
+        match left {
+            None => self.changed.wait(queue).unwrap_or_else(std::sync::PoisonError::into_inner),
+            Some(left) => self.changed.wait_timeout(queue, left).unwrap_or_else(std::sync::PoisonError::into_inner).0,
+        }
+    }
 }
 
 struct World {
     options: ThreadOptions,
+    /// Whether each rank may have a core: only then it can look at its mailbox without keeping others from work.
+    looks: bool,
     boxes: Vec<Mailbox>,
     gone: Vec<AtomicBool>,
 }
@@ -76,6 +116,7 @@ impl ThreadComm {
     pub fn world(size: usize, options: ThreadOptions) -> Vec<Self> {
         let world = Arc::new(World {
             options,
+            looks: std::thread::available_parallelism().is_ok_and(|cores| cores.get() >= size),
             boxes: (0..size).map(|_| Mailbox::default()).collect(),
             gone: (0..size).map(|_| AtomicBool::new(false)).collect(),
         });
@@ -118,7 +159,7 @@ impl ThreadComm {
     ) -> Result<T, CommError> {
         let start = Instant::now();
         let mailbox = &self.world.boxes[mailbox];
-        let mut queue = mailbox.lock();
+        let (mut queue, mut look) = (mailbox.lock(), self.world.looks);
         loop {
             if let Some(found) = ready(&mut queue) {
                 return Ok(found);
@@ -127,15 +168,14 @@ impl ThreadComm {
                 return Err(CommError::PeerLost { rank, tag });
             }
             let Some(deadline) = self.world.options.deadline else {
-                queue = mailbox.changed.wait(queue).unwrap_or_else(std::sync::PoisonError::into_inner);
+                queue = mailbox.wait(queue, None, &mut look);
                 continue;
             };
             let Some(left) = deadline.checked_sub(start.elapsed()) else {
                 let from = on.map_or("any rank".into(), |rank| format!("rank {rank}"));
                 return Err(CommError::Deadline { rank: self.rank, from, tag, seconds: deadline.as_secs() });
             };
-            let waited = mailbox.changed.wait_timeout(queue, left);
-            queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            queue = mailbox.wait(queue, Some(left), &mut look);
         }
     }
 
@@ -161,7 +201,7 @@ impl ThreadComm {
         bytes.extend_from_slice(message.wire(tag));
         queue.messages.push_back(Message { from: self.rank, tag, ticket, bytes });
         drop(queue);
-        mailbox.changed.notify_all();
+        mailbox.tell();
         Ok(ticket)
     }
 
@@ -197,7 +237,7 @@ impl ThreadComm {
         let mailbox = &self.world.boxes[self.rank];
         mailbox.lock().spare.push(bytes);
         if self.world.options.rendezvous {
-            mailbox.changed.notify_all();
+            mailbox.tell();
         }
         accepted
     }
@@ -220,7 +260,7 @@ impl Drop for ThreadComm {
         for mailbox in &self.world.boxes {
             // Taking the lock makes sure that nobody is between its check and its wait.
             drop(mailbox.lock());
-            mailbox.changed.notify_all();
+            mailbox.tell();
         }
     }
 }
@@ -276,7 +316,7 @@ impl Communicator for ThreadComm {
             self.check(from, tag)?;
         }
         let (start, mailbox) = (Instant::now(), &self.world.boxes[self.rank]);
-        let mut queue = mailbox.lock();
+        let (mut queue, mut look) = (mailbox.lock(), self.world.looks);
         loop {
             if let Some(at) = self.find(&queue, from, tag, u64::MAX) {
                 return Ok(Some(queue.messages[at].from));
@@ -287,8 +327,7 @@ impl Communicator for ThreadComm {
             let Some(left) = patience.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
                 return Ok(None);
             };
-            let waited = mailbox.changed.wait_timeout(queue, left);
-            queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            queue = mailbox.wait(queue, Some(left), &mut look);
         }
     }
 

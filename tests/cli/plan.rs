@@ -33,6 +33,13 @@ fn every_mode_is_predicted_and_the_best_is_one_of_them() {
     for schedule in ["gpipe", "1f1b", "zb-h1"] {
         assert!(epoch(&plan, &format!("pipeline --learn backprop --schedule {schedule}")) > 0.0);
     }
+    // Their own steps between two threads, where there are two cores; else the model alone.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    for mode in ["allreduce", "sendrecv", "pipeline --learn local", "pipeline --learn backprop --schedule zb-h1"] {
+        let model = of(&plan, mode)["predicted"]["model_epoch_s"].as_f64();
+        assert!(if cores < 2 { model.is_none() } else { model.is_some_and(|seconds| seconds > 0.0) }, "{mode}");
+    }
+    assert!(of(&plan, "single")["predicted"]["model_epoch_s"].is_null(), "a step of one rank is measured by itself");
     let best = plan["best"]["mode"].as_str().expect("a best mode");
     assert!(of(&plan, best)["same_gradient"] == true && plan["best"]["why"].as_str().unwrap().contains("predicted"));
     assert!(plan["origins"]["compute"].as_str().unwrap().starts_with("measured here"), "{plan}");

@@ -2,9 +2,10 @@
 //! begun the next one, wait for it at their first meeting: so it is a part of every epoch but the first.
 
 use crate::event::{EpochRecord, Event, RankRecord};
+use crate::run::metrics::{EventsLog, MetricsLog, RanksLog};
+use crate::run::stages::StageLogs;
 use crate::units::Seconds;
-use std::fs::File;
-use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Epochs that are written down.
@@ -13,26 +14,68 @@ const EPOCHS: usize = 200;
 /// More ranks than these take as many times longer as there are more.
 const MOST: usize = 1000;
 
-/// Seconds of an epoch's records of so many ranks: a line each for events and metrics, one a rank for the ranks. None
-/// where nothing can be written into the folder for temporary files.
+/// The logs of a run, in a folder for temporary files that is gone when this is.
+pub struct Book {
+    events: EventsLog,
+    metrics: MetricsLog,
+    ranks: RanksLog,
+    stages: StageLogs,
+    _folder: Folder,
+}
+
+impl Book {
+    /// Of so many ranks, for this purpose of this process. None where nothing can be written.
+    pub fn open(purpose: &str, ranks: usize) -> Option<Self> {
+        let path = std::env::temp_dir().join(format!("goai-plan-{}-{purpose}", std::process::id()));
+        std::fs::create_dir(&path).ok()?;
+        let folder = Folder(path);
+        let dir: &Path = &folder.0;
+        Some(Self {
+            events: EventsLog::create(&dir.join("events.jsonl")).ok()?,
+            metrics: MetricsLog::create(&dir.join("metrics.csv")).ok()?,
+            ranks: RanksLog::create(&dir.join("ranks.csv"), vec!["localhost".to_owned(); ranks]).ok()?,
+            stages: StageLogs::new(dir),
+            _folder: folder,
+        })
+    }
+
+    /// Writes down what rank 0 would. What cannot be written takes no time.
+    pub fn hear(&mut self, event: &Event) {
+        if matches!(event, Event::Live(_)) {
+            return;
+        }
+        let _ = self.events.event(Seconds(0.0), event);
+        let _ = self.stages.hear(event);
+        if let Event::Epoch(record) = event {
+            let _ = self.metrics.epoch(record);
+            let _ = self.ranks.epoch(record);
+        }
+    }
+}
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // One that is left behind is no failure of the plan.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Seconds of an epoch's records of so many ranks. None where nothing can be written.
 pub fn measure(ranks: usize) -> Option<Seconds> {
     let here = ranks.min(MOST);
-    let path = std::env::temp_dir().join(format!("goai-plan-{}", std::process::id()));
-    let mut file = File::create(&path).ok()?;
-    let record = EpochRecord { ranks: vec![RankRecord::default(); here], ..EpochRecord::default() };
-    let rows = "1000,0,localhost,120,0.000123,0.000123,0.000123,123456,123456,12.3\n".repeat(here);
-    let row = "1000,30000,120000,0.123456,0.987654,0.123456,0.933333,,0.001234,0.000123,812345.6,0.0001,0.0001,0.0001,123456,,,\n";
+    let mut book = Book::open("books", here)?;
+    let of_rank = |rank| RankRecord { rank, ..RankRecord::default() };
+    let epoch = Event::Epoch(EpochRecord { ranks: (0..here).map(of_rank).collect(), ..EpochRecord::default() });
     let mut times: Vec<f64> = (0..EPOCHS)
-        .map_while(|_| {
+        .map(|_| {
             let start = Instant::now();
-            let text = serde_json::to_string(&Event::Epoch(record.clone())).ok()?;
-            [text.as_str(), row, &rows].into_iter().try_for_each(|lines| file.write_all(lines.as_bytes())).ok()?;
-            Some(start.elapsed().as_secs_f64())
+            book.hear(&epoch);
+            start.elapsed().as_secs_f64()
         })
         .collect();
-    // A file that is left behind is no failure of the plan.
-    let _ = std::fs::remove_file(&path);
     times.sort_by(f64::total_cmp);
-    let middle = times.get(times.len() / 2)?;
-    Some(Seconds(middle * ranks as f64 / here as f64))
+    Some(Seconds(times[times.len() / 2] * ranks as f64 / here as f64))
 }

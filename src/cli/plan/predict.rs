@@ -22,6 +22,8 @@ use crate::units::{Bytes, Joules, Seconds};
 pub struct Predicted {
     /// An epoch.
     pub epoch: Prediction,
+    /// What the model has for it, where its own steps were taken here.
+    pub modelled: Option<Seconds>,
     /// Samples of a step on all ranks together.
     pub global_batch: usize,
     /// Memory of the rank that needs most.
@@ -72,9 +74,14 @@ pub fn predict(
     let books = rates.books(subject, ranks);
     epoch.epoch += books;
     epoch.wait += Seconds(books.0 * (ranks as f64 - 1.0) / ranks as f64);
+    let modelled = rates.trial(subject, settled, &hyper, ranks, fabric, &epoch).map(|seen| {
+        let modelled = epoch.epoch;
+        epoch = epoch.of_length(seen);
+        modelled
+    });
     let workers = settled.trainers.max(settled.chains.0);
     let energy = simulated.or_else(|| rates.energy(subject, ranks, workers, &epoch));
-    Ok(Predicted { epoch, global_batch: work.global_batch.min(work.samples), memory, energy, how })
+    Ok(Predicted { epoch, modelled, global_batch: work.global_batch.min(work.samples), memory, energy, how })
 }
 
 fn averaging(subject: &Subject, hyper: &Hyper, steps: u64, rates: &mut Rates) -> Option<Averaging> {

@@ -4,11 +4,13 @@ use super::books;
 use super::stage_costs::{self, Way};
 use super::steps::{self, StepTime};
 use super::subject::Subject;
+use super::trial;
 use super::upkeep::Loops;
+use crate::cli::prepare::Settled;
 use crate::comm::Communicator;
 use crate::device::{Devices, Pass, Work};
 use crate::nn::Network;
-use crate::plan::scale::{Compute, Prediction, StageCost};
+use crate::plan::scale::{Compute, Fabric, Prediction, StageCost};
 use crate::run::power::EnergyMeter;
 use crate::strategy::{Hyper, Pipeline};
 use crate::units::{Flops, Joules, Seconds};
@@ -37,7 +39,7 @@ pub struct Rates<'a> {
     steps: HashMap<(usize, usize, usize), StepTime>,
     stages: HashMap<(Vec<usize>, Way, usize, usize), Vec<StageCost>>,
     /// Seconds of measuring, by what was measured.
-    pub spent: [f64; 2],
+    pub spent: [f64; 3],
     /// What rank 0 takes to write down an epoch, by ranks.
     books: HashMap<usize, Seconds>,
     /// What it costs to run chains.
@@ -52,7 +54,7 @@ impl<'a> Rates<'a> {
     pub fn new(beside: Beside<'a>, sensor: Option<&str>) -> Self {
         let meter = EnergyMeter::open(sensor.map(Path::new)).ok().flatten();
         let (steps, stages, books, loops) = Default::default();
-        Self { beside, steps, stages, books, loops, spent: [0.0; 2], meter, seconds: 0.0, joules: 0.0 }
+        Self { beside, steps, stages, books, loops, spent: [0.0; 3], meter, seconds: 0.0, joules: 0.0 }
     }
 
     /// Whether ranks of a job measured.
@@ -183,6 +185,20 @@ impl<'a> Rates<'a> {
             ..cost
         });
         all.collect()
+    }
+
+    /// An epoch of this way to train by its own steps, where its ranks are here.
+    pub fn trial(
+        &mut self,
+        subject: &Subject,
+        settled: &Settled,
+        hyper: &Hyper,
+        ranks: usize,
+        fabric: &Fabric,
+        modelled: &Prediction,
+    ) -> Option<Seconds> {
+        let beside = self.beside;
+        self.timed(2, || trial::epoch(subject, settled, hyper, ranks, (beside, fabric), modelled))
     }
 
     /// What others wait for rank 0 while it writes down an epoch; nothing on emulated machines and where nobody waits.

@@ -105,9 +105,11 @@ fn epochs(
 }
 
 /// The first of some samples.
-struct Few<'a> {
-    samples: &'a dyn Samples,
-    len: usize,
+pub struct Few<'a> {
+    /// All of them.
+    pub samples: &'a dyn Samples,
+    /// How many.
+    pub len: usize,
 }
 
 impl Samples for Few<'_> {

@@ -50,7 +50,9 @@ impl Page {
              ranks; sent and memory: of the rank with most"
                 .to_owned(),
         ];
-        let origins = origins(subject, fabric, rates);
+        let tried =
+            rows.iter().filter(|row| row.predicted.as_ref().is_ok_and(|found| found.modelled.is_some())).count();
+        let origins = origins(subject, fabric, rates, tried);
         let wire = fabric.network.wire;
         let about = json!({
             "model": config.model.to_string(), "dataset": config.dataset.to_string(), "ranks": ranks,
@@ -131,6 +133,7 @@ impl Page {
                         "compute_s": epoch.compute.0, "talk_s": epoch.talk.0, "wait_s": epoch.wait.0,
                         "bytes_sent_most": epoch.sent.0, "memory_bytes": found.memory.0,
                         "energy_j": found.energy.map(|energy| energy.0), "how": found.how,
+                        "model_epoch_s": found.modelled.map(|epoch| epoch.0),
                     });
                 }
             }
@@ -154,12 +157,12 @@ impl Page {
 }
 
 /// Where each kind of figure comes from.
-fn origins(subject: &Subject, fabric: &Fabric, rates: &mut Rates) -> Vec<(&'static str, String)> {
+fn origins(subject: &Subject, fabric: &Fabric, rates: &mut Rates, tried: usize) -> Vec<(&'static str, String)> {
     let wire = fabric.network.wire;
     let compute = match subject.devices {
         Some(devices) => format!("modelled by the profiles of {}", devices.name()),
         None => {
-            let [steps, stages] = rates.spent;
+            let [steps, stages, _] = rates.spent;
             let crowd = subject.crowd(subject.ranks);
             let alone = !rates.of_job();
             let shared = if crowd > 1.0 && alone {
@@ -193,6 +196,12 @@ fn origins(subject: &Subject, fabric: &Fabric, rates: &mut Rates) -> Vec<(&'stat
         ("memory", "counted: weights, gradients, optimizer, workspaces; without data".to_owned()),
         ("energy", energy),
     ];
+    if tried > 0 {
+        let ways = count(tried, "mode");
+        let text =
+            format!("of {ways} by their own steps between ranks here, in {:.1} s; else by the model", rates.spent[2]);
+        origins.push(("epoch", text));
+    }
     let books = rates.books(subject, subject.ranks);
     if books.0 > 0.0 {
         let text = format!(

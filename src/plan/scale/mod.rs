@@ -76,6 +76,17 @@ pub struct Prediction {
     pub sent: Bytes,
 }
 
+impl Prediction {
+    /// The same in another time: what it differs by is waited for, and if that is more than there is to wait, everything
+    /// else goes as much faster.
+    pub fn of_length(self, epoch: Seconds) -> Self {
+        let work = self.compute.0 + self.talk.0;
+        let faster = if work > epoch.0 { epoch.0 / work } else { 1.0 };
+        let (compute, talk) = (Seconds(self.compute.0 * faster), Seconds(self.talk.0 * faster));
+        Self { epoch, compute, talk, wait: Seconds((epoch.0 - compute.0 - talk.0).max(0.0)), ..self }
+    }
+}
+
 /// Bytes of a message's header on the wire.
 const HEADER: u64 = 32;
 

@@ -176,3 +176,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_measured_epoch_changes_what_is_waited_for() {
+    let model = Prediction {
+        epoch: Seconds(10.0),
+        compute: Seconds(6.0),
+        talk: Seconds(2.0),
+        wait: Seconds(2.0),
+        ..Prediction::default()
+    };
+    let longer = model.of_length(Seconds(12.0));
+    assert_eq!((longer.compute, longer.talk, longer.wait), (Seconds(6.0), Seconds(2.0), Seconds(4.0)));
+    // Shorter than the work in it: the work is faster than thought.
+    let shorter = model.of_length(Seconds(4.0));
+    assert_eq!((shorter.compute, shorter.talk, shorter.wait), (Seconds(3.0), Seconds(1.0), Seconds(0.0)));
+}
