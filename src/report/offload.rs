@@ -165,7 +165,7 @@ pub fn rank_lines(script: &Script, names: &[String], joules: Option<&[Joules]>) 
 pub fn run_lines(summary: &Summary, modelled: bool, ranks: &[String]) -> Vec<String> {
     let clock = if modelled { "modelled" } else { "measured" };
     let mut lines = vec![format!(
-        "{} in {}, {clock}: mean {}, p95 {}, longest {}, {:.2} a second",
+        "{} in {}, {clock}: mean {}, p95 {}, max {}, {:.2}/s",
         count(summary.requests, "request"),
         quantity(summary.makespan_s, "s"),
         quantity(summary.mean_s, "s"),
