@@ -54,10 +54,13 @@ pub fn auto(instance: &Instance, mec: &Mec, budget: f64, effort: &Effort) -> Res
     auto_from(instance, mec, budget, effort, &baselines)
 }
 
-/// The same, never worse than these placements instead of the baselines.
+/// The same, never worse than these placements instead of the baselines; one of another length is left out.
 ///
 /// # Errors
-/// As [`auto`].
+/// As [`auto()`].
+///
+/// # Panics
+/// When a placement names an edge server that the model has not.
 pub fn auto_from(
     instance: &Instance,
     mec: &Mec,
