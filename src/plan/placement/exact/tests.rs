@@ -84,7 +84,7 @@ fn equal_tasks_and_ranks_are_told_by_all_that_counts() {
     let edges = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)];
     let edges: Vec<_> = edges.iter().map(|(from, to)| (*from, *to, Bytes(2))).collect();
     let graph = TaskGraph::of_edges("fork", (0..5).map(task).collect(), &edges).unwrap();
-    let time = by_ranks(&[&[1.0, 1.0, 1.0]; 5]);
+    let time = by_ranks(&[&[1.0; 3][..]; 5]);
     let alike = Problem::textbook(&graph, time.clone());
     assert_eq!(twins::tasks(&alike), [None, None, Some(1), Some(2), None]);
     assert_eq!(twins::ranks(&alike), [None, Some(0), Some(1)]);
