@@ -14,8 +14,10 @@ use conv::{Conv, TRAIN};
 use goai::comm::{Communicator, Solo, ThreadOptions, run_threads};
 use goai::device::RealClock;
 use goai::event::Event;
+use goai::nn::{Alone, Inference, Init, Network, Shape, model_text, zoo};
 use goai::strategy::{Hyper, Job, JobError, Local, State, Strategy, Task, Turn, fit};
 use iris::{Iris, RULES, hyper};
+use ndarray::Array2;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -120,6 +122,28 @@ fn the_counter_counts() {
     let mut vector = vec![1u8; 100];
     vector.extend_from_slice(&[2; 1000]);
     assert_eq!(COUNT.get() - before, 2, "a new vector and its growth");
+}
+
+#[test]
+fn a_ready_network_allocates_nothing() {
+    let shape = Shape::image(3, 30, 26);
+    let convolution = "[[layer]]\nkind = \"conv2d\"\noutputs = 20\nkernel = 3\npadding = 1\n";
+    let shortcut = format!(
+        "input = [3, 30, 26]\n{convolution}[[layer]]\nkind = \"max_pool\"\nkernel = 3\nstride = 2\n{convolution}[[layer]]\n\
+         kind = \"add\"\nfrom = [\"conv2\", \"pool1\"]\n[[layer]]\nkind = \"global_avg_pool\"\n[[layer]]\nkind = \"dense\"\n"
+    );
+    for spec in [zoo::vgg5(&shape, 10).unwrap(), model_text::parse(&shortcut, &shape, 10).unwrap()] {
+        let network = Network::build(spec).unwrap();
+        let ready = Inference::new(&network, &Init::He.draw(&network, 1), &network.initial_sigma());
+        let mut answers = ready.answers(2);
+        let x = Array2::zeros((2, shape.elements()));
+        let before = allocations();
+        for _ in 0..3 {
+            answers.assign(0, x.view());
+            ready.run(&mut answers, &Alone);
+        }
+        assert_eq!(allocations() - before, 0, "{}", network.spec().name);
+    }
 }
 
 #[test]

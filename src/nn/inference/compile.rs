@@ -131,7 +131,7 @@ impl<'a> Compiler<'a> {
             None => Default::default(),
         };
         let (len, scratch) = match &op {
-            Op::Conv(conv) => (conv.packed_len(), conv.partial_len()),
+            Op::Conv(conv) => (conv.packed_len(), conv.partial_len() * conv.tasks()),
             Op::Affine(norm) => (2 * norm.z.depth, 0),
             _ => (weights, 0),
         };

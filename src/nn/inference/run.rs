@@ -3,7 +3,7 @@
 use super::{Answers, Inference, Op, Step};
 use crate::nn::kernels::grid::Grid;
 use crate::nn::kernels::norm::Affine;
-use crate::nn::kernels::share::{share1, share2};
+use crate::nn::kernels::share::share1;
 use crate::nn::kernels::{Isa, join, pool};
 use crate::nn::program::{Place, relayout};
 use crate::nn::{Context, Inputs, Team};
@@ -60,11 +60,9 @@ impl Inference {
         };
         match &step.op {
             Op::Conv(conv) => {
-                let has_add = step.inputs.len() > 1;
-                share2(team, batch, (y, stride), (scratch.as_mut_slice(), self.plan.scratch), &|b, y, partial| {
-                    self.clear_margin(step, y);
-                    conv.forward(weights, picture(0, b), if has_add { picture(1, b) } else { &[] }, y, partial);
-                });
+                y.chunks_exact_mut(stride).for_each(|y| self.clear_margin(step, y));
+                let add = if step.inputs.len() > 1 { x(1) } else { &[] };
+                conv.forward(team, weights, x(0), add, y, scratch.as_mut_slice());
             }
             Op::Dense { kernel, activation } => {
                 kernel.forward(team, *activation, weights, packed.as_mut_slice(), x(0), y, batch);

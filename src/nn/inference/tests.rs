@@ -147,6 +147,40 @@ fn what_can_run_together_does() {
     assert_eq!(steps("wide"), "conv1 + bn1 + relu1 | pool1 | change of layout | fc1 + relu2 | fc2");
 }
 
+/// Threads of its own, which take tasks from the end.
+struct Three;
+
+impl Team for Three {
+    fn size(&self) -> usize {
+        3
+    }
+
+    fn run(&self, tasks: usize, work: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                scope.spawn(move || (thread..tasks).step_by(3).rev().for_each(work));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_team_changes_no_bit() {
+    for (name, input, text) in NETWORKS {
+        let network = network(*input, text);
+        let (theta, sigma) = parameters(&network);
+        let ready = Inference::new(&network, &theta, &sigma);
+        let mut answers = ready.answers(2);
+        let mut run = |team: &dyn Team| {
+            let x = noise(2 * input.iter().product::<usize>(), 4);
+            answers.assign(0, ArrayView2::from_shape((2, x.len() / 2), &x).unwrap());
+            ready.run(&mut answers, team);
+            answers.value(network.outputs()[0].value).to_owned()
+        };
+        assert_eq!(run(&Alone), run(&Three), "{name}");
+    }
+}
+
 #[test]
 fn values_share_memory() {
     let (_, input, text) = NETWORKS[0];

@@ -61,3 +61,51 @@ fn put_body<const FMA: bool>(to: Grid, from: Grid, first: usize, x: &[f32], relu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::kernels::Isa;
+
+    #[test]
+    fn pictures_are_added_and_laid_behind_one_another() {
+        let grids = [5, 16, 19].map(|channels| Grid::new([channels, 3, 2], 1));
+        let to = Grid::new([40, 3, 2], 2);
+        let value = |grid: usize, at: usize| ((grid * 100 + at) as f32).sin();
+        for isa in Isa::all() {
+            let mut y = vec![9.0; to.len()];
+            let mut first = 0;
+            for (i, grid) in grids.iter().enumerate() {
+                let x: Vec<f32> = (0..grid.len()).map(|at| value(i, at)).collect();
+                put(isa, to, *grid, first, &x, i == 1, &mut y);
+                first += grid.channels;
+            }
+            clear_gap(to, &mut y);
+            let mut sum = y.clone();
+            add(isa, to, to, &y, true, &mut sum);
+            for (row, column) in (0..3).flat_map(|row| (0..2).map(move |column| (row, column))) {
+                let parts = grids.iter().enumerate().flat_map(|(i, grid)| {
+                    let x = (0..grid.channels).map(move |c| value(i, grid.at(row, column) + c));
+                    x.map(move |x| if i == 1 { x.max(0.0) } else { x })
+                });
+                let expected: Vec<f32> = parts.chain([0.0; 8]).collect();
+                let at = to.at(row, column)..to.at(row, column) + to.depth;
+                assert_eq!(y[at.clone()], expected, "{}", isa.name());
+                let doubled: Vec<f32> = expected.iter().map(|x| (x + x).max(0.0)).collect();
+                assert_eq!(sum[at], doubled, "{}", isa.name());
+            }
+            assert!(y[..to.at(0, 0)].iter().all(|y| *y == 9.0), "the margin");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        let grid = Grid::new([16, 1, 1], 0);
+        for isa in Isa::all() {
+            let (x, mut y) = (vec![f32::NAN; grid.len()], vec![0.0; grid.len()]);
+            put(isa, grid, grid, 0, &x, true, &mut y);
+            add(isa, grid, grid, &x, true, &mut y);
+            assert!(y[..16].iter().all(|y| y.is_nan()), "{}", isa.name());
+        }
+    }
+}

@@ -113,3 +113,87 @@ fn global_mean_body<const FMA: bool>(grid: Grid, x: &[f32], y: &mut [f32]) {
         y.iter_mut().zip(&sums).for_each(|(y, sum)| *y = (sum * share) as f32);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kernel, stride, padding, height and width.
+    const CASES: &[[[usize; 2]; 4]] = &[
+        [[3, 3], [2, 2], [1, 1], [12, 9]],
+        [[2, 2], [2, 2], [0, 0], [5, 7]],
+        [[3, 2], [1, 3], [1, 1], [3, 8]],
+        [[1, 1], [2, 1], [0, 0], [1, 4]],
+        [[5, 4], [4, 4], [2, 2], [4, 4]],
+    ];
+
+    /// A picture with its margin and its gaps full of what must not be read.
+    fn picture(grid: Grid) -> Vec<f32> {
+        let mut x = vec![1e9; grid.len()];
+        for at in (0..grid.height).flat_map(|row| (0..grid.width).map(move |column| grid.at(row, column))) {
+            for c in 0..grid.channels {
+                x[at + c] = ((at + c) as f32 * 0.7).sin() - 0.5;
+            }
+        }
+        x
+    }
+
+    #[test]
+    fn pools_are_the_definition() {
+        for (isa, [kernel, stride, padding, size]) in
+            Isa::all().flat_map(|isa| CASES.iter().map(move |case| (isa, *case)))
+        {
+            for (channels, mean) in [(1, false), (17, true), (32, false), (48, true)] {
+                let window = Window { kernel, stride, padding };
+                let places = window.places(size).unwrap();
+                let (from, to) =
+                    (Grid::new([channels, size[0], size[1]], 1), Grid::new([channels, places[0], places[1]], 2));
+                let (x, mut y) = (picture(from), vec![7.0; to.len()]);
+                PoolKernel::new(isa, window, from, to, mean).forward(&x, &mut y);
+                for (row, column, c) in (0..to.height)
+                    .flat_map(|row| (0..to.width).flat_map(move |column| (0..channels).map(move |c| (row, column, c))))
+                {
+                    let covered = window
+                        .covered(0, row, size[0])
+                        .flat_map(|i| window.covered(1, column, size[1]).map(move |j| (i, j)));
+                    let members = covered.map(|(i, j)| x[from.at(i, j) + c]);
+                    let expected = match mean {
+                        true => members.sum::<f32>() / (kernel[0] * kernel[1]) as f32,
+                        false => members.fold(f32::NEG_INFINITY, f32::max),
+                    };
+                    let got = y[to.at(row, column) + c];
+                    assert!((got - expected).abs() < 1e-6, "{} {window:?} {size:?}: {got}, not {expected}", isa.name());
+                }
+                assert!(y[..to.at(0, 0)].iter().all(|y| *y == 7.0), "the margin");
+            }
+        }
+    }
+
+    #[test]
+    fn a_nan_is_the_maximum_and_stays_in_its_channel() {
+        let (from, to) = (Grid::new([3, 2, 2], 0), Grid::new([3, 1, 1], 0));
+        let window = Window { kernel: [2, 2], stride: [2, 2], padding: [0, 0] };
+        for (isa, pixel) in Isa::all().flat_map(|isa| (0..4).map(move |pixel| (isa, pixel))) {
+            let (mut x, mut y) = (vec![1.0; from.len()], vec![0.0; to.len()]);
+            x[from.at(pixel / 2, pixel % 2) + 1] = f32::NAN;
+            PoolKernel::new(isa, window, from, to, false).forward(&x, &mut y);
+            assert!(y[1].is_nan() && y[0] == 1.0 && y[2] == 1.0, "{} {pixel}", isa.name());
+        }
+    }
+
+    #[test]
+    fn the_mean_of_a_large_picture_loses_no_digits() {
+        let grid = Grid::new([19, 300, 41], 1);
+        let x = picture(grid);
+        for isa in Isa::all() {
+            let mut y = vec![0.0; 24];
+            global_mean(isa, grid, &x, &mut y);
+            for (c, got) in y[..19].iter().enumerate() {
+                let pixels = (0..300).flat_map(|row| (0..41).map(move |column| grid.at(row, column) + c));
+                let expected = pixels.map(|at| f64::from(x[at])).sum::<f64>() / 12300.0;
+                assert!((f64::from(*got) - expected).abs() < 1e-7, "{}: {got}, not {expected}", isa.name());
+            }
+            assert!(y[19..].iter().all(|y| *y == 0.0));
+        }
+    }
+}

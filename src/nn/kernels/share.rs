@@ -34,6 +34,47 @@ impl<'a, T> Shared<'a, T> {
     }
 }
 
+/// A slice that tasks write to in places that interleave, as the channels of a picture. It can be passed around freely;
+/// writing through [`Whole::start`] is unsafe, and whoever does so says why no two tasks write to one place.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole<'a> {
+    start: *mut f32,
+    len: usize,
+    slice: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a pointer and a length; using the pointer is unsafe anyway.
+unsafe impl Send for Whole<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Whole<'_> {}
+
+impl<'a> Whole<'a> {
+    /// All of `slice`.
+    pub fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
+    }
+
+    /// A part of it.
+    ///
+    /// # Panics
+    /// If it ends behind the end.
+    pub fn part(self, Range { start, end }: Range<usize>) -> Self {
+        assert!(start <= end && end <= self.len, "a part that ends behind the end");
+        Self { start: self.start.wrapping_add(start), len: end - start, ..self }
+    }
+
+    /// Its first element.
+    pub fn start(self) -> *mut f32 {
+        self.start
+    }
+
+    #[allow(clippy::len_without_is_empty)] // asked to check bounds
+    /// Its length.
+    pub fn len(self) -> usize {
+        self.len
+    }
+}
+
 /// Runs `work(i, part i of a)` for each of `0..tasks`.
 pub fn share1<A: Send>(team: &dyn Team, tasks: usize, a: (&mut [A], usize), work: &(dyn Fn(usize, &mut [A]) + Sync)) {
     let a = Shared::new(a.0, a.1);

@@ -126,36 +126,30 @@ fn refine(ask: &Ask, found: &mut Found, still: &mut dyn FnMut() -> bool) {
 /// Looks for a plan that keeps all limits by taking them one after the other: each time for the smallest value of one, in
 /// the limits before it. Who then gives that value as the limit gets a plan, because the same search finds it again; so
 /// this one heeds no time.
-fn rescue(ask: &Ask, found: Found) -> Result<Found, PlacementError> {
-    let all = ask.judge.limits;
-    let (mut kept, mut least) = (Limits::default(), found);
-    let part = |limit: Option<Limit>, kept: Limits| {
-        let objective = limit.map_or(ask.judge.objective, Limit::objective);
-        Ask { judge: ask.judge.by(objective, kept), ..ask.clone() }
-    };
-    let mut set = Limit::ALL.into_iter().filter_map(|limit| Some((limit, all.get(limit)?))).peekable();
-    if set.peek().is_none() {
-        return Err(no_room(ask.judge.problem, &least.plan));
-    }
-    let mut start = None;
-    for (limit, given) in set {
-        let smaller = search(&part(Some(limit), kept), start.as_ref(), &mut || true)?;
-        if !smaller.judged.keeps() {
-            return Err(no_room(ask.judge.problem, &smaller.plan));
+fn rescue(ask: &Ask, mut found: Found) -> Result<Found, PlacementError> {
+    let mut kept = Limits::default();
+    let mut plan: Option<Plan> = None;
+    for limit in Limit::ALL {
+        let Some(given) = ask.judge.limits.get(limit) else { continue };
+        let smallest = Ask { judge: ask.judge.by(limit.objective(), kept), ..ask.clone() };
+        let it = search(&smallest, plan.as_ref(), &mut || true)?;
+        if !it.judged.keeps() {
+            return Err(no_room(ask.judge.problem, &it.plan));
         }
-        let value = limit.of(&smaller.judged.comes);
-        if value > given {
-            return Err(PlacementError::Budget { limit: limit.name(), given, least: value });
+        let least = limit.of(&it.judged.comes);
+        if least > given {
+            return Err(PlacementError::Budget { limit: limit.name(), given, least });
         }
         kept = kept.with(limit, given);
-        start = Some(smaller.plan);
+        plan = Some(it.plan);
     }
+    // Without limits it is the memories that none keeps to.
+    let Some(plan) = plan else { return Err(no_room(ask.judge.problem, &found.plan)) };
     // It keeps all of them; what is wanted comes after that.
-    if let Some(plan) = start {
-        (least.judged, least.plan, least.method) = (ask.judge.judge(&plan), plan, REFINED);
-        refine(ask, &mut least, &mut || true);
-    }
-    Ok(least)
+    found.rows.retain(|row| row.method != REFINED);
+    (found.judged, found.plan, found.method) = (ask.judge.judge(&plan), plan, REFINED);
+    refine(ask, &mut found, &mut || true);
+    Ok(found)
 }
 
 /// The task that is to blame where memories are too small: the largest on a rank that overflows, of those that may move.

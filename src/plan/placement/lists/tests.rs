@@ -184,15 +184,16 @@ fn gaps_are_used_and_ties_go_to_the_first() {
     let same = vec![vec![Seconds(1.0); 3]; time.len()];
     let problem = Problem::textbook(&graph, same);
     assert_eq!(heft(&problem).unwrap().slots[0].rank, 0);
-    // On the published graph, the gap in which a task lies that was placed after a later one.
-    let problem = Problem::textbook(&graph, time);
-    let slots = heft(&problem).unwrap().slots;
-    let upward = keys(&Means::of(&problem).upward());
-    let fills = |a: usize| {
-        let behind = |b: &Slot| b.rank == slots[a].rank && b.start.0 > slots[a].start.0;
-        slots.iter().enumerate().any(|(b, slot)| behind(slot) && upward[b] > upward[a])
-    };
-    assert!((0..10).any(fills), "no task fills a gap: {slots:?}");
+    // The last of the list, and it fits before the third, which waits for the other rank.
+    let task = |i: usize| Task { name: format!("t{i}"), flops: Flops(1), memory: Bytes(1) };
+    let edges = [(0, 1, Bytes(1)), (1, 2, Bytes(1)), (0, 3, Bytes(0))];
+    let graph = TaskGraph::of_edges("gap", (0..4).map(task).collect(), &edges).unwrap();
+    for (takes, start) in [(1.5, 1.0), (7.0, 1.0), (7.5, 10.0)] {
+        let time = by_ranks(&[&[1.0, 1.0], &[5.0, 5.0], &[2.0, 2.0], &[takes; 2]]);
+        let problem = Problem { pinned: vec![Some(0), Some(1), Some(0), Some(0)], ..Problem::textbook(&graph, time) };
+        let slots = list(&problem, &[4.0, 3.0, 2.0, 1.0], |_, slot| slot.end.0).unwrap().slots;
+        assert_eq!((slots[2].start.0, slots[3].start.0), (8.0, start), "{takes}");
+    }
 }
 
 /// The time of HEFT on 1,000 tasks and 16 ranks.

@@ -1,8 +1,9 @@
-//! Ours: the best of all methods, improved, and proved where the instance is small.
+//! Ours: the best of all methods, improved by descent and annealing, and proved where branching or labels can.
 
 use super::cheapest::cheapest;
 use super::hermes::{EPSILON, hermes};
 use super::improve::Search;
+use super::labels::by_labels;
 use super::optimum::prove;
 use super::table::Table;
 use super::{Figures, Instance, Mec, MecError, Place, gcc, sep};
@@ -25,8 +26,10 @@ pub struct Effort {
     pub steps: u64,
     /// The annealing walks.
     pub walks: u64,
-    /// The branches of the proof.
+    /// The branches of the proof that is tried first.
     pub branches: u64,
+    /// The labels kept a task, where that did not prove it.
+    pub labels: usize,
     /// Hermes's ε.
     pub epsilon: f64,
     /// Of the annealing walks' draws.
@@ -35,7 +38,7 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { steps: 20_000, walks: 3, branches: 200_000, epsilon: EPSILON, seed: 0 }
+        Self { steps: 20_000, walks: 3, branches: 20_000, labels: 1_000, epsilon: EPSILON, seed: 0 }
     }
 }
 
@@ -51,10 +54,13 @@ pub fn auto(instance: &Instance, mec: &Mec, budget: f64, effort: &Effort) -> Res
     auto_from(instance, mec, budget, effort, &baselines)
 }
 
-/// The same, never worse than these placements instead of the baselines.
+/// The same, never worse than these placements instead of the baselines; one of another length is left out.
 ///
 /// # Errors
-/// As [`auto`].
+/// As [`auto()`].
+///
+/// # Panics
+/// When a placement names an edge server that the model has not.
 pub fn auto_from(
     instance: &Instance,
     mec: &Mec,
@@ -76,13 +82,13 @@ pub fn auto_from(
     });
     search.descend();
     // A small instance is proved in less than the walks would take.
-    if prove(&mut search, effort.branches / 10) {
+    if prove(&mut search, effort.branches) {
         return Ok(search.answer(true));
     }
     for walk in 0..effort.walks {
         search.anneal(effort.steps, effort.seed, walk);
         search.descend();
     }
-    let exact = prove(&mut search, effort.branches);
+    let exact = by_labels(&mut search, effort.labels);
     Ok(search.answer(exact))
 }

@@ -6,8 +6,8 @@
 //! cloud; no queueing, results come back for free, and money is paid for what is uploaded. It knows an [`Instance`] (work,
 //! data, predecessors), its constants [`Mec`], and says by [`evaluate`] what a placement comes to.
 //!
-//! Planners, one a file: [`sep`], [`gcc`] and [`hermes`] are the baselines, [`optimum`] is exact, [`auto`] is ours.
-//! [`sweep`] compares them over budgets.
+//! Planners, one a file: [`sep()`], [`gcc()`] and [`hermes()`] are the baselines, [`optimum()`] is exact, [`auto()`] is ours.
+//! [`sweep()`] compares them over budgets.
 //!
 //! # References
 //! Chen, Wu, Zhang, Dai, Long, Yao, IEEE Transactions on Cloud Computing 10(4), 2022, 2451-2468; the hand-checked figures
@@ -20,6 +20,7 @@ mod gcc;
 mod hermes;
 mod improve;
 mod instance;
+mod labels;
 mod model;
 mod optimum;
 mod sep;

@@ -27,9 +27,10 @@ impl PowerLaw {
 }
 
 /// Where a task is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// On the device itself.
+    #[default]
     Local,
     /// On the edge server of this index.
     Edge(usize),

@@ -1,8 +1,8 @@
 //! The optimum by branch and bound: the earliest finish within the budget with the edge servers losing nothing.
 //!
-//! Tasks are placed in topological order. A branch is cut where the dearest saving and the highest gain of the tasks ahead
-//! cannot mend its cost or its utility, or where some placed task's finish and the shortest way from it to the end are no
-//! better than the best so far.
+//! Tasks are placed in topological order. A branch is cut where even the cheapest places of the tasks ahead exceed the
+//! budget, where even their highest gains leave the edge servers a loss, or where some placed task's finish and the
+//! shortest way from it to the end are no better than the best so far.
 
 use super::cheapest::cheapest;
 use super::improve::Search;

@@ -205,6 +205,7 @@ impl Draws {
     /// A budget: mostly something between nothing and everything in the cloud, sometimes hardly enough for the device.
     fn budget(&mut self, instance: &Instance, mec: &Mec) -> f64 {
         let part = if self.below(10) == 0 { 0.0 } else { self.between(0.0, 1.2) };
-        1e-9 + Budget::OfCloud(part).amount(instance, mec)
+        evaluate(instance, mec, &vec![Place::Local; instance.tasks()]).cost
+            + Budget::OfCloud(part).amount(instance, mec)
     }
 }

@@ -33,8 +33,11 @@ fn run(graph: &TaskGraph, devices: &Devices, rank: [usize; 4]) -> (Script, Vec<E
     (script, ranks.energies())
 }
 
+/// A rank, from when and to when.
+type Span = (usize, f64, f64);
+
 /// By task, its rank, beginning and end; by message, its receiver, when it was sent and when it was there.
-fn times(script: &Script) -> (Vec<(usize, f64, f64)>, Vec<(usize, f64, f64)>) {
+fn times(script: &Script) -> (Vec<Span>, Vec<Span>) {
     let acts = script.acts.iter().enumerate().flat_map(|(rank, acts)| acts.iter().map(move |act| (rank, act)));
     let mut acts: Vec<_> = acts.map(|(rank, act)| (act.task, (rank, act.start.0, act.end.0))).collect();
     acts.sort_by_key(|(task, _)| *task);

@@ -13,7 +13,9 @@ use super::forward::taps;
 use super::plan::registers;
 use super::tile::{Reach, Walk};
 use super::{ConvShape, Isa};
+use crate::nn::Team;
 use crate::nn::kernels::grid::Grid;
+use crate::nn::kernels::share::{Whole, share1};
 use cut::Region;
 use tile::{Chunk, Sums, Tiles};
 
@@ -41,7 +43,7 @@ pub struct FrozenShape {
     pub y: Grid,
 }
 
-/// A convolution compiled for one instruction set and one size of picture. It works on one picture.
+/// A convolution compiled for one instruction set and one size of picture.
 #[derive(Debug, Clone)]
 pub struct FrozenConv {
     isa: Isa,
@@ -126,13 +128,18 @@ impl FrozenConv {
         self.channels() * (self.shape.weights() + 1)
     }
 
-    /// Floats of scratch memory: sums that wait for further input channels.
+    /// Floats of scratch memory of a task: sums that wait for further input channels.
     pub fn partial_len(&self) -> usize {
         if self.is_in_one_piece() {
             return 0;
         }
         let tiles = |band: &Vec<Region>| band.iter().map(Region::sums).sum::<usize>();
-        self.bands.iter().map(tiles).max().unwrap_or(0) * self.block()
+        (self.bands.iter().map(tiles).max().unwrap_or(0) * self.block()).next_multiple_of(16)
+    }
+
+    /// Tasks that a picture is cut into: blocks of output channels in bands of rows.
+    pub fn tasks(&self) -> usize {
+        self.bands.len() * self.shape.y.depth.div_ceil(self.block())
     }
 
     /// Lays the parameters out as [`FrozenConv::forward`] reads them.
@@ -163,63 +170,80 @@ impl FrozenConv {
         to_bias[outputs..].fill(0.0);
     }
 
-    /// Writes `y = post(W * x + b + add)`, all pixels and nothing of the margin.
+    /// Writes `y = post(W * x + b + add)` of each picture: all pixels and nothing of the margins.
     ///
     /// # Shapes
-    /// `x`, `add`, `y`: their grids; `add` is not looked at where nothing is added; `partial`:
-    /// [`FrozenConv::partial_len`] floats.
+    /// `x`, `add`, `y`: their grids, one picture behind the other; `add` is not looked at where nothing is added;
+    /// `partial`: [`FrozenConv::partial_len`] floats for each task of each picture.
     ///
     /// # Panics
     /// If one of them is too short.
-    pub fn forward(&self, packed: &[f32], x: &[f32], add: &[f32], y: &mut [f32], partial: &mut [f32]) {
-        let FrozenShape { conv, x: x_grid, add: add_grid, y: y_grid, relu, pool } = self.shape;
-        let ConvShape { inputs, kernel: [kh, kw], stride, padding: [down, right], .. } = conv;
+    pub fn forward(&self, team: &dyn Team, packed: &[f32], x: &[f32], add: &[f32], y: &mut [f32], partial: &mut [f32]) {
+        let (x_len, y_len) = (self.shape.x.len(), self.shape.y.len());
+        let (pictures, tasks, kept) = (y.len() / y_len, self.tasks(), self.partial_len());
+        let y = Whole::new(y);
+        let task = |task: usize, partial: &mut [f32]| {
+            let b = task / tasks;
+            let add = self.shape.add.map_or(&[][..], |grid| &add[b * grid.len()..][..grid.len()]);
+            let y = y.part(b * y_len..(b + 1) * y_len);
+            self.task(task % tasks, packed, &x[b * x_len..][..x_len], add, y, partial);
+        };
+        if team.size() == 1 {
+            // The same scratch memory for all: it stays in the cache.
+            (0..pictures * tasks).for_each(|i| task(i, &mut partial[..kept]));
+        } else {
+            share1(team, pictures * tasks, (partial, kept), &task);
+        }
+    }
+
+    /// One block of channels in one band of a picture.
+    fn task(&self, task: usize, packed: &[f32], x: &[f32], add: &[f32], y: Whole, partial: &mut [f32]) {
+        let FrozenShape { conv, y: y_grid, .. } = self.shape;
+        let ConvShape { inputs, kernel: [kh, kw], .. } = conv;
         let (block, all) = (self.block(), self.shape.weights());
+        let blocks = y_grid.depth.div_ceil(block);
+        let (band, first) = (&self.bands[task / blocks], task % blocks * block);
         let (weights, bias) = packed[..self.packed_len()].split_at(self.channels() * all);
+        let (weights, bias) = (&weights[first * all..][..block * all], &bias[first..][..block]);
+        let (sums, channels) = (self.sums(), block.min(y_grid.depth - first));
+        for start in (0..inputs).step_by(self.chunk) {
+            let len = self.chunk.min(inputs - start);
+            let chunk = Chunk {
+                weights: &weights[start * kh * kw * block..][..len * kh * kw * block],
+                input: start,
+                run: len * kw / sums.taps[1],
+                is_first: start == 0,
+                is_last: start + len == inputs,
+            };
+            let mut partial = &mut *partial;
+            for region in band {
+                let kept = if self.is_in_one_piece() { 0 } else { region.sums() * block };
+                let (mine, rest) = std::mem::take(&mut partial).split_at_mut(kept);
+                partial = rest;
+                let tiles = Tiles { sums: &sums, region, chunk, bias, first, channels, x, add, y, partial: mine };
+                tile::run(self.isa, self.registers, tiles);
+            }
+        }
+    }
+
+    fn sums(&self) -> Sums {
+        let FrozenShape { conv: ConvShape { kernel: [kh, kw], stride, padding: [down, right], .. }, .. } = self.shape;
+        let FrozenShape { x, add, y, relu, pool, .. } = self.shape;
         let walk = |grid: Grid| Walk { origin: grid.at(0, 0), row: grid.row(), pixel: grid.depth };
-        let (tap_columns, run, step) =
-            if self.is_in_one_piece() { taps(&x_grid, kw) } else { (kw, self.chunk, x_grid.depth) };
-        let sums = Sums {
+        let (tap_columns, _, step) = if self.is_in_one_piece() { taps(&x, kw) } else { (kw, 0, x.depth) };
+        Sums {
             input: Walk {
-                origin: x_grid.at(0, 0) - down * x_grid.row() - right * x_grid.depth,
-                row: stride[0] * x_grid.row(),
-                pixel: stride[1] * x_grid.depth,
+                origin: x.at(0, 0) - down * x.row() - right * x.depth,
+                row: stride[0] * x.row(),
+                pixel: stride[1] * x.depth,
             },
-            reach: Reach { first: -(down as isize), step: stride[0], height: x_grid.height },
+            reach: Reach { first: -(down as isize), step: stride[0], height: x.height },
             taps: [kh, tap_columns],
-            steps: [x_grid.row(), step],
-            add: add_grid.map(walk),
-            output: walk(y_grid),
+            steps: [x.row(), step],
+            add: add.map(walk),
+            output: walk(y),
             relu,
             pool,
-        };
-        for band in &self.bands {
-            for first in (0..y_grid.depth).step_by(block) {
-                let weights = &weights[first * all..][..block * all];
-                let channels = block.min(y_grid.depth - first);
-                for start in (0..inputs).step_by(self.chunk) {
-                    let len = self.chunk.min(inputs - start);
-                    let chunk = Chunk {
-                        weights: &weights[start * kh * kw * block..][..len * kh * kw * block],
-                        input: start,
-                        run: run.min(len * if tap_columns == kw { 1 } else { kw }),
-                        is_first: start == 0,
-                        is_last: start + len == inputs,
-                    };
-                    let mut partial = &mut *partial;
-                    for region in band {
-                        let kept = if self.is_in_one_piece() { 0 } else { region.sums() * block };
-                        let (mine, rest) = std::mem::take(&mut partial).split_at_mut(kept);
-                        partial = rest;
-                        let bias = &bias[first..][..block];
-                        tile::run(
-                            self.isa,
-                            self.registers,
-                            Tiles { sums: &sums, region, chunk, bias, first, channels, x, add, y, partial: mine },
-                        );
-                    }
-                }
-            }
         }
     }
 }

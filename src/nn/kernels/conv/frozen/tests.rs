@@ -2,6 +2,7 @@
 
 use super::super::naive::{self, from_grid, to_grid};
 use super::*;
+use crate::nn::Alone;
 
 /// Inputs, outputs, kernel, stride, padding, height and width.
 type Case = (usize, usize, [usize; 2], [usize; 2], [usize; 2], [usize; 2]);
@@ -72,9 +73,9 @@ fn check(isa: Isa, case: &Case, [add, relu, pool, dense]: [bool; 4]) {
     let kernel = FrozenConv::new(isa, shape);
     let mut packed = vec![f32::NAN; kernel.packed_len()];
     kernel.pack(&theta[..weights], &theta[weights..], &mut packed);
-    let (mut y, mut partial) = (vec![MARK; shape.y.len()], vec![f32::NAN; kernel.partial_len()]);
+    let (mut y, mut partial) = (vec![MARK; shape.y.len()], vec![f32::NAN; kernel.partial_len() * kernel.tasks()]);
     let other = shape.add.map_or(vec![], |grid| to_grid(&grid, &other));
-    kernel.forward(&packed, &to_grid(&shape.x, &x), &other, &mut y, &mut partial);
+    kernel.forward(&Alone, &packed, &to_grid(&shape.x, &x), &other, &mut y, &mut partial);
     let scale = ((inputs * conv.kernel[0] * conv.kernel[1]) as f32).sqrt();
     for (i, (got, expected)) in from_grid(&shape.y, &y).iter().zip(&expected).enumerate() {
         let near = if pool && !relu { 1e-3 } else { 2e-6 * scale * (1.0 + expected.abs()) };
@@ -117,7 +118,14 @@ fn a_pixel_has_the_same_bits_wherever_its_picture_is_cut() {
             let planes: Vec<f32> = planes.flat_map(|row| &row[..width]).copied().collect();
             let (mut packed, mut to) = (vec![0.0; kernel.packed_len()], vec![0.0; y.len()]);
             kernel.pack(&weights, &bias, &mut packed);
-            kernel.forward(&packed, &to_grid(&x, &planes), &[], &mut to, &mut vec![0.0; kernel.partial_len()]);
+            kernel.forward(
+                &Alone,
+                &packed,
+                &to_grid(&x, &planes),
+                &[],
+                &mut to,
+                &mut vec![0.0; kernel.partial_len() * kernel.tasks()],
+            );
             from_grid(&y, &to)
         };
         let whole = of([9, 30]);

@@ -5,6 +5,7 @@
 
 use super::cut::Region;
 use super::{Isa, Reach, Walk};
+use crate::nn::kernels::share::Whole;
 use crate::nn::kernels::simd::{Kernel, Simd};
 
 /// Pixels that share an address register: 0, 1, 2 and 3 steps from it are one operand each.
@@ -58,7 +59,8 @@ pub(super) struct Tiles<'a> {
     pub channels: usize,
     pub x: &'a [f32],
     pub add: &'a [f32],
-    pub y: &'a mut [f32],
+    /// Written where the block, the region and its tiles are: nobody else writes there.
+    pub y: Whole<'a>,
     /// The sums of each tile while chunks are missing.
     pub partial: &'a mut [f32],
 }
@@ -151,13 +153,13 @@ impl<const V: usize, const R: usize, const P: usize> Kernel for Of<'_, V, R, P> 
                     x: self.0.x.as_ptr().wrapping_add(from + column * sums.input.pixel),
                     weights: chunk.weights.as_ptr().wrapping_add(skipped),
                     add: self.0.add.as_ptr().wrapping_add(at(add)),
-                    y: self.0.y.as_mut_ptr().wrapping_add(at(sums.output)),
+                    y: self.0.y.start().wrapping_add(at(sums.output)),
                     partial,
                     tap_rows: taps.len(),
                 };
                 // SAFETY: `check` has compared the last element of all that is touched with the slices, and every
-                // tile is within the region; the taps are those of the check or fewer. `y` and `partial` are borrowed
-                // exclusively.
+                // tile is within the region; the taps are those of the check or fewer. `partial` is borrowed exclusively, and
+                // no other task has this block of this band of `y`.
                 unsafe {
                     if sums.pool {
                         self.0.pooled::<S, V, P>(s, place);

@@ -42,7 +42,7 @@ fn repairs_end_and_leave_the_edge_servers_no_loss() {
 
 #[test]
 fn ours_is_never_worse_than_a_baseline_that_is_a_plan() {
-    let effort = Effort { steps: 200, walks: 1, branches: 500, epsilon: 0.2, seed: 0 };
+    let effort = Effort { steps: 200, walks: 1, branches: 500, labels: 20, epsilon: 0.2, seed: 0 };
     let (mut plans, mut won) = (0, 0);
     for case in 0..1_000 {
         let draws = &mut Draws::new(2, case);
@@ -70,13 +70,16 @@ fn ours_is_never_worse_than_a_baseline_that_is_a_plan() {
 #[test]
 fn the_optimum_is_that_of_brute_force() {
     let thorough = Effort { epsilon: 0.2, ..Effort::default() };
+    // Whatever can be proved by labels has to be.
+    let by_labels = Effort { steps: 0, walks: 0, branches: 0, ..thorough };
     for case in 0..400 {
         let draws = &mut Draws::new(3, case);
         let mec = draws.mec(3);
         let instance = draws.instance(8 - mec.edge_prices.len() * 5 / 4);
         let budget = draws.budget(&instance, &mec);
         let least = brute_force(&instance, &mec, budget, true);
-        for answer in [optimum(&instance, &mec, budget, 1_000_000), auto(&instance, &mec, budget, &thorough)] {
+        let ours = [thorough, by_labels].map(|effort| auto_from(&instance, &mec, budget, &effort, &[]));
+        for answer in ours.into_iter().chain([optimum(&instance, &mec, budget, 1_000_000)]) {
             let answer = answer.unwrap();
             assert!(answer.exact, "case {case}");
             assert!((answer.figures.finish.0 - least).abs() <= 1e-9 * least, "case {case}: {least}, {answer:?}");
