@@ -42,14 +42,10 @@ fn compute(args: &ComputeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// The shape of the samples, and the classes, that a network is meant for.
+/// The shape of the samples, and the classes, that a network is meant for; those of photographs for a file.
 fn meant_for(model: &str) -> (Shape, usize) {
-    match model {
-        "iris_mlp" => (Shape::vector(4), 3),
-        "mnist_cnn" => (Shape::image(1, 28, 28), 10),
-        "vgg5" | "vgg5_plain" | "greenai_chain" => (Shape::image(3, 32, 32), 10),
-        _ => (Shape::image(3, 150, 150), 6),
-    }
+    let named = zoo::default_input(model).zip(zoo::default_classes(model));
+    named.unwrap_or_else(|| (Shape::image(3, 150, 150), 6))
 }
 
 fn spec(name: &str) -> Result<Spec, Failure> {

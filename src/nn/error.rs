@@ -75,6 +75,17 @@ pub enum NetError {
         /// All names.
         known: String,
     },
+    /// A width that is no multiplier.
+    #[error("a width of {0} makes no network; give a number above 0, 1 is the network as it was published")]
+    Width(f64),
+    /// A network that comes in one width.
+    #[error("{name} comes in one width; width applies to {wide}: leave it at 1, or choose one of them")]
+    NoWidth {
+        /// The network.
+        name: String,
+        /// Those that have a width.
+        wide: String,
+    },
     /// No output, or an output that is no node.
     #[error("output '{0}' is no node of the network; name the node whose values the loss reads")]
     UnknownOutput(String),

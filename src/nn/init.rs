@@ -2,9 +2,8 @@
 
 use super::Network;
 use crate::rng::{Purpose, stream};
-use ndarray::{ArrayViewMut1, s};
-use ndarray_rand::RandomExt;
-use ndarray_rand::rand_distr::{Normal, Uniform};
+use ndarray_rand::rand::Rng;
+use ndarray_rand::rand_distr::{Distribution, Normal, Uniform};
 use serde::{Deserialize, Serialize};
 
 /// How weights begin. Biases begin at zero, except under [`Init::Uniform`].
@@ -26,50 +25,66 @@ pub enum Init {
 impl Init {
     /// Draws θ. Tensor `t` has its own stream, so a part of a network draws the same weights as the whole.
     pub fn draw(self, network: &Network, seed: u64) -> Vec<f32> {
-        let mut theta = ndarray::Array1::zeros(network.theta_len());
-        for (t, tensor) in network.tensors().enumerate() {
-            let rng = stream(seed, Purpose::Init, 0, t as u64);
-            let mut span = theta.slice_mut(s![tensor.span.range()]);
-            match tensor.constant {
-                Some(value) => span.fill(value),
-                None => self.fill(span, tensor.fan_in, tensor.fan_out, tensor.is_bias, rng),
-            }
-        }
-        theta.to_vec()
+        let nodes: Vec<usize> = (0..network.nodes().len()).collect();
+        self.draw_part(network, &nodes, seed)
     }
 
-    fn fill(
-        self,
-        mut span: ArrayViewMut1<f32>,
-        fan_in: usize,
-        fan_out: usize,
-        is_bias: bool,
-        mut rng: impl ndarray_rand::rand::Rng,
-    ) {
+    /// Draws what of θ belongs to `nodes`, node by node: the bits that [`Init::draw`] draws for the whole `network`,
+    /// without the memory and the time of the others.
+    ///
+    /// # Panics
+    /// If a node is none of the network's.
+    pub fn draw_part(self, network: &Network, nodes: &[usize], seed: u64) -> Vec<f32> {
+        let firsts: Vec<usize> = network
+            .nodes()
+            .iter()
+            .scan(0, |next, node| {
+                *next += node.tensors.len();
+                Some(*next - node.tensors.len())
+            })
+            .collect();
+        let mut theta = vec![0.0; nodes.iter().map(|n| network.nodes()[*n].theta.len).sum()];
+        let mut rest = theta.as_mut_slice();
+        for n in nodes {
+            for (t, tensor) in (firsts[*n]..).zip(&network.nodes()[*n].tensors) {
+                let (span, behind) = rest.split_at_mut(tensor.span.len);
+                match tensor.constant {
+                    Some(value) => span.fill(value),
+                    None => {
+                        let rng = stream(seed, Purpose::Init, 0, t as u64);
+                        self.fill(span, tensor.fan_in, tensor.fan_out, tensor.is_bias, rng);
+                    }
+                }
+                rest = behind;
+            }
+        }
+        theta
+    }
+
+    fn fill(self, span: &mut [f32], fan_in: usize, fan_out: usize, is_bias: bool, mut rng: impl Rng) {
         if is_bias && self != Init::Uniform {
             return;
         }
-        let n = span.len();
         let uniform = |a: f64| Uniform::new(-a as f32, a as f32).expect("a is positive and finite");
-        let drawn = match self {
-            Init::Glorot => {
-                ndarray::Array1::random_using(n, uniform((6.0 / (fan_in + fan_out) as f64).sqrt()), &mut rng)
-            }
-            Init::Uniform => ndarray::Array1::random_using(n, uniform(1.0 / (fan_in as f64).sqrt()), &mut rng),
+        match self {
+            Init::Glorot => draw(span, uniform((6.0 / (fan_in + fan_out) as f64).sqrt()), &mut rng),
+            Init::Uniform => draw(span, uniform(1.0 / (fan_in as f64).sqrt()), &mut rng),
             Init::He => {
                 let deviation = (2.0 / fan_in as f64).sqrt() as f32;
-                let normal = Normal::new(0.0, deviation).expect("the deviation is positive and finite");
-                ndarray::Array1::random_using(n, normal, &mut rng)
+                draw(span, Normal::new(0.0, deviation).expect("the deviation is positive and finite"), &mut rng);
             }
-        };
-        span.assign(&drawn);
+        }
     }
+}
+
+fn draw(span: &mut [f32], from: impl Distribution<f32>, rng: &mut impl Rng) {
+    span.iter_mut().for_each(|weight| *weight = from.sample(rng));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo;
+    use crate::nn::{Shape, zoo};
 
     #[test]
     fn weights_have_the_spread_the_papers_ask_for() {
@@ -86,6 +101,21 @@ mod tests {
             assert_eq!(bias.iter().any(|b| *b != 0.0), bias_moves, "{init:?}");
             assert_eq!(theta, init.draw(&network, 7));
             assert_ne!(theta, init.draw(&network, 8));
+        }
+    }
+
+    #[test]
+    fn a_part_draws_the_bits_of_the_whole() {
+        let narrow = zoo::by_name_with_width("resnet50", &Shape::image(3, 32, 32), 5, 0.0625);
+        let network = Network::build(narrow.unwrap()).unwrap();
+        let count = network.nodes().len();
+        for init in [Init::Glorot, Init::He, Init::Uniform] {
+            let whole = init.draw(&network, 3);
+            for nodes in [(0..count).step_by(3).collect(), vec![count - 1], vec![2], (5..40).collect::<Vec<usize>>()] {
+                let expected: Vec<f32> =
+                    nodes.iter().flat_map(|n| whole[network.nodes()[*n].theta.range()].to_vec()).collect();
+                assert_eq!(init.draw_part(&network, &nodes, 3), expected, "{init:?} {nodes:?}");
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ mod learner;
 mod local_sgd;
 mod memory;
 mod modelled;
+pub mod offload;
 mod outcome;
 mod parcel;
 mod pipeline;
