@@ -60,7 +60,9 @@ impl From<TrainError> for Ended {
             TrainError::Replicas { .. } => Self::all(5, message),
             TrainError::Resume(_) => Self::all(4, message),
             TrainError::Local(_) => Self::all(3, message),
-            TrainError::Deserted { .. } | TrainError::DeviceLost { .. } => Self::Own(Failure::new(7, message)),
+            TrainError::Deserted { .. } | TrainError::DeviceLost { .. } | TrainError::Stranded { .. } => {
+                Self::Own(Failure::new(7, message))
+            }
             TrainError::Infeasible(_) => Self::Own(Failure::new(3, message)),
             TrainError::OutOfStep { .. } => Self::Own(Failure::new(5, message)),
             _ => Self::Own(Failure::new(4, message)),

@@ -84,6 +84,14 @@ pub enum TrainError {
         /// The protocol.
         protocol: &'static str,
     },
+    /// A rank that had tasks of offloaded requests is gone, and nobody plans without it.
+    #[error("rank {rank} is lost, and no plan answers the requests of rank {source_rank} without it")]
+    Stranded {
+        /// The rank.
+        rank: usize,
+        /// Whose requests had tasks there.
+        source_rank: usize,
+    },
     /// No cuts are within the limits.
     #[error("no split is within the limits: {0}")]
     Infeasible(#[from] Infeasible),

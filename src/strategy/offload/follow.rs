@@ -2,11 +2,12 @@
 //! on nothing else. Data, weights and messages are real.
 
 use super::crew::Crew;
+use super::post::Taken;
 use super::shelf::Ticket;
 use super::told::{Told, together};
 use super::worker::{Desk, Worker};
 use super::{Offload, Served};
-use crate::comm::{Buffer, Communicator, HEADER, Kind, Tag};
+use crate::comm::{Buffer, CommError, Communicator, HEADER, Kind, Tag};
 use crate::device::Clock;
 use crate::plan::placement::simulate::{Act, Script};
 use crate::plan::placement::{Plan, TensorId};
@@ -23,7 +24,7 @@ pub(super) fn follow(
     clock: &dyn Clock,
 ) -> Result<Option<Served>, TrainError> {
     let machine = clock.machine().expect("only emulated machines follow a script");
-    let mut worker = Worker::new(offload, crew, comm, clock);
+    let mut worker = Worker::new(offload, crew, comm, clock, false);
     let graph = &offload.work.graph;
     let mut untaken = HashSet::new();
     for &Act { request, task, .. } in &script.acts[comm.rank()] {
@@ -61,9 +62,13 @@ impl Desk<'_> {
         machine.hold(true);
         let came = self.post.take(Some(from), PATIENCE, &mut self.shelf);
         machine.hold(false);
-        let Some(came) = came? else { return Ok(None) };
+        // Of a rank that is lost the next look says so.
+        let Taken::Message(came) = came? else { return Ok(None) };
         let (ticket, arrival) = (came.ticket, Seconds(came.buffer.note.time));
-        let plan = &self.offload.plans[ticket.plan as usize % self.offload.plans.len()];
+        let plan = self.offload.choice.get(ticket.request).filter(|plan| **plan == ticket.plan as usize);
+        let why = "it is of a request that has another plan";
+        let plan = plan.ok_or(CommError::Garbage { from: came.from, tag: Tag::Tensor, why })?;
+        let plan = &self.offload.plans[*plan];
         let tensor = self.shelve(came, plan, arrival)?;
         Ok(Some((ticket, tensor)))
     }

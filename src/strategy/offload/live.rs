@@ -1,21 +1,19 @@
 //! Ranks in real time: each takes, of its tasks whose inputs are here, the one of the oldest request.
 //!
 //! A source has a bounded number of unanswered requests under way, which bounds what waits anywhere, and nobody ever waits
-//! for room: so nobody waits for ever. A rank that is lost costs its tasks' requests a new plan, made by their source; what
-//! was made under an old plan is not mixed in.
+//! for room: so nobody waits for ever. What happens when a rank is lost is in [`super::loss`], how ranks begin and end in
+//! [`super::home`].
 
 use super::crew::Crew;
-use super::offset::{self, Offset};
-use super::post::{Came, Word};
+use super::post::{Came, Order, Taken, Word};
 use super::shelf::Ticket;
-use super::told::{Told, together};
-use super::worker::{Desk, Worker};
+use super::worker::Worker;
 use super::{GLANCE, Offload, Served};
-use crate::comm::{Buffer, CommError, Communicator, HEADER, Kind, Life, Tag};
+use crate::comm::{Buffer, CommError, Communicator, Kind, Tag};
 use crate::device::Clock;
 use crate::plan::placement::{Plan, TaskId, TensorId};
 use crate::strategy::TrainError;
-use crate::units::{Bytes, Seconds};
+use crate::units::Seconds;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -26,57 +24,62 @@ pub(super) fn live(
     comm: &dyn Communicator,
     clock: &dyn Clock,
 ) -> Result<Option<Served>, TrainError> {
-    let first = offsets(comm, clock)?;
     let mut rank = Rank::new(offload, crew, comm, clock);
+    let offsets = rank.begin()?;
     while !rank.home {
         rank.turn()?;
     }
-    let (gone, Worker { desk: Desk { post, mut told, .. }, .. }) = (rank.gone, rank.worker);
-    let computing = told.acts.iter().map(|act| act.end - act.start).sum();
-    told.ledger.time = clock.now();
-    told.ledger.computing = computing;
-    tell(offload, told, comm, clock, first, &gone).and_then(|served| post.finish().map(|()| served).map_err(Into::into))
-}
-
-/// Every rank's clock against rank 0's, at rank 0; ranks begin together behind it.
-fn offsets(comm: &dyn Communicator, clock: &dyn Clock) -> Result<Vec<Offset>, CommError> {
-    comm.barrier()?;
-    let mut all = vec![Offset::default(); comm.size()];
-    match comm.rank() {
-        0 => (1..comm.size()).try_for_each(|rank| offset::measure(comm, clock, rank).map(|found| all[rank] = found))?,
-        rank => drop(offset::measure(comm, clock, rank)?),
-    }
-    comm.barrier()?;
-    Ok(all)
+    rank.end(offsets)
 }
 
 /// What a request has on a rank.
 #[derive(Default)]
-struct Open {
+pub(super) struct Open {
     /// By task of this rank that waits: the tensors that are not here.
     missing: HashMap<TaskId, usize>,
+    /// The tensors that were here once.
+    here: HashSet<TensorId>,
+    /// Tasks of this rank that are done.
+    done: usize,
 }
 
-struct Rank<'a> {
-    worker: Worker<'a>,
-    start: Seconds,
+pub(super) struct Rank<'a> {
+    pub worker: Worker<'a>,
+    pub start: Seconds,
     /// Plans by number: those that all know, and new ones.
-    plans: HashMap<u32, Plan>,
+    pub plans: HashMap<u32, Plan>,
     /// By request that was planned anew: the plan that counts.
-    current: HashMap<usize, u32>,
-    open: HashMap<Ticket, Open>,
-    ready: BTreeSet<(usize, usize, TaskId, u32)>,
+    pub current: HashMap<usize, u32>,
+    pub open: HashMap<Ticket, Open>,
+    /// What this rank has done all of its tasks of.
+    finished: HashSet<Ticket>,
+    pub ready: BTreeSet<(usize, usize, TaskId, u32)>,
     /// Tensors under plans that are not known here yet.
-    parked: Vec<Came>,
+    pub parked: Vec<Came>,
     /// My requests that were not taken up, and those under way.
-    waiting: VecDeque<usize>,
-    under_way: BTreeSet<usize>,
+    pub waiting: VecDeque<usize>,
+    pub under_way: BTreeSet<usize>,
+    /// My newest plan, for requests whose own has a rank that is lost; how many there were; and what was planned anew.
+    pub latest: Option<u32>,
+    pub serial: usize,
+    pub anew: HashSet<usize>,
     asks: bool,
-    /// The ranks that are lost, as far as this one has acted on it.
-    gone: HashSet<usize>,
+    /// The ranks that are lost: rank 0 says who is.
+    pub gone: HashSet<usize>,
+    /// At rank 0: ranks whose messages broke off.
+    pub suspects: Vec<usize>,
     /// At rank 0: the sources that have not said that they are done.
-    busy: BTreeSet<usize>,
-    home: bool,
+    pub busy: BTreeSet<usize>,
+    /// Tasks that this rank has to do, as long as nobody is lost.
+    due: usize,
+    /// All sources are done; I have said goodbye; who has.
+    pub stopping: bool,
+    parted: bool,
+    byes: HashSet<usize>,
+    pub home: bool,
+    /// Rank 0 wants the record; rank 0 wants nothing any more.
+    pub asked: bool,
+    pub dismissed: bool,
 }
 
 impl<'a> Rank<'a> {
@@ -85,50 +88,86 @@ impl<'a> Rank<'a> {
         let waiting: VecDeque<usize> = offload.requests.iter().enumerate().filter_map(mine).collect();
         let plans = offload.plans.iter().enumerate().map(|(id, plan)| (id as u32, plan.clone())).collect();
         let busy = offload.requests.iter().map(|request| request.source).collect();
+        let tasks = |plan: &Plan| plan.rank.iter().filter(|rank| **rank == comm.rank()).count();
+        let each: Vec<usize> = offload.plans.iter().map(tasks).collect();
         Self {
             asks: !waiting.is_empty(),
-            home: offload.requests.is_empty(),
-            worker: Worker::new(offload, crew, comm, clock),
+            due: offload.choice.iter().map(|plan| each[*plan]).sum(),
+            worker: Worker::new(offload, crew, comm, clock, true),
             start: clock.now(),
             plans,
             current: HashMap::new(),
             open: HashMap::new(),
+            finished: HashSet::new(),
             ready: BTreeSet::new(),
             parked: Vec::new(),
             waiting,
             under_way: BTreeSet::new(),
+            latest: None,
+            serial: 0,
+            anew: HashSet::new(),
             gone: HashSet::new(),
+            suspects: Vec::new(),
             busy,
+            stopping: false,
+            parted: false,
+            byes: HashSet::new(),
+            home: false,
+            asked: false,
+            dismissed: false,
         }
     }
 
-    fn offload(&self) -> &'a Offload<'a> {
+    pub fn offload(&self) -> &'a Offload<'a> {
         self.worker.desk.offload
     }
 
-    fn me(&self) -> usize {
-        self.worker.desk.comm.rank()
+    pub fn comm(&self) -> &'a dyn Communicator {
+        self.worker.desk.comm
+    }
+
+    pub fn me(&self) -> usize {
+        self.comm().rank()
+    }
+
+    /// All other ranks that are not lost.
+    pub fn others(&self) -> Vec<usize> {
+        (0..self.comm().size()).filter(|rank| *rank != self.me() && !self.gone.contains(rank)).collect()
     }
 
     /// Looks around, and does one task, or waits for something to do.
     fn turn(&mut self) -> Result<(), TrainError> {
-        while let Some(came) = self.worker.desk.take(None, Duration::ZERO)? {
-            self.hear(came)?;
-        }
+        while self.look(Duration::ZERO)? {}
         self.worker.desk.sweep()?;
+        while self.me() > 0
+            && let Some(order) = self.worker.desk.post.obey(Duration::ZERO)?
+        {
+            self.follow(order)?;
+        }
+        if self.dismissed {
+            return Ok(());
+        }
         self.mourn()?;
         self.take_up();
         if let Some((request, _, task, plan)) = self.ready.pop_first() {
             return self.act(Ticket { request, plan }, task);
         }
         self.say_done()?;
+        self.part()?;
         if !self.home {
-            let patience = self.patience();
-            if let Some(came) = self.worker.desk.take(None, patience)? {
-                self.hear(came)?;
-            }
+            self.look(self.patience())?;
         }
         Ok(())
+    }
+
+    /// Takes a message, if there is one in time.
+    fn look(&mut self, patience: Duration) -> Result<bool, TrainError> {
+        match self.worker.desk.take(None, patience)? {
+            Taken::Nothing => return Ok(false),
+            Taken::Message(came) => self.hear(came)?,
+            Taken::Cut(from) => self.suspects.push(from),
+        }
+        Ok(true)
     }
 
     /// Until my next request, or a glance around.
@@ -152,12 +191,12 @@ impl<'a> Rank<'a> {
             }
             self.waiting.pop_front();
             self.under_way.insert(request);
-            let plan = self.current.get(&request).copied().unwrap_or(self.offload().choice[request] as u32);
-            self.begin(Ticket { request, plan }, now);
+            let plan = self.plan_to_begin(request);
+            self.begin_request(Ticket { request, plan }, now);
         }
     }
 
-    fn begin(&mut self, ticket: Ticket, now: Seconds) {
+    pub fn begin_request(&mut self, ticket: Ticket, now: Seconds) {
         let graph = &self.offload().work.graph;
         self.worker.desk.told.begun.push((ticket.request, ticket.plan as usize, now));
         let plan = &self.plans[&ticket.plan];
@@ -167,24 +206,31 @@ impl<'a> Rank<'a> {
     }
 
     fn act(&mut self, ticket: Ticket, task: TaskId) -> Result<(), TrainError> {
-        let offload = self.offload();
-        self.worker.act(ticket, task, &self.plans[&ticket.plan])?;
-        let graph = &offload.work.graph;
-        for &tensor in graph.makes(task) {
+        let (offload, me) = (self.offload(), self.me());
+        let plan = &self.plans[&ticket.plan];
+        self.worker.act(ticket, task, plan)?;
+        let mine = plan.rank.iter().filter(|rank| **rank == me).count();
+        self.due = self.due.saturating_sub(1);
+        for &tensor in offload.work.graph.makes(task) {
             self.is_here(ticket, tensor);
         }
-        if graph.makes(task).is_empty() {
-            // Later messages of it are late ones of an old plan.
+        if task == offload.work.answer() {
             self.under_way.remove(&ticket.request);
+        }
+        let open = self.open.entry(ticket).or_default();
+        open.done += 1;
+        if open.done == mine {
             self.open.remove(&ticket);
+            self.finished.insert(ticket);
         }
         Ok(())
     }
 
-    /// A tensor is here: those of my tasks that waited for it last may run.
+    /// A tensor is here, for the first time: those of my tasks that waited for it last may run.
     fn is_here(&mut self, ticket: Ticket, tensor: TensorId) {
         let (graph, me) = (&self.offload().work.graph, self.me());
         let (plan, open) = (&self.plans[&ticket.plan], self.open.entry(ticket).or_default());
+        open.here.insert(tensor);
         for &task in graph.tensors()[tensor].to.iter().filter(|task| plan.rank[**task] == me) {
             let missing = open.missing.entry(task).or_insert_with(|| graph.reads(task).len());
             *missing -= 1;
@@ -197,107 +243,56 @@ impl<'a> Rank<'a> {
 
     fn hear(&mut self, came: Came) -> Result<(), TrainError> {
         match came.what {
-            Err(Word::Stop) => self.home = true,
-            Err(Word::Done) => drop(self.busy.remove(&came.from)),
-            Err(Word::Planned) => self.learn(came)?,
             Ok(_) => self.receive(came)?,
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self, came: Came) -> Result<(), TrainError> {
-        let ticket = came.ticket;
-        let counts = self.current.get(&ticket.request).is_none_or(|plan| *plan == ticket.plan);
-        match (self.plans.get(&ticket.plan), counts) {
-            (_, false) if self.plans.contains_key(&ticket.plan) => self.worker.desk.shelf.give_back(came.buffer),
-            (Some(plan), _) => {
-                let now = self.worker.desk.now();
-                let tensor = self.worker.desk.shelve(came, plan, now)?;
-                self.is_here(ticket, tensor);
+            Err(Word::Planned) => self.learn(came)?,
+            Err(Word::Done) => drop(self.busy.remove(&came.from)),
+            Err(Word::Bye) => drop(self.byes.insert(came.from)),
+            Err(_) => {
+                let why = "an order where a tensor was due";
+                return Err(CommError::Garbage { from: came.from, tag: Tag::Tensor, why }.into());
             }
-            (None, _) => self.parked.push(came),
         }
         Ok(())
     }
 
-    /// Another source has planned a request anew.
-    fn learn(&mut self, came: Came) -> Result<(), TrainError> {
-        let tasks = self.offload().work.graph.tasks().len();
-        let numbers: Vec<usize> = came.buffer.f32s().iter().map(|number| *number as usize).collect();
-        if numbers.len() != 2 * tasks || came.ticket.request >= self.offload().requests.len() {
-            let why = "a plan for other tasks";
-            return Err(CommError::Garbage { from: came.from, tag: Tag::Tensor, why }.into());
+    pub fn receive(&mut self, came: Came) -> Result<(), TrainError> {
+        let ticket = came.ticket;
+        let garbage = |why| CommError::Garbage { from: came.from, tag: Tag::Tensor, why };
+        let known = self.plans.contains_key(&ticket.plan);
+        let outdated = known && self.current.get(&ticket.request).is_some_and(|plan| *plan != ticket.plan);
+        let source = self.offload().requests.get(ticket.request).map(|request| request.source);
+        let source = source.ok_or_else(|| garbage("it is of a request that nobody made"))?;
+        if !self.may_have(ticket, source) {
+            return Err(garbage("it is of a request that has another plan").into());
         }
-        let (rank, place) = numbers.split_at(tasks);
-        self.adopt(came.ticket, Plan { rank: rank.to_vec(), place: place.to_vec() });
-        let (known, parked) = std::mem::take(&mut self.parked).into_iter().partition(|came| self.knows(came));
-        self.parked = parked;
-        let known: Vec<Came> = known;
-        known.into_iter().try_for_each(|came| self.receive(came))
-    }
-
-    fn knows(&self, came: &Came) -> bool {
-        self.plans.contains_key(&came.ticket.plan)
-    }
-
-    /// From now on a request has this plan, and what was made of it under others is forgotten.
-    fn adopt(&mut self, ticket: Ticket, plan: Plan) {
-        self.plans.insert(ticket.plan, plan);
-        self.current.insert(ticket.request, ticket.plan);
-        self.worker.desk.shelf.clear(ticket.request, ticket.plan);
-        self.open.retain(|open, _| open.request != ticket.request || open.plan == ticket.plan);
-        self.ready.retain(|(request, _, _, plan)| *request != ticket.request || *plan == ticket.plan);
-    }
-
-    /// Plans anew what a rank that is lost had to do.
-    fn mourn(&mut self) -> Result<(), TrainError> {
-        let (comm, me) = (self.worker.desk.comm, self.me());
-        let lost = |rank: &usize| *rank != me && comm.life(*rank) != Life::Alive;
-        let news: Vec<usize> = (0..comm.size()).filter(lost).filter(|rank| !self.gone.contains(rank)).collect();
-        if news.is_empty() {
+        if self.parted || outdated || self.gone.contains(&source) {
+            self.worker.desk.shelf.give_back(came.buffer);
             return Ok(());
         }
-        if news.contains(&0) {
-            return Err(CommError::PeerLost { rank: 0, tag: Tag::Tensor }.into());
-        }
-        self.gone.extend(&news);
-        self.busy.retain(|source| !news.contains(source));
-        let touched = |request: &usize, it: &Self| {
-            let plan = it.current.get(request).copied().unwrap_or(it.offload().choice[*request] as u32);
-            it.plans[&plan].rank.iter().any(|rank| it.gone.contains(rank))
-        };
-        let mine: Vec<usize> = self.under_way.iter().chain(&self.waiting).copied().collect();
-        let mine: Vec<usize> = mine.into_iter().filter(|request| touched(request, self)).collect();
-        if mine.is_empty() {
+        if !known {
+            self.parked.push(came);
             return Ok(());
         }
-        let alive: Vec<bool> = (0..comm.size()).map(|rank| !self.gone.contains(&rank)).collect();
-        let plan = self.offload().replan.and_then(|replan| replan(me, &alive));
-        let Some(plan) = plan else { return Err(CommError::PeerLost { rank: news[0], tag: Tag::Tensor }.into()) };
-        mine.into_iter().try_for_each(|request| self.plan_anew(request, plan.clone()))
-    }
-
-    /// Tells all that live about a request's new plan, and begins it again if it was under way.
-    fn plan_anew(&mut self, request: usize, plan: Plan) -> Result<(), TrainError> {
-        let (size, me) = (self.worker.desk.comm.size(), self.me());
-        // Numbers that no other source gives, and none before.
-        let known = self.offload().plans.len();
-        let id = (known + (self.worker.desk.told.replanned + 1) * size + me) as u32;
-        self.worker.desk.told.replanned += 1;
-        let ticket = Ticket { request, plan: id };
-        let numbers: Vec<f32> = plan.rank.iter().chain(&plan.place).map(|number| *number as f32).collect();
-        self.adopt(ticket, plan);
-        for to in (0..size).filter(|rank| *rank != me && !self.gone.contains(rank)) {
-            let buffer = self.worker.desk.shelf.copy(&numbers);
-            self.worker.desk.post.send(to, ticket, Err(Word::Planned), buffer)?;
+        let seen = came.what.is_ok_and(|tensor| self.open.get(&ticket).is_some_and(|open| open.here.contains(&tensor)));
+        if seen || self.finished.contains(&ticket) {
+            return Err(garbage("this tensor was here already").into());
         }
-        if self.under_way.contains(&request) {
-            self.begin(ticket, self.worker.desk.now());
-        }
+        let now = self.worker.desk.now();
+        let tensor = self.worker.desk.shelve(came, &self.plans[&ticket.plan], now)?;
+        self.is_here(ticket, tensor);
         Ok(())
     }
 
-    /// A source without requests says so to rank 0, and rank 0, when all have, sends everybody home.
+    /// Whether a request may have a plan: the one that all know, or one that its source made.
+    fn may_have(&self, ticket: Ticket, source: usize) -> bool {
+        let (plan, known) = (ticket.plan as usize, self.offload().plans.len());
+        match plan.checked_sub(known) {
+            None => self.offload().choice[ticket.request] == plan,
+            Some(new) => new % self.comm().size() == source,
+        }
+    }
+
+    /// A source without requests says so to rank 0, and rank 0, when all have, lets all finish.
     fn say_done(&mut self) -> Result<(), TrainError> {
         if self.asks && self.waiting.is_empty() && self.under_way.is_empty() {
             self.asks = false;
@@ -306,47 +301,48 @@ impl<'a> Rank<'a> {
                 _ => self.say(0, Word::Done)?,
             }
         }
-        if self.me() == 0 && self.busy.is_empty() {
-            self.home = true;
-            let others: Vec<usize> =
-                (1..self.worker.desk.comm.size()).filter(|rank| !self.gone.contains(rank)).collect();
-            others.into_iter().try_for_each(|rank| self.say(rank, Word::Stop))?;
+        if self.me() == 0 && self.busy.is_empty() && !self.stopping {
+            self.stopping = true;
+            self.command(Word::Stop, &[])?;
         }
         Ok(())
     }
 
-    fn say(&mut self, to: usize, word: Word) -> Result<(), TrainError> {
-        let buffer = self.worker.desk.shelf.copy(&[]);
-        let nothing = Ticket { request: 0, plan: 0 };
-        Ok(self.worker.desk.post.send(to, nothing, Err(word), buffer)?)
-    }
-}
-
-/// Brings the records of all that live to rank 0, with a second look at their clocks.
-fn tell(
-    offload: &Offload,
-    told: Told,
-    comm: &dyn Communicator,
-    clock: &dyn Clock,
-    first: Vec<Offset>,
-    gone: &HashSet<usize>,
-) -> Result<Option<Served>, TrainError> {
-    if comm.rank() > 0 {
-        offset::measure(comm, clock, comm.rank())?;
-        comm.send(0, Tag::Report, &mut told.message())?;
-        return Ok(None);
-    }
-    let mut offsets = first;
-    let mut all = vec![Some(told)];
-    for from in 1..comm.size() {
-        if gone.contains(&from) {
-            all.push(None);
-            continue;
+    /// Says goodbye to all when nothing is left to do, and goes home when all others have: then no message is on its way.
+    fn part(&mut self) -> Result<(), TrainError> {
+        // Where somebody is lost nobody knows what will not come, and what is left are exits that nobody reads.
+        if self.stopping && !self.parted && (self.due == 0 || !self.gone.is_empty()) {
+            self.parted = true;
+            self.others().into_iter().try_for_each(|rank| self.say(rank, Word::Bye))?;
         }
-        offsets[from] = offsets[from].until(offset::measure(comm, clock, from)?);
-        let mut buffer = Buffer::open(Kind::F64);
-        comm.recv(from, Tag::Report, &mut buffer)?;
-        all.push(Some(Told::read(&buffer, from)?));
+        self.home |= self.parted && self.others().iter().all(|rank| self.byes.contains(rank));
+        Ok(())
     }
-    Ok(Some(together(offload, all, offsets, Bytes(HEADER as u64))))
+
+    fn say(&mut self, to: usize, word: Word) -> Result<(), TrainError> {
+        let nothing = Ticket { request: 0, plan: 0 };
+        Ok(self.worker.desk.post.send(to, nothing, Err(word), Buffer::new(Kind::F32, 0))?)
+    }
+
+    /// Rank 0 orders something of all that are not lost.
+    pub fn command(&mut self, word: Word, ranks: &[usize]) -> Result<(), TrainError> {
+        self.others().into_iter().try_for_each(|to| Ok(self.worker.desk.post.order(to, word, ranks)?))
+    }
+
+    /// Does what rank 0 wants.
+    pub fn follow(&mut self, Order { word, ranks }: Order) -> Result<(), TrainError> {
+        match word {
+            Word::Ping => self.tell_time()?,
+            Word::Gone => self.go_on_without(&ranks)?,
+            Word::Stop => self.stopping = true,
+            Word::Tell => self.asked = true,
+            Word::Dismissed => (self.dismissed, self.home) = (true, true),
+            Word::Begin => self.start = self.worker.desk.now(),
+            Word::Planned | Word::Done | Word::Bye => {
+                let why = "these are no words of rank 0";
+                return Err(CommError::Garbage { from: 0, tag: Tag::Task, why }.into());
+            }
+        }
+        Ok(())
+    }
 }

@@ -8,7 +8,9 @@
 mod crew;
 mod follow;
 mod graph;
+mod home;
 mod live;
+mod loss;
 mod offset;
 mod post;
 mod shelf;
@@ -67,7 +69,7 @@ pub struct Served {
     pub answers: Vec<Option<Vec<f32>>>,
     /// By rank: how its clock was brought to rank 0's; none where machines are emulated.
     pub offsets: Vec<Offset>,
-    /// Ranks that were lost on the way.
+    /// Ranks that were lost on the way: ended, or not heard of for longer than they should.
     pub lost: Vec<usize>,
     /// Requests that were planned anew because of that.
     pub replanned: usize,
@@ -79,7 +81,8 @@ pub struct Served {
 /// Every rank of `comm` must call it with the same offload.
 ///
 /// # Errors
-/// When a message is lost or wrong, and no plan is left for a lost rank's tasks.
+/// When a message is wrong, rank 0 is lost, or no plan is left for a lost rank's tasks. Where machines are emulated, when any
+/// rank is lost.
 pub fn serve(offload: &Offload, comm: &dyn Communicator, clock: &dyn Clock) -> Result<Option<Served>, TrainError> {
     let crew = crew::Crew::assemble(offload, comm.rank())?;
     match offload.script {

@@ -47,10 +47,9 @@ impl Shelf {
         }
     }
 
-    /// Forgets all of a request but what belongs to `keep`.
-    pub fn clear(&mut self, request: usize, keep: u32) {
-        let old = |(ticket, _): &(Ticket, TensorId)| ticket.request == request && ticket.plan != keep;
-        let gone: Vec<_> = self.held.keys().filter(|key| old(key)).copied().collect();
+    /// Forgets what is of such requests under such plans.
+    pub fn clear(&mut self, old: impl Fn(Ticket) -> bool) {
+        let gone: Vec<_> = self.held.keys().filter(|(ticket, _)| old(*ticket)).copied().collect();
         for key in gone {
             let (buffer, _) = self.held.remove(&key).expect("it was listed");
             self.give_back(buffer);

@@ -7,7 +7,7 @@ use crate::device::{Energy, Ledger};
 use crate::plan::placement::TensorId;
 use crate::plan::placement::simulate::{Act, Answer, Message, RequestId, Script};
 use crate::units::{Bytes, Joules, Seconds};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A tensor that was given to the communicator.
 #[derive(Debug, Clone, Copy)]
@@ -149,9 +149,11 @@ pub(super) fn together(offload: &Offload, told: Vec<Option<Told>>, offsets: Vec<
     }
     let mut messages: Vec<Message> = Vec::new();
     for (from, told) in told.iter().enumerate() {
-        messages.extend(told.sent.iter().filter_map(|&Sent { request, tensor, to, sent }| {
+        // A request that began again may have sent a tensor twice: the later one was taken.
+        let last: BTreeMap<_, Sent> = told.sent.iter().map(|it| ((it.request, it.tensor, it.to), *it)).collect();
+        messages.extend(last.into_values().filter_map(|Sent { request, tensor, to, sent }| {
             let arrival = *arrivals.get(&(request, tensor, from, to))?;
-            let bytes = tensors[tensor].bytes + header;
+            let bytes = tensors.get(tensor)?.bytes + header;
             Some(Message { request, tensor, from, to, bytes, sent, arrival })
         }));
     }
@@ -160,7 +162,7 @@ pub(super) fn together(offload: &Offload, told: Vec<Option<Told>>, offsets: Vec<
     let answer = |(request, it): (usize, &super::Request)| {
         let begun = told[it.source].begun.iter().rfind(|begun| begun.0 == request);
         let (plan, begun) = begun.map_or((offload.choice[request], never), |begun| (begun.1, begun.2));
-        let last = |act: &&Act| act.request == request && offload.work.graph.makes(act.task).is_empty();
+        let last = |act: &&Act| act.request == request && act.task == offload.work.answer();
         let end = told[it.source].acts.iter().rfind(last).map_or(never, |act| act.end);
         Answer { source: it.source, arrival: it.arrival, begun, end, plan }
     };
@@ -170,7 +172,9 @@ pub(super) fn together(offload: &Offload, told: Vec<Option<Told>>, offsets: Vec<
     let ledgers = told.iter().map(|told| told.ledger).collect();
     let mut acts = Vec::with_capacity(told.len());
     for told in told {
-        told.answers.into_iter().for_each(|(request, logits)| values[request] = Some(logits));
+        for (request, logits) in told.answers {
+            values.get_mut(request).into_iter().for_each(|value| *value = Some(logits.clone()));
+        }
         acts.push(told.acts);
     }
     let record = Script { acts, messages, answers, ledgers };

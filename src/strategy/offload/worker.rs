@@ -2,7 +2,7 @@
 
 use super::Offload;
 use super::crew::Crew;
-use super::post::{Came, Post, Word};
+use super::post::{Came, Post, Taken, Word};
 use super::shelf::{Shelf, Ticket};
 use super::told::{Arrived, Sent, Told};
 use crate::comm::{CommError, Communicator, Tag};
@@ -30,8 +30,15 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(offload: &'a Offload<'a>, crew: Crew<'a>, comm: &'a dyn Communicator, clock: &'a dyn Clock) -> Self {
-        let (shelf, post, told) = (Shelf::default(), Post::new(comm), Told::default());
+    /// In real time, or following a script.
+    pub fn new(
+        offload: &'a Offload<'a>,
+        crew: Crew<'a>,
+        comm: &'a dyn Communicator,
+        clock: &'a dyn Clock,
+        live: bool,
+    ) -> Self {
+        let (shelf, post, told) = (Shelf::default(), Post::new(comm, live), Told::default());
         Self { crew, desk: Desk { offload, comm, clock, shelf, post, told } }
     }
 
@@ -46,7 +53,8 @@ impl<'a> Worker<'a> {
         crew.run(task);
         let end = desk.now();
         desk.told.acts.push(Act { request: ticket.request, task, start, end });
-        if makes.is_empty() {
+        // Others that make nothing are exits, and nobody reads what they say.
+        if task == desk.offload.work.answer() {
             let logits = reads.first().map(|tensor| desk.shelf.get(ticket, *tensor).f32s().to_vec());
             desk.told.answers.push((ticket.request, logits.unwrap_or_default()));
         }
@@ -85,6 +93,9 @@ impl Desk<'_> {
         let (from, rank) = (came.from, self.comm.rank());
         let garbage = |why| CommError::Garbage { from, tag: Tag::Tensor, why };
         let tensor = came.what.map_err(|_: Word| garbage("a word where a tensor was due"))?;
+        if came.ticket.request >= self.offload.requests.len() {
+            return Err(garbage("it is of a request that nobody made"));
+        }
         let graph = &self.offload.work.graph;
         let known = graph.tensors().get(tensor).ok_or_else(|| garbage("it is of a tensor that the graph has not"))?;
         if plan.rank[known.from] != from {
@@ -108,7 +119,7 @@ impl Desk<'_> {
     }
 
     /// The next message.
-    pub fn take(&mut self, from: Option<usize>, patience: Duration) -> Result<Option<Came>, CommError> {
+    pub fn take(&mut self, from: Option<usize>, patience: Duration) -> Result<Taken, CommError> {
         self.post.take(from, patience, &mut self.shelf)
     }
 }
