@@ -131,7 +131,7 @@ one_run() {
 check_missing_binary() {
   local script
   work_dir empty empty
-  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv pipeline_chain pipeline_1f1b split_ares bench_comm srun_pmix scaling requeue; do
+  for script in iris_allreduce iris_sendrecv img_allreduce img_sendrecv pipeline_chain pipeline_1f1b split_ares offload bench_comm srun_pmix scaling requeue; do
     wait_job "$(submit "slurm/$script.sbatch")" 60
     check "$script without ./goai-rs: exit code 2" "state $state, exit $code" [ "$code" = 2:0 ]
     check "$script without ./goai-rs: one line says so" "output: $(head -c 300 "$log")" \
@@ -166,6 +166,8 @@ check_scripts() {
   rm -f datasets
   "$top/goai-rs" data synth --dataset cifar10 --out datasets/CIFAR10 --per-class 12/2 >/dev/null || fail "split_ares: data synth" "exit $?"
   id[split_ares]=$(GOAI_NUM_EPOCHS=1 GOAI_BATCH_SIZE=10 submit slurm/split_ares.sbatch)
+  work_dir offload
+  id[offload]=$(submit slurm/offload.sbatch)
   work_dir bench_comm
   id[bench_comm]=$(submit slurm/bench_comm.sbatch)
   for name in iris_allreduce iris_sendrecv srun_pmix; do
@@ -205,6 +207,16 @@ check_scripts() {
         [ "$(grep -c . "${run%run.json}splits.csv" 2>/dev/null)" = 6 ]
     else
       fail "split_ares: one run" "$run"
+    fi
+  fi
+  if job_done offload "${id[offload]}" 300; then
+    if run=$(one_run offload 2>&1); then
+      check "offload: complete on 6 ranks" "state is $(json "$run" state), ranks $(json "$run" ranks)" \
+        [ "$(json "$run" state) $(json "$run" ranks)" = "complete 6" ]
+      check "offload: a row a request" "requests.csv: $(head -c 300 "${run%run.json}requests.csv" 2>&1)" \
+        [ "$(wc -l <"${run%run.json}requests.csv")" = 51 ]
+    else
+      fail "offload: one run" "$run"
     fi
   fi
   if job_done bench_comm "${id[bench_comm]}" 300; then

@@ -288,6 +288,7 @@ impl KeyFlags {
             Kind::Batch => "N|full",
             Kind::Dataset => "NAME|FILE|DIR",
             Kind::Model => "NAME|FILE.toml",
+            Kind::Graph => "NAME|FILE",
             Kind::Size => "N|HxW",
             Kind::Numbers { .. } => "X[,X...]",
             Kind::Cuts => "N,N,...",

@@ -45,6 +45,8 @@ pub enum Kind {
     Dataset,
     /// A network, see [`Model`].
     Model,
+    /// The same, or a trained one in a file.
+    Graph,
     /// A size of pictures, see [`ImageSize`].
     Size,
     /// One or more numbers from 0, see [`Numbers`].
@@ -100,6 +102,9 @@ impl Kind {
                 "iris, img, cifar10, mnist, FILE.csv, FILE.npy, or a folder with a / in its path".to_owned()
             }
             Self::Model => format!("{} or FILE.toml", zoo::names().collect::<Vec<_>>().join("|")),
+            Self::Graph => {
+                format!("{}, FILE.toml or a trained FILE.safetensors", zoo::names().collect::<Vec<_>>().join("|"))
+            }
             Self::Numbers { most } => format!("a number from 0 to {most}, or several with commas between them"),
             Self::Cuts => "ascending whole numbers with commas between them, like 1,3,4".to_owned(),
             Self::Split => "auto, none, a number of trunk blocks, or one for each device like 2,7,7".to_owned(),
@@ -142,7 +147,11 @@ impl Kind {
             Self::Text if text.contains('\0') => Err(bad("holds a NUL character")),
             Self::Text => Ok(Value::from(text)),
             Self::Shares => Fractions::parse(text).map(|split| Value::from(split.to_string())).map_err(|why| bad(&why)),
-            Self::Model => Model::try_from(text.to_owned())
+            Self::Model | Self::Graph => Model::try_from(text.to_owned())
+                .and_then(|model| match (self, model.trained()) {
+                    (Self::Model, Some(_)) => Err("is no description of a network".to_owned()),
+                    _ => Ok(model),
+                })
                 .map(|model| Value::from(String::from(model)))
                 .map_err(|why| Problem { why, cure: cure() + &did_you_mean(suggest(text, zoo::names())) }),
             Self::Size => {

@@ -69,6 +69,7 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
             | Kind::Numbers { .. }
             | Kind::Cuts
             | Kind::Split
+            | Kind::Ranks
             | Kind::Every,
         ) => {
             match i64::from_str_radix(number.as_str(), number.radix()) {
@@ -92,6 +93,8 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
             | Kind::Numbers { .. }
             | Kind::Cuts
             | Kind::Split
+            | Kind::Ranks
+            | Kind::Arrivals
             | Kind::Every
             | Kind::Neighbourhood,
         ) => Ok(text.to_string()),

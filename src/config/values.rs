@@ -90,13 +90,28 @@ impl Model {
     }
 }
 
+/// What the files of trained networks end with.
+pub const TRAINED: &str = ".safetensors";
+
+impl Model {
+    /// The file of a trained network, where it is one.
+    pub fn trained(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) if path.to_string_lossy().to_ascii_lowercase().ends_with(TRAINED) => Some(path),
+            _ => None,
+        }
+    }
+}
+
 impl TryFrom<String> for Model {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
         match text {
             name if zoo::names().any(|known| known == name) => Ok(Self::Named(name)),
-            file if file.to_ascii_lowercase().ends_with(".toml") => Ok(Self::File(PathBuf::from(file))),
+            file if [".toml", TRAINED].iter().any(|end| file.to_ascii_lowercase().ends_with(end)) => {
+                Ok(Self::File(PathBuf::from(file)))
+            }
             _ => Err("is no network".to_owned()),
         }
     }

@@ -84,7 +84,7 @@ fn draw(span: &mut [f32], from: impl Distribution<f32>, rng: &mut impl Rng) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo;
+    use crate::nn::{Shape, zoo};
 
     #[test]
     fn weights_have_the_spread_the_papers_ask_for() {
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_part_draws_the_bits_of_the_whole() {
-        let narrow = zoo::by_name_with_width("resnet50", &crate::nn::Shape::image(3, 32, 32), 5, 0.0625);
+        let narrow = zoo::by_name_with_width("resnet50", &Shape::image(3, 32, 32), 5, 0.0625);
         let network = Network::build(narrow.unwrap()).unwrap();
         let count = network.nodes().len();
         for init in [Init::Glorot, Init::He, Init::Uniform] {

@@ -4,7 +4,7 @@ use super::text::{count, fitted, percent, quantity, with_unit};
 use crate::device::Devices;
 use crate::plan::placement::TaskGraph;
 use crate::plan::placement::critical::{Record, Shares, shares};
-use crate::plan::placement::simulate::Script;
+use crate::plan::placement::simulate::{Act, Script};
 use crate::units::{Joules, Seconds};
 use serde::Serialize;
 
@@ -29,6 +29,8 @@ pub struct Summary {
     pub price: Option<f64>,
     /// Requests that took longer than they may; none without a deadline.
     pub missed: Option<usize>,
+    /// Share of the ranks' time, of those that did anything, in which they computed.
+    pub busy_share: f64,
     /// Share of all requests' time on their critical paths that was computing.
     pub execution_share: f64,
     /// The same of messages under way.
@@ -65,6 +67,7 @@ impl Summary {
             energy_j: energy.map(|energy| energy.0),
             price,
             missed: deadline.map(|most| times.iter().filter(|time| **time > most.0).count()),
+            busy_share: busy_share(script, makespan),
             execution_share: execution,
             transfer_share: transfer,
             waiting_share: waiting,
@@ -81,6 +84,14 @@ impl Summary {
             share(self.waiting_share)
         )
     }
+}
+
+/// What of the time from the first arrival to the last answer the ranks that computed anything spent computing.
+fn busy_share(script: &Script, makespan: f64) -> f64 {
+    let computed = |acts: &Vec<Act>| acts.iter().map(|act| (act.end - act.start).0).sum::<f64>();
+    let busy: Vec<f64> = script.acts.iter().map(computed).filter(|computed| *computed > 0.0).collect();
+    let all = makespan * busy.len() as f64;
+    if all > 0.0 { busy.iter().sum::<f64>() / all } else { 0.0 }
 }
 
 /// The shares of all requests' critical paths, each path as long as it is.
@@ -165,7 +176,7 @@ pub fn rank_lines(script: &Script, names: &[String], joules: Option<&[Joules]>) 
 pub fn run_lines(summary: &Summary, modelled: bool, ranks: &[String]) -> Vec<String> {
     let clock = if modelled { "modelled" } else { "measured" };
     let mut lines = vec![format!(
-        "{} in {}, {clock}: mean {}, p95 {}, longest {}, {:.2} a second",
+        "{} in {}, {clock}: mean {}, p95 {}, max {}, {:.2}/s",
         count(summary.requests, "request"),
         quantity(summary.makespan_s, "s"),
         quantity(summary.mean_s, "s"),
@@ -174,6 +185,7 @@ pub fn run_lines(summary: &Summary, modelled: bool, ranks: &[String]) -> Vec<Str
         summary.throughput_per_s
     )];
     lines.push(summary.spent());
+    lines.push(format!("the ranks that computed did so {} of the time", percent(Some(summary.busy_share))));
     if let Some(missed) = summary.missed {
         lines.push(format!("{} took longer than the deadline", count(missed, "request")));
     }

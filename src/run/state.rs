@@ -135,6 +135,8 @@ pub struct OffloadFigures {
     pub price: Option<f64>,
     /// Requests that took longer than the deadline.
     pub missed: Option<usize>,
+    /// Share of the time that the ranks which computed anything did so.
+    pub busy_share: f64,
     /// Share of the requests' critical paths that was computing.
     pub execution_share: f64,
     /// The same of messages under way.

@@ -49,7 +49,7 @@ fn networks_split_between_devices_and_a_server() {
 
 #[test]
 fn tasks_of_a_network_on_any_ranks() {
-    (1..=4).for_each(|ranks| run_table(offload::CASES, ranks, BUFFERED));
+    (1..=6).for_each(|ranks| run_table(offload::CASES, ranks, BUFFERED));
     run_table(offload::CASES, 3, RENDEZVOUS);
 }
 

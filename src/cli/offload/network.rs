@@ -1,12 +1,21 @@
 //! The network that requests are about, and where its weights come from.
 
 use crate::cli::failure::{DATA, Failure};
+use crate::cli::model::LoadedModel;
 use crate::cli::prepare::model_text;
 use crate::config::{Config, Model};
 use crate::nn::model_text::{self as text, ModelTextError};
 use crate::nn::{Network, Shape, zoo};
 use crate::run::error::show;
 use serde::{Deserialize, Serialize};
+
+/// A network with its weights, where somebody trained it.
+pub struct Whole {
+    /// The network.
+    pub network: Network,
+    /// θ and σ of a trained one.
+    pub trained: Option<(Vec<f32>, Vec<f32>)>,
+}
 
 /// A network as rank 0 found it, for all ranks to build.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,17 +39,21 @@ impl Asked {
     /// When the file cannot be read; exit code 4.
     pub fn read(config: &Config) -> Result<Self, Failure> {
         let text = match model(config) {
-            Model::File(path) => Some(model_text(path)?),
-            Model::Named(_) => None,
+            Model::File(path) if model(config).trained().is_none() => Some(model_text(path)?),
+            _ => None,
         };
         Ok(Self { text })
     }
 
-    /// Builds it.
+    /// Builds it; of a trained one every rank reads the file.
     ///
     /// # Errors
     /// A network that cannot be built, or the first mistake in its file; exit code 4.
-    pub fn network(&self, config: &Config) -> Result<Network, Failure> {
+    pub fn network(&self, config: &Config) -> Result<Whole, Failure> {
+        if let Some(path) = model(config).trained() {
+            let LoadedModel { network, theta, sigma, .. } = LoadedModel::load(path)?;
+            return Ok(Whole { network, trained: Some((theta, sigma)) });
+        }
         let spec = match model(config) {
             Model::Named(name) => {
                 // A name that is none is refused below, whatever its input.
@@ -56,7 +69,7 @@ impl Asked {
                 text::parse(self.text.as_deref().unwrap_or_default(), &small_picture(), CLASSES).map_err(bad)?
             }
         };
-        Ok(Network::build(spec)?)
+        Ok(Whole { network: Network::build(spec)?, trained: None })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::report::chrome_trace::ChromeTrace;
 use crate::report::gantt::Gantt;
 use crate::report::offload::{Summary, price, rank_lines, run_lines};
 use crate::report::text::{count, fitted, quantity};
+use crate::run::error::show;
 use crate::run::lock::Lock;
 use crate::run::state::{OffloadFigures, RunJson, State, timestamp};
 use crate::run::tasks::Answered;
@@ -20,6 +21,7 @@ use crate::run::{RunDir, run_name};
 use crate::strategy::offload::Served;
 use crate::units::{Joules, Seconds};
 use std::io::Write;
+use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 /// What the head says of the work.
@@ -28,6 +30,8 @@ pub struct About<'a> {
     pub model: &'a str,
     /// Its parameters.
     pub parameters: usize,
+    /// The file that they are from, where they are not drawn.
+    pub trained: Option<&'a Path>,
     /// Its tasks, and those that are left where neighbours run as one.
     pub tasks: usize,
     /// The latter.
@@ -71,7 +75,10 @@ pub struct Results<'a> {
 pub fn open(setting: &Setting, config: &Config, about: &About, decision: &Decision) -> Result<Writing, Failure> {
     let args = setting.args;
     let now = SystemTime::now();
-    let dir = RunDir::create(args.run_dir.as_deref(), &run_name(now, "offload", about.model, about.ranks))?;
+    let dir = RunDir::create(
+        args.run_dir.as_deref(),
+        &run_name(now, "offload", &format!("{}.graph", about.model), about.ranks),
+    )?;
     let lock = Lock::take(dir.path(), &who())?;
     dir.write("config.toml", config.to_toml().as_bytes())?;
     let run = RunJson {
@@ -104,6 +111,10 @@ fn head(setting: &Setting, config: &Config, about: &About, decision: &Decision) 
         true => format!(", run as {}", about.groups),
         false => String::new(),
     };
+    let weights = match about.trained {
+        Some(path) => format!("weights of {}", show(path)),
+        None => format!("weights drawn from seed {}: the answers mean nothing", config.seed),
+    };
     let machines = about.devices.map_or("ranks as they are, measured".to_owned(), |devices| {
         format!("emulated machines of {}, times and joules modelled", devices.name())
     });
@@ -115,12 +126,11 @@ fn head(setting: &Setting, config: &Config, about: &About, decision: &Decision) 
             count(hosts.len(), "host")
         ),
         format!(
-            "model  {}, {}, {} by {}{fused}; weights drawn from seed {}: the answers mean nothing",
+            "model  {}, {}, {} by {}{fused}; {weights}",
             about.model,
             count(about.parameters, "parameter"),
             count(about.tasks, "task"),
-            config.granularity,
-            config.seed
+            config.granularity
         ),
         format!(
             "asked  {} from {}, {}; {}",
@@ -222,6 +232,7 @@ impl Results<'_> {
             energy_j: summary.energy_j,
             price: summary.price,
             missed: summary.missed,
+            busy_share: summary.busy_share,
             execution_share: summary.execution_share,
             transfer_share: summary.transfer_share,
             waiting_share: summary.waiting_share,

@@ -3,7 +3,7 @@
 use super::decide::{Decision, decide};
 use super::inputs::Inputs;
 use super::measured::{self, Rates};
-use super::network::{Asked, model};
+use super::network::{Asked, Whole, model};
 use super::orders::{EVALUATIONS, Orders, Task};
 use super::results::{Results, Writing};
 use super::{arrivals, keys, results};
@@ -45,7 +45,7 @@ pub struct Setting<'a> {
 struct Agreed {
     config: Config,
     devices: Option<Devices>,
-    network: Network,
+    whole: Whole,
     /// The tasks as they run.
     work: OffloadGraph,
     /// The tasks before any were fused.
@@ -100,20 +100,20 @@ fn agree(comm: &dyn Communicator, configured: Configured) -> Result<(Agreed, Opt
         prepare::same(comm, &Identity::default().with("the device file", text))?;
     }
     let asked = from_rank_0(comm, || Asked::read(&config))?;
-    let network = agreed(comm, asked.network(&config))?;
+    let whole = agreed(comm, asked.network(&config))?;
+    let network = &whole.network;
     let fine = match config.granularity {
         Fine::Layer => Granularity::Layer,
         Fine::Block => Granularity::Block,
     };
-    let graph = OffloadGraph::of(&network, fine).map_err(|error| Failure::new(4, error.to_string()));
+    let graph = OffloadGraph::of(network, fine).map_err(|error| Failure::new(4, error.to_string()));
     let graph = agreed(comm, graph)?;
-    let inputs = agreed(comm, inputs(&config, &network, comm.rank()))?;
+    let inputs = agreed(comm, inputs(&config, network, comm.rank()))?;
     let clock = RealClock::start();
     let link = if devices.is_none() { Some(measured::link(comm, &clock)?) } else { None };
     let mut decision = None;
     let orders = from_rank_0(comm, || {
-        let rates =
-            link.map(|(bytes_per_s, latency)| measure(&network, &graph, &inputs, &config, bytes_per_s, latency));
+        let rates = link.map(|(bytes_per_s, latency)| measure(&whole, &graph, &inputs, &config, bytes_per_s, latency));
         let rates = rates.transpose()?;
         let task = Task {
             config: &config,
@@ -127,13 +127,13 @@ fn agree(comm: &dyn Communicator, configured: Configured) -> Result<(Agreed, Opt
         decision = Some(decided);
         Ok(orders)
     })?;
-    let it = Agreed::from(config, devices, network, graph, inputs, orders);
+    let it = Agreed::from(config, devices, whole, graph, inputs, orders);
     Ok((agreed(comm, it)?, decision))
 }
 
 /// What tasks take here, each by itself.
 fn measure(
-    network: &Network,
+    whole: &Whole,
     graph: &OffloadGraph,
     inputs: &Inputs,
     config: &Config,
@@ -141,7 +141,7 @@ fn measure(
     latency: f64,
 ) -> Result<Rates, Failure> {
     let clock = RealClock::start();
-    let times = task_times(network, graph, weights(config), &inputs.of(0), &clock);
+    let times = task_times(&whole.network, graph, weights(config, whole), &inputs.of(0), &clock);
     let times = times.map_err(|error| Failure::new(4, error.to_string()))?;
     Ok(Rates { tasks: times.into_iter().map(|time| time.0).collect(), bytes_per_s, latency })
 }
@@ -157,7 +157,10 @@ fn inputs(config: &Config, network: &Network, rank: usize) -> Result<Inputs, Fai
     }
 }
 
-fn weights(config: &Config) -> Weights<'static> {
+fn weights<'a>(config: &Config, whole: &'a Whole) -> Weights<'a> {
+    if let Some((theta, sigma)) = &whole.trained {
+        return Weights::Given { theta, sigma };
+    }
     let init = if model(config).is_mlp() { Init::Glorot } else { Init::He };
     Weights::Drawn { init, seed: config.seed }
 }
@@ -166,7 +169,7 @@ impl Agreed {
     fn from(
         config: Config,
         devices: Option<Devices>,
-        network: Network,
+        whole: Whole,
         graph: OffloadGraph,
         inputs: Inputs,
         orders: Orders,
@@ -185,7 +188,7 @@ impl Agreed {
         let mut it = Self {
             config,
             devices,
-            network,
+            whole,
             work,
             tasks,
             requests,
@@ -210,9 +213,9 @@ impl Agreed {
     fn serve(&self, comm: &dyn Communicator) -> Result<Option<Served>, Ended> {
         let replan = |source: usize, alive: &[bool]| self.without(source, alive);
         let offload = Offload {
-            network: &self.network,
+            network: &self.whole.network,
             work: &self.work,
-            weights: weights(&self.config),
+            weights: weights(&self.config, &self.whole),
             input: &|request| self.inputs.of(request),
             requests: &self.requests,
             plans: &self.plans,
@@ -252,7 +255,8 @@ impl Agreed {
     fn about(&self, ranks: usize) -> results::About<'_> {
         results::About {
             model: self.work.graph.name(),
-            parameters: self.network.theta_len(),
+            parameters: self.whole.network.theta_len(),
+            trained: model(&self.config).trained(),
             tasks: self.tasks,
             groups: self.work.graph.tasks().len(),
             inputs: &self.inputs.words,

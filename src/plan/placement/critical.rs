@@ -65,7 +65,8 @@ pub fn shares(path: &[Step]) -> Shares {
     }
     let share = |of: fn(&Doing) -> bool| {
         let spent = path.iter().filter(|step| of(&step.doing)).map(|step| (step.end - step.start).0);
-        spent.sum::<f64>() / total
+        // Not the sum: that of nothing is -0.
+        spent.fold(0.0, |sum, time| sum + time) / total
     };
     Shares {
         execution: share(|doing| matches!(doing, Doing::Task { .. })),

@@ -71,7 +71,7 @@ fn the_published_planners_are_never_earlier_than_ours() {
     assert!(gains.clone().count() >= 4 && gains.clone().all(|gain| gain > -1e-6), "{json}");
     let text = run(line).unwrap();
     assert!(
-        text.contains("\nopenface, budgets in parts") && text.contains("\n50 %") && text.contains("never later"),
+        text.contains("\nopenface_x0.25, budgets in parts") && text.contains("\n50 %") && text.contains("never later"),
         "{text}"
     );
 }

@@ -33,9 +33,8 @@ pub fn told(figures: &Figures) -> String {
 }
 
 fn table(compared: &Compared, figures: &Figures) -> String {
-    let width = if figures.width == 1.0 { String::new() } else { format!(", width {}", figures.width) };
     format!(
-        "\n{}{width}: {} of {}s, {:.2} GFLOP a request; objective {}\n{}\n",
+        "\n{}: {} of {}s, {:.2} GFLOP a request; objective {}\n{}\n",
         compared.graph,
         count(compared.tasks, "task"),
         figures.granularity,

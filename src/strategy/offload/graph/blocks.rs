@@ -1,17 +1,19 @@
 //! Which nodes of a network run together.
 //!
 //! A block begins with a convolution, a dense layer or a join, and takes what follows it: normalization, activation,
-//! flattening, dropout. A pool belongs to the block before it if nothing else reads what it pools; else, as in an
-//! inception block, it waits for the convolution that alone reads it. An addition belongs to the branch that comes last,
-//! where waiting for the other costs nothing.
+//! flattening, dropout, pooling. What others read too is handed out as it is: a pool in an inception block, and what an
+//! exit head begins with, run with the convolution or dense layer behind them, so that one tensor crosses and not two.
+//! An addition belongs to the branch that comes last, where waiting for the others costs nothing.
 
 use crate::nn::layers::LayerKind;
 use crate::nn::{Network, ValueId};
 
 /// The nodes of each block; every block comes behind those that it reads from.
 pub(super) fn blocks(network: &Network) -> Vec<Vec<usize>> {
-    let mut readers = vec![0; network.shapes().len()];
-    network.nodes().iter().flat_map(|node| &node.inputs).for_each(|value| readers[*value] += 1);
+    let mut readers = vec![Vec::new(); network.shapes().len()];
+    for (n, node) in network.nodes().iter().enumerate() {
+        node.inputs.iter().for_each(|value| readers[*value].push(n));
+    }
     let mut blocks = Blocks { network, readers, of: Vec::new(), nodes: Vec::new(), path: Vec::new() };
     for node in 0..network.nodes().len() {
         let block = blocks.joins(node).unwrap_or(blocks.nodes.len());
@@ -22,8 +24,8 @@ pub(super) fn blocks(network: &Network) -> Vec<Vec<usize>> {
 
 struct Blocks<'a> {
     network: &'a Network,
-    /// By value: how many nodes read it.
-    readers: Vec<usize>,
+    /// By value: the nodes that read it.
+    readers: Vec<Vec<usize>>,
     /// By node: its block.
     of: Vec<usize>,
     /// By block: its nodes.
@@ -52,30 +54,42 @@ impl Blocks<'_> {
     /// that input, so no cycle comes of it.
     fn joins(&self, node: usize) -> Option<usize> {
         let input = *self.network.nodes()[node].inputs.first()?;
-        let alone = self.readers[input] == 1;
+        let alone = self.readers[input].len() == 1;
         match self.kind(node) {
             LayerKind::Concat(_) => None,
             LayerKind::Add(_) => self.last_branch(node),
-            LayerKind::Conv2d(_) | LayerKind::Dense(_) => {
-                self.maker(input).filter(|block| alone && self.waits_for_its_work(*block))
-            }
+            _ if self.works(node) => self.maker(input).filter(|block| alone && self.waits_for_its_work(*block)),
             LayerKind::MaxPool(_)
             | LayerKind::AvgPool(_)
             | LayerKind::GlobalAvgPool(_)
             | LayerKind::GlobalMaxPool(_) => self.maker(input).filter(|_| alone),
-            _ => self.maker(input),
+            _ => self.maker(input).filter(|_| alone || !self.leads_to_work(node)),
         }
+    }
+
+    /// Whether a node is what a block is there for.
+    fn works(&self, node: usize) -> bool {
+        matches!(self.kind(node), LayerKind::Conv2d(_) | LayerKind::Dense(_))
+    }
+
+    fn joins_several(&self, node: usize) -> bool {
+        matches!(self.kind(node), LayerKind::Concat(_) | LayerKind::Add(_))
     }
 
     /// Whether a block has nothing yet that a block begins with.
     fn waits_for_its_work(&self, block: usize) -> bool {
-        let begins = |node: &usize| {
-            matches!(
-                self.kind(*node),
-                LayerKind::Conv2d(_) | LayerKind::Dense(_) | LayerKind::Concat(_) | LayerKind::Add(_)
-            )
-        };
-        !self.nodes[block].iter().any(begins)
+        !self.nodes[block].iter().any(|node| self.works(*node) || self.joins_several(*node))
+    }
+
+    /// Whether what a node makes goes to one convolution or dense layer, and nowhere else.
+    fn leads_to_work(&self, mut node: usize) -> bool {
+        while let &[reader] = self.readers[self.network.num_inputs() + node].as_slice() {
+            if self.works(reader) || self.joins_several(reader) {
+                return self.works(reader);
+            }
+            node = reader;
+        }
+        false
     }
 
     /// Of the branches that an addition reads the one with the longest way behind it, unless another one hangs on it:

@@ -157,6 +157,9 @@ fn exit_heads_are_tasks_and_the_last_output_is_the_answer() {
     for granularity in BOTH {
         let it = check_whole(&network, granularity);
         check_answer(&network, &it, 2);
+        // The head reads the picture that the next stage reads, and flattens it itself.
+        let flattens = named(&network, &it).iter().filter(|(_, nodes)| nodes.starts_with("flatten")).count();
+        assert_eq!(flattens, 5);
         let heads = it.graph.tasks().iter().filter(|task| task.name.starts_with("head")).count();
         assert_eq!(heads, 5);
     }

@@ -20,7 +20,7 @@ use cut::Region;
 use tile::{Chunk, Sums, Tiles};
 
 /// Bytes of packed weights of one block of channels that stay in the second-level cache beside the pictures.
-const CHUNK_BYTES: usize = 320 << 10;
+const CHUNK_BYTES: usize = 200 << 10;
 /// Bytes of all weights below which a large picture is worked on in bands.
 const BANDED_BYTES: usize = 640 << 10;
 /// Bytes of the pictures' rows of a band.
@@ -216,11 +216,23 @@ impl FrozenConv {
                 is_last: start + len == inputs,
             };
             let mut partial = &mut *partial;
-            for region in band {
+            for (i, region) in band.iter().enumerate() {
                 let kept = if self.is_in_one_piece() { 0 } else { region.sums() * block };
                 let (mine, rest) = std::mem::take(&mut partial).split_at_mut(kept);
                 partial = rest;
-                let tiles = Tiles { sums: &sums, region, chunk, bias, first, channels, x, add, y, partial: mine };
+                let tiles = Tiles {
+                    sums: &sums,
+                    region,
+                    chunk,
+                    bias,
+                    first,
+                    channels,
+                    x,
+                    add,
+                    y,
+                    partial: mine,
+                    calls: i == 0,
+                };
                 tile::run(self.isa, self.registers, tiles);
             }
         }

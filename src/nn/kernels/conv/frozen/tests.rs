@@ -113,7 +113,7 @@ fn a_pixel_has_the_same_bits_wherever_its_picture_is_cut() {
         let of = |[height, width]: [usize; 2]| {
             let (x, y) = (Grid::new([320, height, width], 1), Grid::new([32, height, width], 0));
             let kernel = FrozenConv::new(isa, FrozenShape { conv, x, add: None, relu: false, pool: false, y });
-            assert!(!kernel.is_in_one_piece());
+            assert!(isa.lanes() < 16 || !kernel.is_in_one_piece());
             let planes = picture.chunks_exact(270).flat_map(|plane| plane[..height * 30].chunks_exact(30));
             let planes: Vec<f32> = planes.flat_map(|row| &row[..width]).copied().collect();
             let (mut packed, mut to) = (vec![0.0; kernel.packed_len()], vec![0.0; y.len()]);

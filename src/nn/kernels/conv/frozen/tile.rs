@@ -63,6 +63,8 @@ pub(super) struct Tiles<'a> {
     pub y: Whole<'a>,
     /// The sums of each tile while chunks are missing.
     pub partial: &'a mut [f32],
+    /// Whether its first tiles call the weights behind the chunk's, which come next, to the second-level cache.
+    pub calls: bool,
 }
 
 /// [`Tiles`] of `R` rows, `P` pixels and `V` registers.
@@ -101,7 +103,13 @@ struct Place {
     partial: *mut f32,
     /// Tap rows, from those on that `x` and `weights` are for.
     tap_rows: usize,
+    /// What is called to the cache, and floats from one step's to the next's.
+    ahead: *const f32,
+    ahead_step: usize,
 }
+
+/// Floats of a cache line.
+const LINE: usize = 16;
 
 impl<const V: usize, const R: usize, const P: usize> Of<'_, V, R, P> {
     /// Panics unless everything that the tiles touch lies within their slices.
@@ -139,6 +147,7 @@ impl<const V: usize, const R: usize, const P: usize> Kernel for Of<'_, V, R, P> 
         let window = if sums.pool { 2 } else { 1 };
         let add = sums.add.unwrap_or(Walk { origin: 0, row: 0, pixel: 0 });
         let mut partial = self.0.partial.as_mut_ptr();
+        let (next, mut tile) = (chunk.weights.as_ptr_range().end, 0);
         for row in region.rows.clone().step_by(R * window) {
             let row = row.min(region.rows.end - R);
             // Within `0..sums.taps[0]`, so what is read is a part of what `check` looks at.
@@ -156,6 +165,8 @@ impl<const V: usize, const R: usize, const P: usize> Kernel for Of<'_, V, R, P> 
                     y: self.0.y.start().wrapping_add(at(sums.output)),
                     partial,
                     tap_rows: taps.len(),
+                    ahead: next.wrapping_add(if tile < V { tile * chunk.weights.len() / V } else { 0 }),
+                    ahead_step: if self.0.calls && tile < V { LINE } else { 0 },
                 };
                 // SAFETY: `check` has compared the last element of all that is touched with the slices, and every
                 // tile is within the region; the taps are those of the check or fewer. `partial` is borrowed exclusively, and
@@ -168,6 +179,7 @@ impl<const V: usize, const R: usize, const P: usize> Kernel for Of<'_, V, R, P> 
                     }
                 }
                 partial = partial.wrapping_add(R * P * block);
+                tile += 1;
             }
         }
     }
@@ -180,6 +192,9 @@ impl Tiles<'_> {
     /// All that it reads and writes is within slices that nobody else writes to.
     #[inline(always)]
     unsafe fn tile<S: Simd, const V: usize, const R: usize, const P: usize>(&self, s: S, place: Place) {
+        if self.chunk.is_last {
+            self.call::<S, V, R, P>(s, place);
+        }
         let mut acc = [[[s.zero(); V]; P]; R];
         for (i, sum) in acc.as_flattened_mut().iter_mut().enumerate() {
             for (v, sum) in sum.iter_mut().enumerate() {
@@ -216,6 +231,19 @@ impl Tiles<'_> {
                         s.store_part(place.y.wrapping_add(to + v * S::LANES), z, channels);
                     }
                 }
+            }
+        }
+    }
+
+    /// Calls what a tile adds and writes at its end: processors do not foresee steps from pixel to pixel.
+    #[inline(always)]
+    fn call<S: Simd, const V: usize, const R: usize, const P: usize>(&self, s: S, place: Place) {
+        for (r, p) in (0..R).flat_map(|r| (0..P).map(move |p| (r, p))) {
+            for line in (0..V * S::LANES).step_by(LINE) {
+                if let Some(add) = self.sums.add {
+                    s.prefetch(place.add.wrapping_add(r * add.row + p * add.pixel + line));
+                }
+                s.prefetch(place.y.wrapping_add(r * self.sums.output.row + p * self.sums.output.pixel + line));
             }
         }
     }
@@ -268,7 +296,7 @@ impl Tiles<'_> {
         place: Place,
     ) -> [[[S::V; V]; P]; R] {
         let (sums, run) = (self.sums, self.chunk.run);
-        let (step, mut weights) = (sums.input.pixel, place.weights);
+        let (step, mut weights, mut ahead) = (sums.input.pixel, place.weights, place.ahead);
         for tap_row in 0..place.tap_rows {
             for tap_column in 0..sums.taps[1] {
                 let from = x.wrapping_add(tap_row * sums.steps[0] + tap_column * sums.steps[1]);
@@ -295,6 +323,8 @@ impl Tiles<'_> {
                         }
                     }
                     weights = weights.wrapping_add(V * S::LANES);
+                    s.prefetch(ahead);
+                    ahead = ahead.wrapping_add(place.ahead_step);
                     for row in &mut groups {
                         for group in row {
                             *group = group.wrapping_add(1);
