@@ -3,21 +3,31 @@
 use super::check::{check, must, server};
 use super::job::{Run, Wrap, plain, run};
 use super::oracle::{Arrange, by_chunk};
+use super::seeds::{Protocol, check_replays};
 use super::setup::{Case, Dice, ROWS, World};
 use goai::comm::simulated::{Fault, Plan};
 use goai::event::Applied;
 use goai::plan::quorum::Rule;
 use goai::strategy::Ending;
+use std::ops::AddAssign;
 use std::time::Duration;
 
-/// What a seed came to.
+/// What seeds came to.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
-    pub seeds: usize,
     pub finished: usize,
     pub resumed: usize,
     pub crashed: usize,
     pub calls: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.finished += other.finished;
+        self.resumed += other.resumed;
+        self.crashed += other.crashed;
+        self.calls += other.calls;
+    }
 }
 
 /// The world of a seed and what goes wrong in it. At least one worker stays able to work, unless all leave or crash:
@@ -58,7 +68,7 @@ pub fn tell(
     wrap: Wrap,
     arrange: Arrange,
 ) -> Result<Counts, String> {
-    let mut counts = Counts { seeds: 1, ..Counts::default() };
+    let mut counts = Counts::default();
     let first = run(running, world, plan.clone(), None, wrap);
     trace(&first);
     counts.calls += first.outcome.calls;
@@ -118,65 +128,25 @@ fn trace(run: &Run) {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
-
-/// Half of the seeds: two tests side by side use two cores.
+/// Half of the seeds.
 fn seeds(half: u64) {
     let world = World::new();
-    if let Some(seed) = number("GOAI_SIM_SEED") {
-        if half == 0 {
-            let case = Case::draw(seed, Rule::ALL);
-            let plan = Plan { trace: true, ..plan(&case) };
-            println!("{case:#?}\n{plan:#?}");
-            tell(&case, &case, &world, &plan, &plain, &by_chunk).unwrap();
-        }
-        return;
-    }
-    let (start, count) = (std::time::Instant::now(), number("GOAI_SIM_SEEDS").unwrap_or(2000));
-    let (mut total, mut failures) = (Counts::default(), Vec::new());
-    for seed in (0..count).filter(|seed| seed % 2 == half) {
+    let draw = |seed| {
         let case = Case::draw(seed, Rule::ALL);
-        match tell(&case, &case, &world, &plan(&case), &plain, &by_chunk) {
-            Err(words) => {
-                let (rule, faults) = (case.grid.rule.name(), plan(&case).faults);
-                failures.push(format!("seed {seed} ({rule}): {words}; {faults:?}"));
-            }
-            Ok(counts) => {
-                total.seeds += 1;
-                total.finished += counts.finished;
-                total.resumed += counts.resumed;
-                total.crashed += counts.crashed;
-                total.calls += counts.calls;
-            }
-        }
-    }
-    println!("{total:?} in {:.1} s", start.elapsed().as_secs_f64());
-    let first = failures.first().and_then(|words| words.split(' ').nth(1)).unwrap_or_default();
-    assert!(
-        failures.is_empty(),
-        "{} of {} seeds failed; GOAI_SIM_SEED={first} cargo test --test sim grid::even -- --nocapture replays the first\n{}",
-        failures.len(),
-        failures.len() + total.seeds,
-        failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
-    );
+        let plan = plan(&case);
+        (case, plan)
+    };
+    let sort = |case: &Case| case.grid.rule.name().to_owned();
+    let tell = |case: &Case, plan: &Plan| tell(case, case, &world, plan, &plain, &by_chunk);
+    Protocol { module: "grid", count: 2000, draw: &draw, sort: &sort, tell: &tell }.half(half);
 }
 
-/// However the system runs the threads: the same seeds, twice at the same time.
 #[test]
 fn a_seed_replays() {
     let world = World::new();
-    let hashes = || {
-        let hash = |seed| {
-            let case = Case::draw(seed, Rule::ALL);
-            run(&case, &world, plan(&case), None, &plain).outcome.hash
-        };
-        (0..100).map(hash).collect::<Vec<u64>>()
-    };
-    std::thread::scope(|scope| {
-        let other = scope.spawn(hashes);
-        assert_eq!(hashes(), other.join().unwrap());
+    check_replays(|seed| {
+        let case = Case::draw(seed, Rule::ALL);
+        run(&case, &world, plan(&case), None, &plain).outcome.hash
     });
 }
 

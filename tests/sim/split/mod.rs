@@ -13,6 +13,7 @@ mod run;
 
 use super::check::{must, server};
 use super::job::{Run, Wrap, plain};
+use super::seeds::{self, check_replays};
 use super::setup::{Dice, World};
 use case::{Case, PROTOCOLS};
 use check::{History, check};
@@ -20,11 +21,11 @@ use goai::comm::simulated::Plan;
 use goai::optim::Rule as Optim;
 use goai::strategy::{Ending, Protocol, Snapshot};
 use run::run;
+use std::ops::AddAssign;
 
-/// What a seed came to.
+/// What seeds came to.
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
-    seeds: usize,
     finished: usize,
     resumed: usize,
     crashed: usize,
@@ -33,9 +34,19 @@ struct Counts {
     calls: u64,
 }
 
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.finished += other.finished;
+        self.resumed += other.resumed;
+        self.crashed += other.crashed;
+        self.known += other.known;
+        self.calls += other.calls;
+    }
+}
+
 /// Trains, and where training did not finish, goes on from what was saved until it does. Everything is checked.
 fn tell(case: &Case, world: &World, plan: &Plan, wrap: Wrap) -> Result<Counts, String> {
-    let mut counts = Counts { seeds: 1, ..Counts::default() };
+    let mut counts = Counts::default();
     let mut history = History { rounds: Vec::new(), whole: true, complete: true };
     let (mut saved, mut plan) = (None::<Snapshot>, plan.clone());
     // What goes on is hit as well every second time, and what goes on from that is not.
@@ -84,66 +95,25 @@ fn trace(run: &Run) {
     run.outcome.trace.iter().for_each(|line| println!("{line}"));
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
-
-/// Half of the seeds: two tests side by side use two cores.
+/// Half of the seeds.
 fn seeds(half: u64) {
     let world = case::world();
-    if let Some(seed) = number("GOAI_SIM_SEED") {
-        if half == 0 {
-            let case = Case::draw(seed, &PROTOCOLS);
-            let plan = Plan { trace: true, ..case.plan() };
-            println!("{case:#?}\n{plan:#?}");
-            tell(&case, &world, &plan, &plain).unwrap();
-        }
-        return;
-    }
-    let (start, count) = (std::time::Instant::now(), number("GOAI_SIM_SEEDS").unwrap_or(1000));
-    let (mut total, mut failures) = (Counts::default(), Vec::new());
-    for seed in (0..count).filter(|seed| seed % 2 == half) {
+    let draw = |seed| {
         let case = Case::draw(seed, &PROTOCOLS);
-        match tell(&case, &world, &case.plan(), &plain) {
-            Err(words) => {
-                let protocol = case.split.protocol.name();
-                failures.push(format!("seed {seed} ({protocol}): {words}; {:?}", case.plan().faults));
-            }
-            Ok(counts) => {
-                total.seeds += 1;
-                total.finished += counts.finished;
-                total.resumed += counts.resumed;
-                total.crashed += counts.crashed;
-                total.known += counts.known;
-                total.calls += counts.calls;
-            }
-        }
-    }
-    println!("{total:?} in {:.1} s", start.elapsed().as_secs_f64());
-    let first = failures.first().and_then(|words| words.split(' ').nth(1)).unwrap_or_default();
-    assert!(
-        failures.is_empty(),
-        "{} of {} seeds failed; GOAI_SIM_SEED={first} cargo test --test sim split::even -- --nocapture replays the first\n{}",
-        failures.len(),
-        failures.len() + total.seeds,
-        failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
-    );
+        let plan = case.plan();
+        (case, plan)
+    };
+    let sort = |case: &Case| case.split.protocol.name().to_owned();
+    let tell = |case: &Case, plan: &Plan| tell(case, &world, plan, &plain);
+    seeds::Protocol { module: "split", count: 1000, draw: &draw, sort: &sort, tell: &tell }.half(half);
 }
 
-/// However the system runs the threads: the same seeds, twice at the same time.
 #[test]
 fn a_seed_replays() {
     let world = case::world();
-    let hashes = || {
-        let hash = |seed| {
-            let case = Case::draw(seed, &PROTOCOLS);
-            run(&case, &world, case.plan(), None, &plain).outcome.hash
-        };
-        (0..100).map(hash).collect::<Vec<u64>>()
-    };
-    std::thread::scope(|scope| {
-        let other = scope.spawn(hashes);
-        assert_eq!(hashes(), other.join().unwrap());
+    check_replays(|seed| {
+        let case = Case::draw(seed, &PROTOCOLS);
+        run(&case, &world, case.plan(), None, &plain).outcome.hash
     });
 }
 
