@@ -10,14 +10,18 @@ use std::time::Duration;
 const RECOVERY: &str = "mpirun --mca orte_enable_recovery 1 -n 4 {exe}";
 const PLAIN: &str = "mpirun -n 4 {exe}";
 
-/// Six seconds of requests, whose tasks are everywhere.
+/// Four seconds of requests, whose tasks are everywhere.
 const REQUESTS: usize = 300;
-const ASKED: &str = "--mode offload --graph vgg5 --policy random --queue 4 --requests 300 --arrivals periodic:0.02 --threads 1 --run-dir run";
+const ASKED: &str = "--mode offload --graph vgg5 --policy random --queue 4 --requests 300 --arrivals periodic:0.014 --threads 1 --run-dir run";
 
 fn start(launcher: &str, more: &str) -> Job {
-    let mut job = Plan::new(&format!("{launcher} {ASKED} {more}")).start();
+    begun(&format!("{launcher} {ASKED} {more}"))
+}
+
+fn begun(line: &str) -> Job {
+    let mut job = Plan::new(line).start();
     job.wait_for("plan", "run/run.json", |run| run.contains("running"));
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_millis(800));
     job
 }
 
@@ -44,9 +48,8 @@ fn all_requests_are_answered_without_a_rank_that_is_killed() {
         return;
     }
     for rank in [1, 3] {
-        let job = start(RECOVERY, "");
+        let mut job = start(RECOVERY, "");
         let pids = job.ranks();
-        let mut job = job;
         job.signal("KILL", pids[rank]);
         let end = job.end();
         check_answered(&end, REQUESTS, rank);
@@ -144,14 +147,18 @@ fn emulated_machines_end_together() {
     if no_recovery() {
         return;
     }
-    let mut job = start(RECOVERY, "--devices greenai --clock real");
-    let pids = job.ranks();
-    job.signal("KILL", pids[2]);
-    let end = job.end();
-    assert!(end.took < MOST, "{end}");
-    let told = end.errors();
-    assert!(told.len() == 1 && told[0].contains("rank 2 on ") && told[0].contains("is lost"), "{end}");
-    assert_eq!((end.field("state"), end.field("exit_code")), ("failed".into(), "7".into()), "{end}");
+    let launcher = RECOVERY.replace("-n 4", "-n 5");
+    let asked = "--mode offload --graph vgg5 --policy random --threads 1 --run-dir run --devices greenai";
+    for more in ["--requests 40000", "--requests 300 --arrivals periodic:0.1 --clock real"] {
+        let mut job = begun(&format!("{launcher} {asked} {more}"));
+        let pids = job.ranks();
+        job.signal("KILL", pids[2]);
+        let end = job.end();
+        assert!(end.took < MOST, "{end}");
+        let told = end.errors();
+        assert!(told.len() == 1 && told[0].contains("rank 2 on ") && told[0].contains("is lost"), "{end}");
+        assert_eq!((end.field("state"), end.field("exit_code")), ("failed".into(), "7".into()), "{end}");
+    }
 }
 
 /// There is nothing to keep: a line, a state, and the shell's exit code for the signal.

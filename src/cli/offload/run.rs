@@ -74,11 +74,12 @@ pub fn run(setting: &Setting, comm: &dyn Communicator, configured: Configured) -
     };
     let mut writing = agreed(comm, writing)?;
     setting.vigil.configure(&it.config, comm.rank(), it.script.is_none(), None, Vec::new());
-    // Any other rank that is asked to end does so, as by default, and is lost to the rest.
-    let ears = writing.as_ref().map(|writing| {
-        setting.vigil.tell_in(writing.dir());
-        Ears::open(writing.dir(), "nothing is kept of requests that were not all answered; run it again")
-    });
+    let dir = writing.as_ref().map(Writing::dir);
+    dir.into_iter().for_each(|dir| setting.vigil.tell_in(dir));
+    // Ranks that are threads have one process: rank 0 listens for all.
+    let listens = comm.rank() == 0 || setting.mpi.is_some();
+    let advice = "nothing is kept of requests that were not all answered; run it again";
+    let ears = listens.then(|| Ears::open(dir, advice));
     let served = it.serve(comm);
     drop(ears);
     let Some(writing) = writing.take() else { return served.map(drop) };
