@@ -38,9 +38,10 @@ setup-test:               ## install what the tests need besides
 unit: build               ## cargo test; what it starts is ./goai-rs
 	$(CARGO_TEST)
 
-mpi: setup                ## tests/mpi under mpirun at 1, 2, 3 and 4 ranks
+mpi: setup                ## tests/mpi under mpirun at 1, 2, 3 and 4 ranks, offloading also at 5 and 6
 	@exe=$$(cargo test --locked --test mpi --no-run --message-format=json-render-diagnostics | grep '"kind":\["test"\]' | grep -o '"executable":"[^"]*"' | cut -d'"' -f4); \
-	for n in 1 2 3 4; do echo "mpirun -n $$n tests/mpi"; mpirun --timeout 300 -n "$$n" "$$exe"; done
+	for n in 1 2 3 4; do echo "mpirun -n $$n tests/mpi"; mpirun --timeout 300 -n "$$n" "$$exe"; done; \
+	for n in 5 6; do echo "mpirun -n $$n tests/mpi offload"; mpirun --timeout 300 -n "$$n" "$$exe" offload; done
 
 readme: build             ## every command of README.md
 	tests/readme.sh --self-check

@@ -31,7 +31,7 @@ fn main() {
 }
 
 fn network(name: &str) -> Network {
-    let input = Shape::image(3, 224, 224);
+    let input = zoo::default_input(name).unwrap_or(Shape::image(3, 224, 224));
     let spec = match name.ends_with(".toml") {
         true => {
             let text = std::fs::read_to_string(name).expect("a model file");

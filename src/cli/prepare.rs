@@ -5,10 +5,10 @@ use super::decoding::Decoding;
 use super::failure::{DATA, Failure};
 use super::host::Place;
 use super::load::{self, Loaded, Request};
-use super::ranks::{Ended, agreed};
+use super::ranks::{Ended, agreed, from_rank_0};
 use super::resume::{self, Begin, Done, Look};
 use super::{local, offload, split, stages, sync, task};
-use crate::comm::{Communicator, Identity, Values, compare, gather_texts};
+use crate::comm::{Communicator, Identity, compare, gather_texts};
 use crate::config::{Config, Model, Origins, Sync};
 use crate::data::AnyData;
 use crate::data::pictures::Augment;
@@ -347,18 +347,8 @@ fn shared_configuration(comm: &dyn Communicator, args: &TrainArgs) -> Result<(Sh
         };
         Ok(Shared { config, origins, model_text: text, done: done.is_some() })
     };
-    let mine = match comm.rank() {
-        0 => read().map(Some),
-        _ => Ok(None),
-    };
-    let mine = agreed(comm, mine)?;
-    let mut text = serde_json::to_vec(&mine).expect("a configuration is JSON");
-    let mut len = [text.len() as i64];
-    comm.broadcast(0, Values::I64(&mut len))?;
-    text.resize(len[0] as usize, 0);
-    comm.broadcast(0, Values::U8(&mut text))?;
-    let shared: Option<Shared> = serde_json::from_slice(&text).expect("rank 0 sent a configuration");
-    Ok((shared.expect("rank 0 has a configuration"), begin, done))
+    let shared = from_rank_0(comm, &mut read)?;
+    Ok((shared, begin, done))
 }
 
 /// The text of a model's file.

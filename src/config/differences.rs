@@ -6,7 +6,7 @@
 
 use super::checked::Config;
 use super::choices::Mode;
-use super::keys::KEYS;
+use super::keys::{KEYS, OFFLOAD_KEYS};
 use super::origin::Origins;
 use super::values::GlobalBatch;
 
@@ -40,21 +40,6 @@ const FREE: &[&str] = &[
     "smoothing",
     "hysteresis",
     "leastCut",
-    // What is placed and asked in mode offload trains nothing.
-    "graph",
-    "granularity",
-    "policy",
-    "requests",
-    "arrivals",
-    "sources",
-    "queue",
-    "width",
-    "fuse",
-    "planTime",
-    "objective",
-    "budget",
-    "replan",
-    "pictures",
     "devices",
     "clock",
     "powerSensor",
@@ -76,7 +61,8 @@ pub struct Difference {
 
 /// What `now` has otherwise than `then`, the configuration of a checkpoint whose steps took `global_batch` samples.
 pub fn differences(then: &Config, now: &Config, origins: &Origins, global_batch: u64) -> Vec<Difference> {
-    let fixed = KEYS.iter().filter(|key| !FREE.contains(&key.name));
+    // What is placed and asked in mode offload trains nothing.
+    let fixed = KEYS.iter().filter(|key| !FREE.contains(&key.name) && !OFFLOAD_KEYS.contains(&key.name));
     let mut found = Vec::new();
     for key in fixed {
         let same = match key.name {

@@ -273,6 +273,24 @@ const fn by(rows: &'static [(For, &'static str)]) -> Fallback {
     Fallback::First(rows)
 }
 
+/// Keys that mean something in mode offload alone.
+pub const OFFLOAD_KEYS: &[&str] = &[
+    "graph",
+    "granularity",
+    "policy",
+    "requests",
+    "arrivals",
+    "sources",
+    "queue",
+    "width",
+    "fuse",
+    "planTime",
+    "objective",
+    "budget",
+    "replan",
+    "pictures",
+];
+
 /// Every key, in the order in which files and tables show them: the original's nine first.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[

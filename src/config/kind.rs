@@ -287,6 +287,7 @@ mod tests {
             (Kind::Dataset, "intel", Value::from("img")),
             (Kind::Dataset, "./photos", Value::from("./photos")),
             (Kind::Model, "vgg5", Value::from("vgg5")),
+            (Kind::Graph, "a/b.safetensors", Value::from("a/b.safetensors")),
             (Kind::Size, "64", Value::from("64x64")),
             (Kind::Cuts, "1, 3,4", Value::from("1,3,4")),
             (Kind::Numbers { most: 1.0 }, "0.50,1", Value::from("0.5,1")),
@@ -327,6 +328,7 @@ mod tests {
             (Kind::Choice(&["sgd", "adam"]), "lbfgs", "sgd|adam", "one of"),
             (Kind::Dataset, "irsi", "no data set", "mean iris"),
             (Kind::Model, "img_cn", "no network", "mean img_cnn"),
+            (Kind::Model, "a.safetensors", "no description of a network", "FILE.toml"),
             (Kind::Size, "64x", "not a size", "HEIGHTxWIDTH"),
             (Kind::Size, "0x4", "zero", "4096"),
             (Kind::Cuts, "3,1", "ascending", "1,3,4"),
@@ -361,7 +363,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in ".*") {
-            for kind in [ONE_UP, RATE, Kind::Switch, Kind::Text, Kind::Shares, Kind::Batch, Kind::Dataset, Kind::Model, Kind::Size,
+            for kind in [ONE_UP, RATE, Kind::Switch, Kind::Text, Kind::Shares, Kind::Batch, Kind::Dataset, Kind::Model, Kind::Graph, Kind::Size,
                 Kind::Cuts, Kind::Split, Kind::Ranks, Kind::Arrivals, Kind::Numbers { most: 1.0 }, Kind::Every, Kind::Neighbourhood] {
                 let _ = kind.parse(&text);
             }

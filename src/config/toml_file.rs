@@ -88,6 +88,7 @@ fn typed_text(key: &Key, value: &DeValue<'_>) -> Result<String, Problem> {
             | Kind::Shares
             | Kind::Dataset
             | Kind::Model
+            | Kind::Graph
             | Kind::Size
             | Kind::Batch
             | Kind::Numbers { .. }

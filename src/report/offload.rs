@@ -9,35 +9,7 @@ use crate::units::{Joules, Seconds};
 use serde::Serialize;
 
 /// What all requests of a script came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
-    /// The requests.
-    pub requests: usize,
-    /// From arrival to answer: the mean over all.
-    pub mean_s: f64,
-    /// What 95 % of them do not exceed.
-    pub p95_s: f64,
-    /// The longest.
-    pub max_s: f64,
-    /// From the first arrival to the last answer.
-    pub makespan_s: f64,
-    /// Answers a second of that.
-    pub throughput_per_s: f64,
-    /// Of all ranks; none where nobody counts.
-    pub energy_j: Option<f64>,
-    /// For the computing of all; none where nobody counts.
-    pub price: Option<f64>,
-    /// Requests that took longer than they may; none without a deadline.
-    pub missed: Option<usize>,
-    /// Share of the ranks' time, of those that did anything, in which they computed.
-    pub busy_share: f64,
-    /// Share of all requests' time on their critical paths that was computing.
-    pub execution_share: f64,
-    /// The same of messages under way.
-    pub transfer_share: f64,
-    /// The same of waiting.
-    pub waiting_share: f64,
-}
+pub use crate::run::state::RequestFigures as Summary;
 
 impl Summary {
     /// Of a script, with what all ranks used and cost where that is known, and the longest that a request may take.

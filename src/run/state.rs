@@ -112,37 +112,47 @@ pub struct Cv {
     pub repeats: usize,
 }
 
-/// What came of answered requests: measured, or modelled where ranks emulate machines.
+/// What requests came to: measured, or modelled where ranks emulate machines.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct OffloadFigures {
-    /// Whether seconds, joules and prices are modelled.
-    pub modelled: bool,
-    /// Requests.
+pub struct RequestFigures {
+    /// The requests.
     pub requests: usize,
-    /// Those of them that were answered.
-    pub answered: usize,
-    /// From arrival to answer, the mean.
+    /// From arrival to answer: the mean over all.
     pub mean_s: f64,
-    /// What 95 % do not exceed.
+    /// What 95 % of them do not exceed.
     pub p95_s: f64,
     /// The longest.
     pub max_s: f64,
-    /// Answers a second, from the first arrival to the last answer.
-    pub requests_per_s: f64,
-    /// Joules of all ranks.
+    /// From the first arrival to the last answer.
+    pub makespan_s: f64,
+    /// Answers a second of that.
+    pub throughput_per_s: f64,
+    /// Of all ranks; none where nobody counts.
     pub energy_j: Option<f64>,
-    /// What computing cost.
+    /// For the computing of all; none where nobody counts.
     pub price: Option<f64>,
-    /// Requests that took longer than the deadline.
+    /// Requests that took longer than they may; none without a deadline.
     pub missed: Option<usize>,
-    /// Share of the time that the ranks which computed anything did so.
+    /// Share of the ranks' time, of those that did anything, in which they computed.
     pub busy_share: f64,
-    /// Share of the requests' critical paths that was computing.
+    /// Share of all requests' time on their critical paths that was computing.
     pub execution_share: f64,
     /// The same of messages under way.
     pub transfer_share: f64,
     /// The same of waiting.
     pub waiting_share: f64,
+}
+
+/// What came of mode offload.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OffloadFigures {
+    /// Whether seconds, joules and prices are modelled.
+    pub modelled: bool,
+    /// Requests that were answered.
+    pub answered: usize,
+    /// Their figures.
+    #[serde(flatten)]
+    pub figures: RequestFigures,
     /// Ranks that were lost.
     pub lost: Vec<usize>,
     /// Requests that were planned anew because of that.

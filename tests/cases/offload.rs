@@ -22,7 +22,7 @@ pub const CASES: &[Case] = &[
     ("under every policy the answers are the whole network's", every_policy),
 ];
 
-const SEED: u64 = 5;
+pub const SEED: u64 = 5;
 const WEIGHTS: Weights = Weights::Drawn { init: Init::He, seed: SEED };
 
 /// The narrow networks, on pictures that are just large enough.
@@ -140,7 +140,7 @@ fn equal_answers(comm: &dyn Communicator) {
 }
 
 /// Devices of which no two are alike, with links that differ both ways.
-fn devices(ranks: usize) -> Devices {
+pub fn devices(ranks: usize) -> Devices {
     let power = Power { compute: Watts(8.0), idle: Watts(2.0), send: Watts(3.0), receive: Watts(2.5) };
     let profile = |rank: usize| {
         let ports = if rank % 2 == 0 { Ports::One } else { Ports::Each };
@@ -184,7 +184,7 @@ fn every_policy(comm: &dyn Communicator) {
 }
 
 /// A request under each of some plans.
-fn answered(comm: &dyn Communicator, devices: &Devices, network: &Network, work: &OffloadGraph, plans: &[Plan]) {
+pub fn answered(comm: &dyn Communicator, devices: &Devices, network: &Network, work: &OffloadGraph, plans: &[Plan]) {
     let requests = Law::AtOnce.requests(&[0], plans.len(), SEED).unwrap();
     let choice: Vec<usize> = (0..plans.len()).collect();
     let scene = Scene { graph: &work.graph, requests: &requests, queue: 3, header: Bytes(HEADER as u64) };

@@ -12,6 +12,7 @@ mod fuzz;
 mod golden;
 mod golden_img;
 mod grid;
+mod offload_full;
 mod pipeline;
 mod pipeline_local;
 mod pipeline_virtual;

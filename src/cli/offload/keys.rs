@@ -5,23 +5,7 @@ use crate::cli::stages::{self, refuse};
 use crate::cli::{split, sync};
 use crate::config::{Config, Mode, Origin, Origins, PlanObjective, Policy};
 
-/// Keys that mean something in mode offload alone.
-pub const KEYS: &[&str] = &[
-    "graph",
-    "granularity",
-    "policy",
-    "requests",
-    "arrivals",
-    "sources",
-    "queue",
-    "width",
-    "fuse",
-    "planTime",
-    "objective",
-    "budget",
-    "replan",
-    "pictures",
-];
+pub use crate::config::keys::OFFLOAD_KEYS as KEYS;
 
 /// Keys of mode split that mean the same of a request as of a round.
 const SHARED: &[&str] = &["alpha", "deadline", "energyBudget"];

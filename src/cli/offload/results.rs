@@ -229,18 +229,7 @@ impl Results<'_> {
             lost: self.served.lost.clone(),
             replanned: self.served.replanned,
             elapsed_s: writing.started.elapsed().as_secs_f64(),
-            requests: summary.requests,
-            mean_s: summary.mean_s,
-            p95_s: summary.p95_s,
-            max_s: summary.max_s,
-            requests_per_s: summary.throughput_per_s,
-            energy_j: summary.energy_j,
-            price: summary.price,
-            missed: summary.missed,
-            busy_share: summary.busy_share,
-            execution_share: summary.execution_share,
-            transfer_share: summary.transfer_share,
-            waiting_share: summary.waiting_share,
+            figures: summary,
         });
         writing.run.finish(0, None);
         writing.run.write(&writing.dir)?;
