@@ -11,6 +11,7 @@ mod crossval;
 pub mod data;
 mod decoding;
 mod doctor;
+mod ears;
 mod emulate;
 pub mod eval;
 pub mod failure;

@@ -99,7 +99,8 @@ impl Scene<'_> {
         if configured.config.mode == Some(Mode::Offload) {
             let Self { started, vigil, .. } = *self;
             let (mpi, places, threads) = (self.library(), &places[..], &threads[..]);
-            let setting = offload::Setting { args, mpi, started, vigil, places, threads };
+            let lets_live = self.launcher.survival.lets_live();
+            let setting = offload::Setting { args, mpi, started, vigil, lets_live, places, threads };
             return offload::run(&setting, comm, configured);
         }
         let decoding = match comm.rank() {

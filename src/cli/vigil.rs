@@ -204,13 +204,14 @@ fn alarm(rank: usize, dir: Arc<Mutex<Option<RunDir>>>) -> impl FnMut(Alarm) + Se
 }
 
 /// Writes the end into run.json: the thread that owns it waits for a message.
-fn enter(dir: &RunDir, code: u8, why: String) -> Result<(), RunError> {
+pub(super) fn enter(dir: &RunDir, code: u8, why: String) -> Result<(), RunError> {
     let mut run = read_state(dir.path())?;
     run.finish(code.into(), Some(why));
     run.write(dir)
 }
 
-fn end(code: u8) -> ! {
+/// Ends this process, and with it the job where the launcher sees to that.
+pub(super) fn end(code: u8) -> ! {
     #[cfg(feature = "mpi")]
     crate::comm::mpi::abort(code.into());
     #[cfg(not(feature = "mpi"))]

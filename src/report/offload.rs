@@ -20,10 +20,12 @@ impl Summary {
         price: Option<f64>,
         deadline: Option<Seconds>,
     ) -> Self {
-        let mut times: Vec<f64> = script.answers.iter().map(|answer| answer.time().0).collect();
+        // A source that was lost has no answers.
+        let answers = || script.answers.iter().filter(|answer| answer.time().0.is_finite());
+        let mut times: Vec<f64> = answers().map(|answer| answer.time().0).collect();
         times.sort_by(f64::total_cmp);
-        let first = script.answers.iter().map(|answer| answer.arrival.0).fold(f64::INFINITY, f64::min);
-        let last = script.answers.iter().map(|answer| answer.end.0).fold(f64::NEG_INFINITY, f64::max);
+        let first = answers().map(|answer| answer.arrival.0).fold(f64::INFINITY, f64::min);
+        let last = answers().map(|answer| answer.end.0).fold(f64::NEG_INFINITY, f64::max);
         let (requests, makespan) = (times.len(), (last - first).max(0.0));
         let total: f64 = times.iter().sum();
         // The smallest time that 95 % do not exceed.

@@ -3,7 +3,7 @@
 
 use crate::strategy::Turn;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::flag;
+use signal_hook::{flag, low_level};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -52,6 +52,12 @@ pub fn signal_name(signal: i32) -> &'static str {
         SIGUSR2 => "SIGUSR2",
         _ => "SIGTERM",
     }
+}
+
+/// Ends this process as the signal does where nobody listens for it.
+pub fn die_of(signal: i32) -> ! {
+    let _ = low_level::emulate_default_handler(signal);
+    std::process::exit(128 + signal)
 }
 
 /// Asks the kernel to end this process when its parent ends: a launcher that was killed leaves no orphans.

@@ -99,7 +99,9 @@ impl Answered<'_> {
 
     /// The nine cells of how a request fared.
     fn fared(&self, (script, record): &(&Script, Record), request: usize, told: fn(f64) -> String) -> [String; 9] {
-        let Some(answer) = script.answers.get(request) else { return Default::default() };
+        // A source that was lost has no answers.
+        let answer = script.answers.get(request).filter(|answer| answer.time().0.is_finite());
+        let Some(answer) = answer else { return Default::default() };
         let spent = shares(&record.path(request));
         let [arrival, begun, done] = [answer.arrival, answer.begun, answer.end].map(|time| told(time.0));
         let [execution, transfer, waiting] = [spent.execution, spent.transfer, spent.waiting].map(told);

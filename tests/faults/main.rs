@@ -5,6 +5,7 @@
 
 mod grid;
 mod job;
+mod offload;
 mod output;
 mod outside;
 mod pipeline;

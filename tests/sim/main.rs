@@ -8,6 +8,7 @@ mod faults;
 mod garbage;
 mod grid;
 mod job;
+mod meddled;
 mod mutant;
 mod offload;
 mod oracle;

@@ -163,6 +163,11 @@ fn head(setting: &Setting, config: &Config, about: &About, decision: &Decision) 
 }
 
 impl Writing {
+    /// The run directory.
+    pub fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
     fn say(&self, lines: &[String]) {
         if !self.quiet {
             let mut out = std::io::stdout().lock();

@@ -8,6 +8,7 @@ use super::orders::{EVALUATIONS, Orders, Task};
 use super::results::{Results, Writing};
 use super::{arrivals, keys, results};
 use crate::cli::args::TrainArgs;
+use crate::cli::ears::Ears;
 use crate::cli::failure::Failure;
 use crate::cli::host::{self, Place};
 use crate::cli::prepare::{self, Configured};
@@ -35,6 +36,8 @@ pub struct Setting<'a> {
     pub started: Instant,
     /// Who watches over the ranks.
     pub vigil: &'a Vigil,
+    /// Whether the launcher lets the other ranks live when one dies.
+    pub lets_live: bool,
     /// Where all ranks are.
     pub places: &'a [Place],
     /// Their threads.
@@ -71,14 +74,24 @@ pub fn run(setting: &Setting, comm: &dyn Communicator, configured: Configured) -
     };
     let mut writing = agreed(comm, writing)?;
     setting.vigil.configure(&it.config, comm.rank(), it.script.is_none(), None, Vec::new());
+    let dir = writing.as_ref().map(Writing::dir);
+    dir.into_iter().for_each(|dir| setting.vigil.tell_in(dir));
+    // Ranks that are threads have one process: rank 0 listens for all.
+    let listens = comm.rank() == 0 || setting.mpi.is_some();
+    let advice = "nothing is kept of requests that were not all answered; run it again";
+    let ears = listens.then(|| Ears::open(dir, advice));
     let served = it.serve(comm);
+    drop(ears);
     let Some(writing) = writing.take() else { return served.map(drop) };
     match served {
         Ok(served) => {
             let served = served.expect("rank 0 gets the record");
             if !served.lost.is_empty() {
                 setting.vigil.has_lost_ranks();
-                host::end_frozen(setting.places, &served.lost);
+                // A launcher that ends the job with a rank would do so before all is written.
+                if setting.lets_live {
+                    host::end_frozen(setting.places, &served.lost);
+                }
             }
             it.write(writing, &served, decision.as_ref().expect("rank 0 decided")).map_err(Ended::Own)
         }

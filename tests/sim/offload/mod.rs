@@ -6,6 +6,7 @@
 mod case;
 mod garbage;
 mod losses;
+mod planted;
 mod run;
 
 use super::seeds::{Protocol, check_replays};

@@ -2,12 +2,12 @@
 //! wrong program would do.
 
 use super::super::job::Outside;
+use super::super::meddled::{Meddle, Meddled};
 use goai::comm::simulated::SimComm;
-use goai::comm::{Buffer, CommError, Communicator, Kind, Life, Pending, Reduce, Tag};
+use goai::comm::{Buffer, Communicator, Kind, Life, Tag};
 use goai::event::Event;
 use goai::strategy::{Job, JobError, State, Turn};
-use std::cell::{RefCell, RefMut};
-use std::time::Duration;
+use std::cell::RefCell;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,17 +51,18 @@ const ROUND_FIGURES: usize = 14;
 /// The payload of the message before, and how many there were.
 type Before = (Vec<f32>, usize);
 
-pub struct Mutant<'a> {
-    inner: &'a SimComm,
+/// What a bug does to messages.
+pub struct Mutant {
     bug: Bug,
     /// By rank and what it is.
     before: RefCell<Vec<[Before; 4]>>,
 }
 
-impl<'a> Mutant<'a> {
-    pub fn new(inner: &'a SimComm, bug: Bug) -> Self {
-        let before = RefCell::new((0..inner.size()).map(|_| Default::default()).collect());
-        Self { inner, bug, before }
+impl Mutant {
+    /// On a rank.
+    pub fn on(comm: &SimComm, bug: Bug) -> Meddled<'_, Self> {
+        let before = RefCell::new((0..comm.size()).map(|_| Default::default()).collect());
+        Meddled::with(comm, Self { bug, before })
     }
 
     /// Gives a message, but for so many floats at its end, what the one before it held, every so many times.
@@ -113,70 +114,27 @@ impl<'a> Mutant<'a> {
     }
 }
 
-impl Communicator for Mutant<'_> {
-    fn rank(&self) -> usize {
-        self.inner.rank()
+impl Meddle for Mutant {
+    fn keeps_back(&self, _: usize, tag: Tag, message: &Buffer) -> bool {
+        self.bug == Bug::StopDropped && tag == Tag::Activations && message.note.edge as u8 == STOP
     }
 
-    fn size(&self) -> usize {
-        self.inner.size()
+    fn out(&self, to: usize, tag: Tag, message: &mut Buffer) -> bool {
+        self.down(to, tag, message);
+        false
     }
 
-    fn send(&self, to: usize, tag: Tag, message: &mut Buffer) -> Result<(), CommError> {
-        let stop = tag == Tag::Activations && message.note.edge as u8 == STOP;
-        if stop && self.bug == Bug::StopDropped { Ok(()) } else { self.inner.send(to, tag, message) }
+    fn came(&self, from: usize, tag: Tag, message: &mut Buffer) {
+        if tag == Tag::Activations && message.kind() == Kind::F32 {
+            self.up(from, message);
+        }
     }
 
-    fn await_message(&self, from: Option<usize>, tag: Tag) -> Result<usize, CommError> {
-        self.inner.await_message(from, tag)
-    }
-
-    fn message_within(&self, from: Option<usize>, tag: Tag, patience: Duration) -> Result<Option<usize>, CommError> {
-        self.inner.message_within(from, tag, patience)
-    }
-
-    fn life(&self, rank: usize) -> Life {
-        match self.inner.life(rank) {
+    fn life(&self, life: Life) -> Life {
+        match life {
             Life::Lost if self.bug == Bug::LostUnnoticed => Life::Alive,
             life => life,
         }
-    }
-
-    fn recv(&self, from: usize, tag: Tag, into: &mut Buffer) -> Result<(), CommError> {
-        self.inner.recv(from, tag, into)?;
-        if tag == Tag::Activations && into.kind() == Kind::F32 {
-            self.up(from, into);
-        }
-        Ok(())
-    }
-
-    fn start_send(&self, to: usize, tag: Tag, mut message: Buffer) -> Result<Pending, CommError> {
-        self.down(to, tag, &mut message);
-        self.inner.start_send(to, tag, message)
-    }
-
-    fn start_recv(&self, from: usize, tag: Tag, into: Buffer) -> Result<Pending, CommError> {
-        self.inner.start_recv(from, tag, into)
-    }
-
-    fn test(&self, pending: &Pending) -> Result<bool, CommError> {
-        self.inner.test(pending)
-    }
-
-    fn wait(&self, pending: Pending) -> Result<Buffer, CommError> {
-        self.inner.wait(pending)
-    }
-
-    fn abandon(&self, pending: Pending) {
-        self.inner.abandon(pending);
-    }
-
-    fn scratch(&self) -> RefMut<'_, Buffer> {
-        self.inner.scratch()
-    }
-
-    fn start_all_reduce(&self, buffer: Buffer, op: Reduce) -> Result<Pending, CommError> {
-        self.inner.start_all_reduce(buffer, op)
     }
 }
 

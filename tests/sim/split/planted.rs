@@ -56,7 +56,7 @@ const PLANTED: &[Planted] = &[
 
 /// What is told of a case with a bug in it.
 fn told(bug: Bug, case: &Case, world: &World, plan: &Plan) -> Result<Counts, String> {
-    tell(case, world, plan, &|comm, outside, train| train(&Mutant::new(comm, bug), &mut MutantJob { outside, bug }))
+    tell(case, world, plan, &|comm, outside, train| train(&Mutant::on(comm, bug), &mut MutantJob { outside, bug }))
 }
 
 #[test]
