@@ -71,7 +71,8 @@ fn busy_share(script: &Script, makespan: f64) -> f64 {
 /// The shares of all requests' critical paths, each path as long as it is.
 fn all_shares(graph: &TaskGraph, script: &Script) -> Shares {
     let record = Record::new(graph, script);
-    let steps: Vec<_> = (0..script.answers.len()).flat_map(|request| record.path(request)).collect();
+    let answered = (0..script.answers.len()).filter(|request| script.answers[*request].end.0.is_finite());
+    let steps: Vec<_> = answered.flat_map(|request| record.path(request)).collect();
     shares(&steps)
 }
 
@@ -160,6 +161,13 @@ pub fn run_lines(summary: &Summary, modelled: bool, ranks: &[String]) -> Vec<Str
     )];
     lines.push(summary.spent());
     lines.push(format!("the ranks that computed did so {} of the time", percent(Some(summary.busy_share))));
+    if let Some(joules) = summary.energy_j {
+        let paid = summary
+            .price
+            .filter(|price| *price > 0.0)
+            .map_or(String::new(), |price| format!(", computing cost {} in the file's money", few_digits(price)));
+        lines.push(format!("{} of all ranks, {clock}, waiting included{paid}", quantity(joules, "J")));
+    }
     if let Some(missed) = summary.missed {
         lines.push(format!("{} took longer than the deadline", count(missed, "request")));
     }

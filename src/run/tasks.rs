@@ -3,7 +3,7 @@
 //! Measured and modelled figures have columns of their own, the modelled ones by name; where a request's task was done by
 //! the same rank in both, they share a row. Measured seconds end at the microsecond, modelled figures keep every digit.
 //! Joules of tasks are those of computing; those of a request are these and what its messages draw above idling, so waiting
-//! is in neither: energy.csv has it.
+//! is in neither: run.json's energy_j has it.
 
 use super::error::RunError;
 use super::file::write_atomic;

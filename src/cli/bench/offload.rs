@@ -209,7 +209,7 @@ impl Case<'_> {
         let stream = Stream { requests: &self.requests, queue };
         let (begun, most) = (Instant::now(), self.config.plan_time);
         // What is limited in time gives other plans on other machines: only where that is said.
-        let mut still = || policy != "auto" || begun.elapsed().as_secs_f64() < most;
+        let mut still = |share: f64| policy != "auto" || begun.elapsed().as_secs_f64() < share * most;
         let dealt = deal(policy, &asks, &stream, &mut still)?.deal;
         let mut ranks = EmulatedRanks::new(graph, self.devices);
         let scene = Scene { graph, requests: &self.requests, queue, header };
@@ -237,7 +237,8 @@ impl Case<'_> {
     /// A chart and a trace, where they were asked for; gives the chart's path.
     fn draw(&self, graph: &TaskGraph, policy: &str, script: &Script) -> Result<Option<String>, Failure> {
         let Some(folder) = &self.args.out else { return Ok(None) };
-        let name = Path::new(graph.name()).file_stem().map_or("graph".into(), |name| name.to_string_lossy());
+        // A network's name is of letters, digits, dots and lines; a file's may be a path.
+        let name = graph.name().replace(['/', ' '], "-");
         let stem = format!("{name}_{policy}");
         let title = format!("{}, policy {policy}, on {}", graph.name(), self.devices.name());
         let chart = Gantt { title, graph, script, names: &self.names, modelled: true }.render();

@@ -24,11 +24,18 @@ pub fn requests(config: &Config, origins: &Origins) -> Result<Vec<Request>, Fail
         Arrivals::Trace(file) => Law::Trace(times(file)?),
     };
     let (sources, count) = (&config.sources.0, config.requests.get());
-    law.requests(sources, count, config.seed).map_err(|times| {
+    let requests = law.requests(sources, count, config.seed).map_err(|times| {
         let each = count.div_ceil(sources.len());
         let what = format!("requests = {count} makes {each} of a source, and {} has {times} times", config.arrivals);
         refuse(origins, "requests", what, format!("write --requests {}, or add lines", times * sources.len()))
-    })
+    })?;
+    match requests.iter().all(|request| request.arrival.0.is_finite()) {
+        true => Ok(requests),
+        false => {
+            let what = format!("arrivals = {} lets requests come up after the end of all time", config.arrivals);
+            Err(refuse(origins, "arrivals", what, "give another rate"))
+        }
+    }
 }
 
 /// The times in a file, ascending.

@@ -3,7 +3,7 @@
 use super::orders::{Orders, Task, refused};
 use crate::cli::failure::Failure;
 use crate::comm::HEADER;
-use crate::device::Devices;
+use crate::device::{Devices, Power};
 use crate::plan::placement::policy::{Dealt, Tried};
 use crate::plan::placement::simulate::{EmulatedRanks, Moment, Request, Scene, Script, simulate};
 use crate::plan::placement::{Ask, Judge, PlacementError, Plan, Problem, replan};
@@ -69,7 +69,7 @@ fn run(
 }
 
 /// The costs under which a source planned last, and the plan.
-type Last = (Vec<Vec<Seconds>>, Vec<u64>, usize);
+type Last = (Vec<Vec<Seconds>>, Vec<u64>, Vec<Power>, usize);
 
 /// Plans each request in the conditions of the moment in which it is taken up; no future is looked into.
 struct Online<'a> {
@@ -86,13 +86,14 @@ impl Online<'_> {
         crowd(&mut problem, moment.backlog);
         let links: Vec<u64> = problem.between.iter().flatten().map(|between| between.bytes_per_s.to_bits()).collect();
         let known = self.last[source].as_ref();
-        if let Some((times, rates, plan)) = known
+        if let Some((times, rates, power, plan)) = known
             && *times == problem.time
             && *rates == links
+            && *power == problem.power
         {
             return *plan;
         }
-        let so_far = known.map_or(first, |last| last.2);
+        let so_far = known.map_or(first, |last| last.3);
         let (objective, limits) = self.task.judged();
         let tiers = self.task.tiers();
         let judge = Judge::new(&problem, objective, limits);
@@ -109,7 +110,7 @@ impl Online<'_> {
                 so_far
             }
         };
-        self.last[source] = Some((problem.time.clone(), links, plan));
+        self.last[source] = Some((problem.time.clone(), links, problem.power.clone(), plan));
         plan
     }
 }

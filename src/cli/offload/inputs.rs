@@ -4,6 +4,7 @@ use crate::cli::failure::{DATA, Failure};
 use crate::data::DataError;
 use crate::data::pictures::decode::{self, Wanted};
 use crate::nn::Shape;
+use crate::report::text::count as counted;
 use crate::rng::{Purpose, stream, unit};
 use crate::run::error::show;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,10 @@ impl Inputs {
             (0..shape.elements()).map(|_| (2.0 * unit(&mut rng) - 1.0) as f32).collect()
         };
         let count = requests.min(MOST);
-        Self { pictures: (0..count).map(picture).collect(), words: format!("{count} synthetic inputs, in turn") }
+        Self {
+            pictures: (0..count).map(picture).collect(),
+            words: format!("{}, in turn", counted(count, "synthetic input")),
+        }
     }
 
     /// The first pictures of a folder, by name, brought to the network's size; values between -1 and 1.

@@ -1,11 +1,41 @@
 //! Which keys go with mode offload, and with each other.
 
+use super::network;
 use crate::cli::failure::Failure;
 use crate::cli::stages::{self, refuse};
 use crate::cli::{split, sync};
-use crate::config::{Config, Mode, Origin, Origins, PlanObjective, Policy};
+use crate::config::{Config, Mode, Model, Origin, Origins, PlanObjective, Policy};
+use crate::device::Devices;
 
 pub use crate::config::keys::OFFLOAD_KEYS as KEYS;
+
+/// Keys of training that somebody may type here; in files they may stand for other modes.
+const TRAINING: &[&str] = &[
+    "numEpochs",
+    "learningRate",
+    "batchSize",
+    "globalBatch",
+    "optimizer",
+    "dataset",
+    "augment",
+    "schedule",
+    "loss",
+    "label",
+    "dataSplit",
+];
+
+/// Refuses a budget where nothing has a price.
+///
+/// # Errors
+/// When it is given.
+pub fn check_prices(config: &Config, origins: &Origins, devices: &Devices) -> Result<(), Failure> {
+    let free = devices.profiles().iter().all(|profile| profile.price_per_s == 0.0);
+    if config.budget.is_none() || !free {
+        return Ok(());
+    }
+    let what = format!("budget, and in {} no device has a price_per_s", devices.name());
+    Err(refuse(origins, "budget", what, "leave it out, or add prices"))
+}
 
 /// Keys of mode split that mean the same of a request as of a round.
 const SHARED: &[&str] = &["alpha", "deadline", "energyBudget"];
@@ -76,6 +106,25 @@ pub(super) fn check(config: &Config, origins: &Origins, ranks: usize) -> Result<
     if given("planTime") && config.policy != Policy::Auto {
         let what = format!("planTime is for policy auto, and policy = {}", config.policy);
         return Err(refuse(origins, "planTime", what, "leave it out: this policy takes what it takes"));
+    }
+    if config.replan && (config.devices.is_none() || config.policy != Policy::Auto) {
+        let what = "replan plans each request anew with policy auto, in the conditions of a device file";
+        return Err(refuse(origins, "replan", what, "add --devices FILE, leave --policy out, or leave replan out"));
+    }
+    if given("width") && !matches!(network::model(config), Model::Named(_)) {
+        let what = "width is a factor of the networks that have a name, and this one is in a file";
+        return Err(refuse(origins, "width", what, "leave it out"));
+    }
+    if config.graph.is_some() && matches!(origins.of("model"), Origin::Flag(_)) {
+        return Err(refuse(origins, "model", "model beside graph: only one of them is asked", "leave one out"));
+    }
+    if let Some(key) = TRAINING.iter().find(|key| matches!(origins.of(key), Origin::Flag(_))) {
+        let what = format!("{key} is for training, and mode offload trains nothing");
+        return Err(refuse(origins, key, what, "leave it out"));
+    }
+    if config.objective != PlanObjective::Time && config.devices.is_none() {
+        let what = format!("objective = {} without --devices: nobody knows what a rank uses", config.objective);
+        return Err(refuse(origins, "objective", what, "add --devices FILE with watts, or leave it out"));
     }
     let unlimited = [("energyBudget", "watts"), ("budget", "price_per_s")];
     match unlimited.into_iter().find(|(key, _)| given(key) && config.devices.is_none()) {

@@ -3,7 +3,7 @@
 use super::measured::Rates;
 use crate::cli::failure::Failure;
 use crate::comm::HEADER;
-use crate::config::{Config, PlanObjective};
+use crate::config::{Config, PlanObjective, Policy};
 use crate::device::{Devices, Tier};
 use crate::plan::placement::policy::{Dealt, Tried, deal};
 use crate::plan::placement::simulate::Request;
@@ -11,7 +11,7 @@ use crate::plan::placement::stream::Stream;
 use crate::plan::placement::{Ask, Judge, Limits, Objective, PlacementError, Plan, Problem, TaskGraph};
 use crate::units::{Bytes, Joules, Seconds};
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What all ranks get from rank 0.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,16 +104,24 @@ impl<'a> Task<'a> {
     pub fn deal(&self, requests: &[Request]) -> Result<Dealt, Failure> {
         let (objective, limits) = self.judged();
         let tiers = self.tiers();
+        let asks = |source: &&usize| requests.iter().any(|request| request.source == **source);
         let problem = |source: &usize| (*source, self.problem(*source, Seconds(0.0)));
-        let problems: Vec<(usize, Problem)> = self.config.sources.0.iter().map(problem).collect();
+        let problems: Vec<(usize, Problem)> = self.config.sources.0.iter().filter(asks).map(problem).collect();
         let mut asks: Vec<(usize, Ask)> = Vec::with_capacity(problems.len());
         for (source, problem) in &problems {
             let judge = Judge::new(problem, objective, limits);
             asks.push((*source, Ask { judge, tiers: &tiers, seed: self.config.seed, evaluations: EVALUATIONS }));
         }
-        let until = Instant::now() + Duration::from_secs_f64(self.config.plan_time);
+        let (begun, most) = (Instant::now(), self.config.plan_time);
         let stream = Stream { requests, queue: self.config.queue.get() };
-        deal(self.config.policy.word(), &asks, &stream, &mut || Instant::now() < until).map_err(refused)
+        let mut still = |share: f64| begun.elapsed().as_secs_f64() < share * most;
+        let dealt = deal(self.config.policy.word(), &asks, &stream, &mut still).map_err(refused)?;
+        if self.config.policy != Policy::Auto {
+            for ((_, ask), plan) in asks.iter().zip(&dealt.deal.plans) {
+                ask.judge.check_limits(plan).map_err(refused)?;
+            }
+        }
+        Ok(dealt)
     }
 }
 

@@ -193,7 +193,8 @@ impl Results<'_> {
     pub fn write(&self, mut writing: Writing) -> Result<(), Failure> {
         let Served { record, answers, .. } = self.served;
         let modelled = self.devices.is_some();
-        let names = self.names(record.acts.len());
+        let hosts: Vec<String> = writing.run.placement.iter().map(|place| place.host.clone()).collect();
+        let names = self.names(record.acts.len(), &hosts);
         let joules: Option<Vec<Joules>> = self.devices.map(|devices| {
             let of = |(ledger, profile): (_, &crate::device::Profile)| Energy::of(ledger, &profile.power).total();
             record.ledgers.iter().zip(devices.profiles()).map(of).collect()
@@ -240,12 +241,10 @@ impl Results<'_> {
         Ok(())
     }
 
-    fn names(&self, ranks: usize) -> Vec<String> {
+    fn names(&self, ranks: usize, hosts: &[String]) -> Vec<String> {
         match self.devices {
-            Some(devices) => {
-                devices.profiles().iter().enumerate().map(|(rank, it)| format!("{rank} {}", it.name)).collect()
-            }
-            None => (0..ranks).map(|rank| format!("rank {rank}")).collect(),
+            Some(devices) => devices.profiles().iter().map(|it| it.name.clone()).collect(),
+            None => (0..ranks).map(|rank| hosts.get(rank).cloned().unwrap_or_default()).collect(),
         }
     }
 
@@ -260,10 +259,15 @@ impl Results<'_> {
                 quantity(fixed, "s")
             ));
         }
+        let unanswered = self.served.answers.iter().filter(|answer| answer.is_none()).count();
+        if unanswered > 0 {
+            notes.push(format!("{} not answered: who asked is lost", count(unanswered, "request")));
+        }
         if !self.served.lost.is_empty() {
             let ranks: Vec<String> = self.served.lost.iter().map(usize::to_string).collect();
             notes.push(format!(
-                "rank {} is lost; {} planned anew without it",
+                "lost: {} {}; {} planned anew",
+                if ranks.len() == 1 { "rank" } else { "ranks" },
                 ranks.join(", "),
                 count(self.served.replanned, "request")
             ));

@@ -109,6 +109,7 @@ fn agree(comm: &dyn Communicator, configured: Configured) -> Result<(Agreed, Opt
     agreed(comm, keys::check(&config, &origins, comm.size()))?;
     let devices = agreed(comm, prepare::devices(&config, comm.size()))?;
     if let Some(devices) = &devices {
+        agreed(comm, keys::check_prices(&config, &origins, devices))?;
         let text = format!("{:016x}", xxh3_64(format!("{devices:?}").as_bytes()));
         prepare::same(comm, &Identity::default().with("the device file", text))?;
     }

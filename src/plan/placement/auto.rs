@@ -153,7 +153,7 @@ fn rescue(ask: &Ask, mut found: Found) -> Result<Found, PlacementError> {
 }
 
 /// The task that is to blame where memories are too small: the largest on a rank that overflows, of those that may move.
-fn no_room(problem: &Problem, plan: &Plan) -> PlacementError {
+pub(super) fn no_room(problem: &Problem, plan: &Plan) -> PlacementError {
     let (held, tasks) = (plan.held(problem), problem.graph.tasks());
     let full = |task: &usize| held[plan.rank[*task]].0 > problem.memory[plan.rank[*task]].0;
     let largest =

@@ -3,7 +3,8 @@
 //! Every method and every search goes by the same judge, which asks the simulation: whatever a method believes of its own
 //! plan, plans are compared by what they come to.
 
-use super::{Comes, Plan, Problem, simple};
+use super::auto::no_room;
+use super::{Comes, PlacementError, Plan, Problem, simple};
 use crate::units::{Joules, Seconds};
 
 /// What is to be small.
@@ -171,6 +172,27 @@ impl<'a> Judge<'a> {
             Objective::Energy => (0.0, 1.0, 0.0),
             Objective::Weighted { alpha } => (alpha / self.norms.0, (1.0 - alpha) / self.norms.1, 0.0),
             Objective::Price => (0.0, 0.0, 1.0),
+        }
+    }
+
+    /// Checks that what a plan gives to each rank fits into it.
+    ///
+    /// # Errors
+    /// The largest task on a rank that overflows, of those that may move.
+    pub fn check_room(&self, plan: &Plan) -> Result<(), PlacementError> {
+        if self.overflow(plan) > 0.0 { Err(no_room(self.problem, plan)) } else { Ok(()) }
+    }
+
+    /// Checks the limits for one request alone.
+    ///
+    /// # Errors
+    /// The first that a plan breaks, with what it comes to.
+    pub fn check_limits(&self, plan: &Plan) -> Result<(), PlacementError> {
+        let comes = self.judge(plan).comes;
+        let broken = |limit: &Limit| self.limits.get(*limit).filter(|most| limit.of(&comes) > *most);
+        match Limit::ALL.into_iter().find_map(|limit| Some((limit, broken(&limit)?))) {
+            None => Ok(()),
+            Some((limit, given)) => Err(PlacementError::Budget { limit: limit.name(), given, least: limit.of(&comes) }),
         }
     }
 

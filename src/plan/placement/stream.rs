@@ -33,8 +33,17 @@ pub struct Stream<'a> {
     pub queue: usize,
 }
 
+/// Requests that candidates are tried on at most: more take longer, and tell little else.
+const TRIED: usize = 200;
+
 impl Stream<'_> {
-    /// What a request comes to on average when all are served, and whether it may need more than `deadline`.
+    /// The same, of no more requests than a candidate is tried on.
+    #[must_use]
+    pub fn prefix(&self) -> Self {
+        Self { requests: &self.requests[..self.requests.len().min(TRIED)], ..*self }
+    }
+
+    /// What a request comes to on average when all are served.
     pub fn comes(&self, problem: &Problem, deal: &Deal) -> Comes {
         let mut ranks = FixedRanks::new(problem);
         let scene = Scene { graph: problem.graph, requests: self.requests, queue: self.queue, header: problem.header };
@@ -64,34 +73,40 @@ impl Stream<'_> {
                 deals.push(Deal { name: format!("runs on {ranks}"), plans, choice });
             }
         }
-        deals.push(self.dealt(problems, &of_source));
+        deals.extend(self.dealt(problems, &of_source));
         deals
     }
 
-    /// Each request, as it comes, to the rank that would be done with it first.
-    fn dealt(&self, problems: &[(usize, Problem)], of_source: &dyn Fn(&Request) -> usize) -> Deal {
+    /// Each request, as it comes, to the rank that would be done with it first; nothing where one fits nowhere whole.
+    fn dealt(&self, problems: &[(usize, Problem)], of_source: &dyn Fn(&Request) -> usize) -> Option<Deal> {
         let most = problems.first().map_or(0, |(_, problem)| problem.ranks());
-        let whole = |(_, problem): &(usize, Problem)| (0..most).map(|rank| whole(problem, rank)).collect();
-        let whole: Vec<Vec<Option<Plan>>> = problems.iter().map(whole).collect();
+        // The plan, how long its rank is busy, and when a request is answered that begins at once.
+        let whole = |(_, problem): &(usize, Problem)| -> Vec<Option<(Plan, f64, f64)>> {
+            let timed = |plan: Plan| {
+                let busy = (0..plan.rank.len()).map(|task| problem.time[task][plan.rank[task]].0).sum();
+                let answered = problem.comes(&plan).time.0;
+                (plan, busy, answered)
+            };
+            (0..most).map(|rank| whole(problem, rank).map(timed)).collect()
+        };
+        let whole: Vec<Vec<Option<(Plan, f64, f64)>>> = problems.iter().map(whole).collect();
         let mut free = vec![0.0f64; most];
         let (mut plans, mut choice): (Vec<Plan>, Vec<usize>) = (Vec::new(), Vec::new());
         for request in self.requests {
             let source = of_source(request);
-            let problem = &problems[source].1;
-            let ends = whole[source].iter().enumerate().filter_map(|(rank, plan)| {
-                let plan = plan.as_ref()?;
-                let busy: f64 = (0..plan.rank.len()).map(|task| problem.time[task][plan.rank[task]].0).sum();
+            let ends = whole[source].iter().enumerate().filter_map(|(rank, timed)| {
+                let (plan, busy, answered) = timed.as_ref()?;
                 let begin = free[rank].max(request.arrival.0);
-                Some((rank, begin + busy, begin + problem.comes(plan).time.0, plan))
+                Some((rank, begin + busy, begin + answered, plan))
             });
-            let Some((rank, until, _, plan)) = ends.min_by(|a, b| a.2.total_cmp(&b.2)) else { continue };
+            let (rank, until, _, plan) = ends.min_by(|a, b| a.2.total_cmp(&b.2))?;
             free[rank] = until;
             choice.push(plans.iter().position(|known| known == plan).unwrap_or_else(|| {
                 plans.push(plan.clone());
                 plans.len() - 1
             }));
         }
-        Deal { name: "whole requests".into(), plans, choice }
+        Some(Deal { name: "whole requests".into(), plans, choice })
     }
 }
 
@@ -112,8 +127,11 @@ fn runs(problem: &Problem, ranks: usize) -> Option<Plan> {
     let free: Vec<TaskId> =
         problem.graph.order().iter().copied().filter(|task| problem.pinned[*task].is_none()).collect();
     let total = |rank: usize| free.iter().map(|task| problem.time[*task][rank].0).sum::<f64>();
-    let mut quickest: Vec<usize> = (0..problem.ranks()).collect();
+    let mut quickest: Vec<usize> = (0..problem.ranks()).filter(|rank| total(*rank).is_finite()).collect();
     quickest.sort_by(|a, b| total(*a).total_cmp(&total(*b)).then(a.cmp(b)));
+    if quickest.len() < ranks {
+        return None;
+    }
     quickest.truncate(ranks);
     // Who asks begins, so that its input stays.
     if let Some(source) = problem.pinned.iter().flatten().next()

@@ -104,5 +104,5 @@ fn tell(offload: &Offload, told: Told, comm: &dyn Communicator) -> Result<Option
         comm.recv(from, Tag::Report, &mut buffer)?;
         all.push(Some(Told::read(&buffer, from)?));
     }
-    Ok(Some(together(offload, all, Vec::new(), Bytes(HEADER as u64))))
+    Ok(Some(together(offload, all, Vec::new(), Bytes(HEADER as u64), Seconds(0.0))))
 }

@@ -58,14 +58,15 @@ impl Rank<'_> {
             }));
         }
         self.see_off()?;
-        Ok(Some(together(self.offload(), all, offsets, Bytes(HEADER as u64))))
+        let (header, origin) = (Bytes(HEADER as u64), self.start);
+        Ok(Some(together(self.offload(), all, offsets, header, origin)))
     }
 
     /// What this rank has to tell of itself.
     fn record(&mut self) -> Told {
         let mut told = std::mem::take(&mut self.worker.desk.told);
         told.ledger.time = self.worker.desk.clock.now();
-        told.ledger.computing = told.acts.iter().map(|act| act.end - act.start).sum();
+        told.ledger.computing = told.acts.iter().map(|(_, act)| act.end - act.start).sum();
         told.replanned = self.anew.len();
         told
     }

@@ -82,13 +82,15 @@ pub(super) struct Post<'a> {
     sending: Vec<(usize, Pending)>,
     /// Orders that were heard and not followed yet.
     orders: RefCell<VecDeque<Order>>,
+    /// Ranks whose messages nobody waits for any more.
+    given_up: HashSet<usize>,
     /// Whether there are orders, and a rank that is silent is given up. Else such a rank is waited for.
     live: bool,
 }
 
 impl<'a> Post<'a> {
     pub fn new(comm: &'a dyn Communicator, live: bool) -> Self {
-        Self { comm, sending: Vec::new(), orders: RefCell::default(), live }
+        Self { comm, sending: Vec::new(), orders: RefCell::default(), given_up: HashSet::new(), live }
     }
 
     /// Begins to send a tensor or a word. Who is lost gets nothing, and that is found out elsewhere.
@@ -149,8 +151,9 @@ impl<'a> Post<'a> {
         Ok(())
     }
 
-    /// Gives up what is on its way to these ranks and to those that are lost.
+    /// Gives up what is on its way to these ranks and to those that are lost, and what comes of them.
     pub fn give_up(&mut self, gone: &HashSet<usize>) {
+        self.given_up.extend(gone);
         let given_up = |to: usize| match self.comm.life(to) {
             Life::Lost => true,
             Life::Silent => self.comm.rank() == 0 || gone.contains(&to),
@@ -191,6 +194,8 @@ impl<'a> Post<'a> {
     fn lives(&self, from: usize) -> bool {
         match (self.comm.life(from), self.comm.rank()) {
             (Life::Lost, _) => false,
+            // It may have come back, and it does not finish what it began.
+            _ if self.given_up.contains(&from) => false,
             (life, 0) => !self.live || life == Life::Alive,
             _ => {
                 // What is wrong with an order is found when it is waited for.

@@ -52,7 +52,7 @@ impl<'a> Worker<'a> {
         desk.clock.charge(work_of(graph, task));
         crew.run(task);
         let end = desk.now();
-        desk.told.acts.push(Act { request: ticket.request, task, start, end });
+        desk.told.acts.push((ticket.plan, Act { request: ticket.request, task, start, end }));
         // Others that make nothing are exits, and nobody reads what they say.
         if task == desk.offload.work.answer() {
             let logits = reads.first().map(|tensor| desk.shelf.get(ticket, *tensor).f32s().to_vec());
@@ -80,7 +80,7 @@ impl Desk<'_> {
                 let readers = readers(self.offload, plan, tensor, to);
                 self.shelf.put(ticket, tensor, buffer, readers);
             } else {
-                let sent = Sent { request: ticket.request, tensor, to, sent: self.now() };
+                let sent = Sent { request: ticket.request, plan: ticket.plan, tensor, to, sent: self.now() };
                 self.told.sent.push(sent);
                 self.post.send(to, ticket, Ok(tensor), buffer)?;
             }
@@ -107,7 +107,7 @@ impl Desk<'_> {
         if came.buffer.len() as u64 * 4 != known.bytes.0 {
             return Err(garbage("the tensor has another length"));
         }
-        self.told.arrived.push(Arrived { request: came.ticket.request, tensor, from, arrival });
+        self.told.arrived.push(Arrived { request: came.ticket.request, plan: came.ticket.plan, tensor, from, arrival });
         let readers = readers(self.offload, plan, tensor, rank);
         self.shelf.put(came.ticket, tensor, came.buffer, readers);
         Ok(tensor)
