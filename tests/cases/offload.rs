@@ -31,13 +31,8 @@ fn networks() -> Vec<Network> {
         let spec = zoo::by_name_with_width(name, &Shape::image(3, side, side), 10, 0.125).unwrap();
         Network::build(spec).unwrap()
     };
-    vec![
-        build("vgg16", 32),
-        build("vgg16_19", 32),
-        build("resnet50", 32),
-        build("openface", 96),
-        build("greenai_chain", 24),
-    ]
+    let exits = Network::build(zoo::greenai_chain(&Shape::image(3, 24, 24), 10).unwrap()).unwrap();
+    vec![build("vgg16", 32), build("vgg16_19", 32), build("resnet50", 32), build("openface", 96), exits]
 }
 
 fn input(network: &Network, request: usize) -> Vec<f32> {
