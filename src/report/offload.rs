@@ -198,6 +198,20 @@ mod tests {
     }
 
     #[test]
+    fn requests_of_a_source_that_was_lost_are_in_no_mean() {
+        let (mut script, whole) = summary(2, None);
+        let mut unanswered = script.answers[1];
+        unanswered.end = Seconds(f64::NAN);
+        script.answers.push(unanswered);
+        let with = Summary::of(&diamond(), &script, Some(Joules(12.5)), Some(0.25), None);
+        assert_eq!((with.requests, whole.requests), (3, 2));
+        assert_eq!(
+            (with.mean_s, with.max_s, with.throughput_per_s),
+            (whole.mean_s, whole.max_s, whole.throughput_per_s)
+        );
+    }
+
+    #[test]
     fn tables_fit_into_a_terminal_and_tell_what_was_refused() {
         let (script, summary) = summary(3, Some(9.0));
         let row = |policy: &str| PolicyRow {

@@ -144,7 +144,7 @@ fn equal_answers(comm: &dyn Communicator) {
 pub fn devices(ranks: usize) -> Devices {
     let power = Power { compute: Watts(8.0), idle: Watts(2.0), send: Watts(3.0), receive: Watts(2.5) };
     let profile = |rank: usize| {
-        let ports = if rank % 2 == 0 { Ports::One } else { Ports::Each };
+        let ports = if rank.is_multiple_of(2) { Ports::One } else { Ports::Each };
         let tier = Some([Tier::Device, Tier::Edge, Tier::Cloud, Tier::Edge][rank % 4]);
         Profile { power, ports, tier, ..Profile::new("board", 1e8 * (1.0 + rank as f64)) }
     };
