@@ -50,7 +50,7 @@ pub enum PlacementError {
         least: f64,
     },
     /// A method that needs what the devices or the graph do not have.
-    #[error("the policy {method} needs {lacks}: add it to the device file or choose another policy")]
+    #[error("the policy {method} needs {lacks}: choose another policy, or a graph and a device file that have it")]
     Needs {
         /// The method.
         method: &'static str,
@@ -93,7 +93,7 @@ mod tests {
             (PlacementError::Budget { limit: "deadline in s", given: 1.0, least: 1.5 }, "smallest that works is 1.5"),
             (
                 PlacementError::Needs { method: "edge", lacks: "a rank of tier \"edge\"".into() },
-                "of tier \"edge\": add",
+                "of tier \"edge\": choose another policy",
             ),
         ];
         for (error, expected) in cases {
