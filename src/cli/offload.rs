@@ -1,6 +1,7 @@
 //! Mode offload: from the checked configuration to requests that are answered.
 
 mod arrivals;
+mod counting;
 mod decide;
 mod inputs;
 mod keys;

@@ -26,18 +26,18 @@ impl Summary {
         times.sort_by(f64::total_cmp);
         let first = answers().map(|answer| answer.arrival.0).fold(f64::INFINITY, f64::min);
         let last = answers().map(|answer| answer.end.0).fold(f64::NEG_INFINITY, f64::max);
-        let (requests, makespan) = (times.len(), (last - first).max(0.0));
+        let (answered, makespan) = (times.len(), (last - first).max(0.0));
         let total: f64 = times.iter().sum();
         // The smallest time that 95 % do not exceed.
-        let at = (requests * 95).div_ceil(100).clamp(1, requests.max(1)) - 1;
+        let at = (answered * 95).div_ceil(100).clamp(1, answered.max(1)) - 1;
         let Shares { execution, transfer, waiting } = all_shares(graph, script);
         Self {
-            requests,
-            mean_s: if requests == 0 { 0.0 } else { total / requests as f64 },
+            requests: script.answers.len(),
+            mean_s: if answered == 0 { 0.0 } else { total / answered as f64 },
             p95_s: times.get(at).copied().unwrap_or(0.0),
             max_s: times.last().copied().unwrap_or(0.0),
             makespan_s: makespan,
-            throughput_per_s: if makespan > 0.0 { requests as f64 / makespan } else { 0.0 },
+            throughput_per_s: if makespan > 0.0 { answered as f64 / makespan } else { 0.0 },
             energy_j: energy.map(|energy| energy.0),
             price,
             missed: deadline.map(|most| times.iter().filter(|time| **time > most.0).count()),
@@ -203,6 +203,20 @@ mod tests {
         let nothing = Script { acts: vec![], messages: vec![], answers: vec![], ledgers: vec![] };
         let empty = Summary::of(&diamond(), &nothing, None, None, None);
         assert_eq!((empty.requests, empty.mean_s, empty.throughput_per_s), (0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn requests_of_a_source_that_was_lost_are_in_no_mean() {
+        let (mut script, whole) = summary(2, None);
+        let mut unanswered = script.answers[1];
+        unanswered.end = Seconds(f64::NAN);
+        script.answers.push(unanswered);
+        let with = Summary::of(&diamond(), &script, Some(Joules(12.5)), Some(0.25), None);
+        assert_eq!((with.requests, whole.requests), (3, 2));
+        assert_eq!(
+            (with.mean_s, with.max_s, with.throughput_per_s),
+            (whole.mean_s, whole.max_s, whole.throughput_per_s)
+        );
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::units::{Joules, Seconds, Watts};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// A task that a rank did, and how long it waited: measured and modelled.
+type Did = [Option<(Act, Seconds)>; 2];
+
 /// The header of tasks.csv.
 pub const TASKS_HEADER: &str =
     "request,task,name,rank,device,start_s,end_s,wait_s,modelled_start_s,modelled_end_s,modelled_wait_s,modelled_j";
@@ -50,7 +53,7 @@ impl Answered<'_> {
     }
 
     fn task_rows(&self) -> Vec<Vec<String>> {
-        let mut rows: BTreeMap<(usize, TaskId, usize), [Option<(Act, Seconds)>; 2]> = BTreeMap::new();
+        let mut rows: BTreeMap<(usize, TaskId, usize), Did> = BTreeMap::new();
         for (kind, script) in [self.measured, self.modelled].into_iter().enumerate() {
             let Some(script) = script else { continue };
             let record = Record::new(self.graph, script);
@@ -61,22 +64,21 @@ impl Answered<'_> {
                 rows.entry((act.request, act.task, rank)).or_default()[kind] = Some((*act, waited));
             }
         }
-        let row =
-            |((request, task, rank), [measured, modelled]): ((usize, TaskId, usize), [Option<(Act, Seconds)>; 2])| {
-                let times = |of: Option<(Act, Seconds)>, told: fn(f64) -> String| {
-                    let figures = of.map(|(act, waited)| [act.start.0, act.end.0, waited.0].map(told));
-                    figures.unwrap_or_default()
-                };
-                let joules = modelled.and_then(|(act, _)| self.computing(rank, &act));
-                let name = self.graph.tasks()[task].name.clone();
-                let first = [request.to_string(), task.to_string(), name, rank.to_string(), self.device(rank)];
-                let figures = times(measured, micros).into_iter().chain(times(modelled, |value| value.to_string()));
-                first
-                    .into_iter()
-                    .chain(figures)
-                    .chain([joules.map_or(String::new(), |joules| joules.0.to_string())])
-                    .collect()
+        let row = |((request, task, rank), [measured, modelled]): ((usize, TaskId, usize), Did)| {
+            let times = |of: Option<(Act, Seconds)>, told: fn(f64) -> String| {
+                let figures = of.map(|(act, waited)| [act.start.0, act.end.0, waited.0].map(told));
+                figures.unwrap_or_default()
             };
+            let joules = modelled.and_then(|(act, _)| self.computing(rank, &act));
+            let name = self.graph.tasks()[task].name.clone();
+            let first = [request.to_string(), task.to_string(), name, rank.to_string(), self.device(rank)];
+            let figures = times(measured, micros).into_iter().chain(times(modelled, |value| value.to_string()));
+            first
+                .into_iter()
+                .chain(figures)
+                .chain([joules.map_or(String::new(), |joules| joules.0.to_string())])
+                .collect()
+        };
         rows.into_iter().map(row).collect()
     }
 

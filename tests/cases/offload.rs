@@ -25,13 +25,14 @@ pub const CASES: &[Case] = &[
 pub const SEED: u64 = 5;
 const WEIGHTS: Weights = Weights::Drawn { init: Init::He, seed: SEED };
 
-/// The narrow networks, on pictures that are just large enough.
+/// The narrow networks, on pictures that are just large enough, and one with exits that nobody reads.
 fn networks() -> Vec<Network> {
     let build = |name: &str, side: usize| {
         let spec = zoo::by_name_with_width(name, &Shape::image(3, side, side), 10, 0.125).unwrap();
         Network::build(spec).unwrap()
     };
-    vec![build("vgg16", 32), build("vgg16_19", 32), build("resnet50", 32), build("openface", 96)]
+    let exits = Network::build(zoo::greenai_chain(&Shape::image(3, 24, 24), 10).unwrap()).unwrap();
+    vec![build("vgg16", 32), build("vgg16_19", 32), build("resnet50", 32), build("openface", 96), exits]
 }
 
 fn input(network: &Network, request: usize) -> Vec<f32> {
@@ -143,7 +144,7 @@ fn equal_answers(comm: &dyn Communicator) {
 pub fn devices(ranks: usize) -> Devices {
     let power = Power { compute: Watts(8.0), idle: Watts(2.0), send: Watts(3.0), receive: Watts(2.5) };
     let profile = |rank: usize| {
-        let ports = if rank % 2 == 0 { Ports::One } else { Ports::Each };
+        let ports = if rank.is_multiple_of(2) { Ports::One } else { Ports::Each };
         let tier = Some([Tier::Device, Tier::Edge, Tier::Cloud, Tier::Edge][rank % 4]);
         Profile { power, ports, tier, ..Profile::new("board", 1e8 * (1.0 + rank as f64)) }
     };
@@ -214,7 +215,8 @@ pub fn answered(comm: &dyn Communicator, devices: &Devices, network: &Network, w
 fn as_simulated(comm: &dyn Communicator) {
     let sources: Vec<usize> = if comm.size() > 2 { vec![0, 2] } else { vec![0] };
     let devices = devices(comm.size());
-    for network in [&networks()[0], &networks()[2]] {
+    let all = networks();
+    for network in [0, 2, 4].map(|at| &all[at]) {
         let work = OffloadGraph::of(network, Granularity::Block).unwrap();
         let requests = Law::Poisson(20.0).requests(&sources, 8, SEED).unwrap();
         let mut plans = plans(&work, &sources, comm.size());

@@ -4,6 +4,7 @@
 //! `GOAI_TEST_MPIRUN5=VENV/bin/mpirun`, its library beside it (CONTRIBUTING.md says how to get it).
 
 use crate::job::{End, Job, MOST, Plan};
+use crate::offload::{ASKED, REQUESTS, check_answered};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -160,4 +161,17 @@ fn a_split_goes_on_without_a_device_and_knows_at_once() {
         assert_eq!((end.code(), end.field("state")), (0, "complete".into()), "{end}");
         assert!(found.is_some_and(|found| found < Duration::from_millis(500)), "{found:?}: {end}");
     }
+}
+
+#[test]
+fn requests_are_answered_without_a_rank() {
+    let Some(mpirun) = mpirun() else { return };
+    let lib = Path::new(&mpirun).ancestors().nth(2).unwrap().join("lib");
+    let plan = Plan::new(&format!("{mpirun} --with-ft ulfm -n 4 {{exe}} {ASKED} --sources 0,2"));
+    let mut job = plan.with("LD_LIBRARY_PATH", lib.to_str().unwrap()).start();
+    job.wait_for("plan", "run/run.json", |run| run.contains("running"));
+    std::thread::sleep(Duration::from_millis(800));
+    let pids = job.ranks();
+    job.signal("KILL", pids[3]);
+    check_answered(&job.end(), REQUESTS, 3);
 }

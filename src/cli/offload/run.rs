@@ -1,5 +1,6 @@
 //! Mode offload on all ranks, from the configuration to the files of its run.
 
+use super::counting::Counting;
 use super::decide::{Decision, decide};
 use super::inputs::Inputs;
 use super::measured::{self, Rates};
@@ -13,7 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::host::{self, Place};
 use crate::cli::prepare::{self, Configured};
 use crate::cli::ranks::{Ended, agreed, from_rank_0};
-use crate::cli::vigil::Vigil;
+use crate::cli::vigil::{Vigil, Watcher};
 use crate::comm::{Communicator, Emulated, HEADER, Identity};
 use crate::config::{ClockKind, Config, Granularity as Fine};
 use crate::device::{Clock, Devices, EmulatedClock, Machine, Pace, RealClock};
@@ -80,7 +81,7 @@ pub fn run(setting: &Setting, comm: &dyn Communicator, configured: Configured) -
     let listens = comm.rank() == 0 || setting.mpi.is_some();
     let advice = "nothing is kept of requests that were not all answered; run it again";
     let ears = listens.then(|| Ears::open(dir, advice));
-    let served = it.serve(comm);
+    let served = it.serve(comm, setting.vigil.watcher(comm.rank()));
     drop(ears);
     let Some(writing) = writing.take() else { return served.map(drop) };
     match served {
@@ -224,7 +225,7 @@ impl Agreed {
         simulate(&scene, &mut ranks, &mut self.plans.clone(), &mut |moment, _| self.choice[moment.request])
     }
 
-    fn serve(&self, comm: &dyn Communicator) -> Result<Option<Served>, Ended> {
+    fn serve(&self, comm: &dyn Communicator, watcher: Watcher) -> Result<Option<Served>, Ended> {
         let replan = |source: usize, alive: &[bool]| self.without(source, alive);
         let offload = Offload {
             network: &self.whole.network,
@@ -238,7 +239,9 @@ impl Agreed {
             script: self.script.as_ref(),
             replan: Some(&replan),
         };
-        let Some(devices) = &self.devices else { return Ok(serve(&offload, comm, &RealClock::start())?) };
+        let Some(devices) = &self.devices else {
+            return Ok(serve(&offload, comm, &Counting::new(&RealClock::start(), watcher))?);
+        };
         let pace = match self.config.clock {
             ClockKind::Virtual => Pace::Virtual,
             ClockKind::Real => Pace::Real,
@@ -246,7 +249,7 @@ impl Agreed {
         let machine = Machine::new(devices.profile(comm.rank()), self.work.graph.name());
         let clock = EmulatedClock::start(machine, pace);
         let emulated = Emulated::new(comm, clock.machine().expect("it was made with one"), devices);
-        Ok(serve(&offload, &emulated, &clock)?)
+        Ok(serve(&offload, &emulated, &Counting::new(&clock, watcher))?)
     }
 
     /// A plan for the requests of a source on the ranks that are left.

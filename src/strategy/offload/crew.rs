@@ -3,7 +3,7 @@
 use super::{Offload, OffloadGraph};
 use crate::device::Clock;
 use crate::nn::{Answers, Inference, Init, NetError, Network, Part, ValueId};
-use crate::plan::placement::{TaskGraph, TaskId, TensorId};
+use crate::plan::placement::{TaskId, TensorId};
 use crate::strategy::{TrainError, team};
 use crate::units::Seconds;
 use ndarray::{Array2, ArrayView2};
@@ -54,7 +54,7 @@ impl<'a> Crew<'a> {
             if offload.plans.iter().any(|plan| plan.rank[task] == rank) {
                 crew.prepare(task)?;
                 if let Some(station) = &mut crew.stations[task] {
-                    station.warm_up(&offload.work.graph);
+                    station.run();
                 }
             }
         }
@@ -124,15 +124,6 @@ impl Station {
             outputs: work.graph.makes(task).iter().map(made).collect(),
             ready,
         })
-    }
-
-    /// Touches all of its memory: a pass over nothing would do nothing.
-    fn warm_up(&mut self, graph: &TaskGraph) {
-        for (at, tensor) in self.inputs.iter().enumerate() {
-            let row = Array2::zeros((1, graph.tensors()[*tensor].bytes.0 as usize / size_of::<f32>()));
-            self.answers.assign(at, row.view());
-        }
-        self.run();
     }
 
     fn run(&mut self) {

@@ -30,9 +30,9 @@ impl Rank<'_> {
             }
             return Ok(all);
         }
-        for rank in 1..all.len() {
+        for (rank, known) in all.iter_mut().enumerate().skip(1) {
             match self.clock_of(rank)? {
-                Some(offset) => all[rank] = offset,
+                Some(offset) => *known = offset,
                 None => self.go_on_without(&[rank])?,
             }
         }
@@ -47,13 +47,13 @@ impl Rank<'_> {
             return self.hand_in().map(|()| None);
         }
         let mut all = vec![Some(self.record())];
-        for rank in 1..offsets.len() {
+        for (rank, offset) in offsets.iter_mut().enumerate().skip(1) {
             let heard = if self.gone.contains(&rank) { None } else { self.hear_out(rank)? };
             if heard.is_none() {
                 self.go_on_without(&[rank])?;
             }
             all.push(heard.map(|(later, told)| {
-                offsets[rank] = offsets[rank].until(later);
+                *offset = offset.until(later);
                 told
             }));
         }
