@@ -23,7 +23,7 @@ type Did = [Option<(Act, Seconds)>; 2];
 pub const TASKS_HEADER: &str =
     "request,task,name,rank,device,start_s,end_s,wait_s,modelled_start_s,modelled_end_s,modelled_wait_s,modelled_j";
 /// The header of requests.csv.
-pub const REQUESTS_HEADER: &str = "request,source,arrival_s,begun_s,done_s,time_s,execution_share,transfer_share,waiting_share,plan,deadline_met,modelled_arrival_s,modelled_begun_s,modelled_done_s,modelled_time_s,modelled_execution_share,modelled_transfer_share,modelled_waiting_share,modelled_plan,modelled_deadline_met,modelled_j";
+pub const REQUESTS_HEADER: &str = "request,source,arrival_s,begun_s,done_s,time_s,execution_share,transfer_share,waiting_share,plan,deadline_met,modelled_arrival_s,modelled_begun_s,modelled_done_s,modelled_time_s,modelled_execution_share,modelled_transfer_share,modelled_waiting_share,modelled_plan,modelled_deadline_met,modelled_j,answer";
 
 /// What the two files are about.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub struct Answered<'a> {
     pub devices: Option<&'a Devices>,
     /// The longest that a request may take.
     pub deadline: Option<Seconds>,
+    /// By request: the network's last output, where it was computed.
+    pub outputs: &'a [Option<Vec<f32>>],
 }
 
 impl Answered<'_> {
@@ -94,6 +96,8 @@ impl Answered<'_> {
                 cells.extend(record.as_ref().map_or(Default::default(), |it| self.fared(it, request, told)));
             }
             cells.push(joules.get(request).map_or(String::new(), |joules| joules.0.to_string()));
+            let output = self.outputs.get(request).and_then(Option::as_ref);
+            cells.push(output.and_then(|output| largest(output)).map_or(String::new(), |at| at.to_string()));
             cells
         };
         (0..count).map(row).collect()
@@ -144,6 +148,12 @@ impl Answered<'_> {
     }
 }
 
+/// Where the largest number is: the class that an output says; nothing where one is no number.
+fn largest(output: &[f32]) -> Option<usize> {
+    let sure = output.iter().all(|value| value.is_finite());
+    sure.then(|| (0..output.len()).max_by(|a, b| output[*a].total_cmp(&output[*b]).then(b.cmp(a)))).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +194,10 @@ mod tests {
     fn written(measured: Option<&Script>, modelled: Option<&Script>, deadline: Option<f64>) -> [Vec<Vec<String>>; 2] {
         let (dir, graph, devices) = (tempfile::tempdir().unwrap(), graph(), devices());
         let deadline = deadline.map(Seconds);
-        Answered { graph: &graph, measured, modelled, devices: Some(&devices), deadline }.write(dir.path()).unwrap();
+        let outputs = [Some(vec![0.5, 2.0, -1.0])];
+        let answered =
+            Answered { graph: &graph, measured, modelled, devices: Some(&devices), deadline, outputs: &outputs };
+        answered.write(dir.path()).unwrap();
         ["tasks.csv", "requests.csv"].map(|name| {
             let mut reader = csv::Reader::from_path(dir.path().join(name)).unwrap();
             let head: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
@@ -208,7 +221,7 @@ mod tests {
         assert_eq!((tasks.len(), requests.len()), (1 + 6, 1 + 2));
         let row = "0,1,conv, pool,1,server,,,,2.5,3.5,0,100";
         assert_eq!(tasks[2].join(","), row);
-        let row = "0,0,,,,,,,,,,1,1,5.5,4.5,0.4444444444444444,0.5555555555555556,0,0,true,117.25";
+        let row = "0,0,,,,,,,,,,1,1,5.5,4.5,0.4444444444444444,0.5555555555555556,0,0,true,117.25,1";
         assert_eq!(requests[1].join(","), row);
         assert_eq!(cell(&requests, 1, "modelled_begun_s"), "5.5", "one at a time");
         assert_eq!(cell(&requests, 1, "modelled_deadline_met"), "false");
@@ -234,7 +247,8 @@ mod tests {
         assert_eq!(tasks.len(), 1 + 4);
         assert_eq!((cell(&tasks, 1, "rank"), cell(&tasks, 1, "modelled_start_s")), ("0", ""));
         let [tasks, requests] = written(Some(&measured), None, None);
-        assert!(tasks.iter().skip(1).chain(&requests[1..]).all(|row| row.last().is_some_and(String::is_empty)));
+        assert!(tasks.iter().skip(1).all(|row| row.last().is_some_and(String::is_empty)));
+        assert_eq!((cell(&requests, 0, "modelled_j"), cell(&requests, 0, "answer")), ("", "1"));
     }
 
     #[test]

@@ -27,7 +27,6 @@ use crate::strategy::offload::{self, OffloadGraph};
 use crate::units::{Bytes, Joules, Seconds};
 use serde::Serialize;
 use std::io::Write;
-use std::path::Path;
 use std::time::Instant;
 
 /// Plans that one annealing tries.

@@ -209,6 +209,7 @@ impl Results<'_> {
             modelled: modelled.then_some(record),
             devices: self.devices,
             deadline,
+            outputs: answers,
         };
         answered.write(writing.dir.path())?;
         let title =
