@@ -151,7 +151,7 @@ mod tests {
         for flags in [
             &[][..],
             &[("sources", "0,3"), ("requests", "50"), ("queue", "1")],
-            &[("objective", "weighted"), ("alpha", "0.5"), ("deadline", "2")],
+            &[("objective", "weighted"), ("alpha", "0.5"), ("deadline", "2"), ("devices", "mec")],
             &[("devices", "mec"), ("budget", "0.01"), ("energyBudget", "9")],
         ] {
             let (config, origins) = typed(flags);

@@ -36,8 +36,9 @@ impl Rank<'_> {
                 None => self.go_on_without(&[rank])?,
             }
         }
-        self.command(Word::Begin, &[])?;
+        // Before the others hear of it: nothing begins earlier.
         self.start = self.worker.desk.now();
+        self.command(Word::Begin, &[])?;
         Ok(all)
     }
 

@@ -179,6 +179,8 @@ pub(super) fn together(
     let never = Seconds(f64::NAN);
     let answer = |(request, it): (usize, &super::Request)| {
         let (plan, begun) = begun[request].unwrap_or((offload.choice[request], never));
+        // A source's clock is compared, not the same: it may seem to have begun a moment too early.
+        let begun = if begun < it.arrival { it.arrival } else { begun };
         let last = |(_, act): &&(u32, Act)| act.request == request && act.task == offload.work.answer();
         let end = told[it.source].acts.iter().rfind(last).map_or(never, |(_, act)| act.end);
         Answer { source: it.source, arrival: it.arrival, begun, end, plan }
