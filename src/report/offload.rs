@@ -162,11 +162,10 @@ pub fn run_lines(summary: &Summary, modelled: bool, ranks: &[String]) -> Vec<Str
     lines.push(summary.spent());
     lines.push(format!("the ranks that computed did so {} of the time", percent(Some(summary.busy_share))));
     if let Some(joules) = summary.energy_j {
-        let paid = summary
-            .price
-            .filter(|price| *price > 0.0)
-            .map_or(String::new(), |price| format!(", computing cost {} in the file's money", few_digits(price)));
-        lines.push(format!("{} of all ranks, {clock}, waiting included{paid}", quantity(joules, "J")));
+        lines.push(format!("{} of all ranks, {clock}, waiting included", quantity(joules, "J")));
+    }
+    if let Some(price) = summary.price.filter(|price| *price > 0.0) {
+        lines.push(format!("computing cost {} in the device file's money, {clock}", few_digits(price)));
     }
     if let Some(missed) = summary.missed {
         lines.push(format!("{} took longer than the deadline", count(missed, "request")));
