@@ -12,7 +12,7 @@ pub struct Ask<'a> {
     pub tiers: &'a [Option<Tier>],
     /// Of all draws.
     pub seed: u64,
-    /// How many plans one annealing tries; the exact search may begin [`BEGUN`] times as many.
+    /// How many plans one annealing tries; the exact search may begin sixteen times as many.
     pub evaluations: usize,
 }
 

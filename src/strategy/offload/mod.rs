@@ -1,7 +1,7 @@
 //! Offloading: requests come up at some ranks, and each task of the network runs where a plan says.
 //!
 //! [`serve`] is the door. On emulated machines ranks follow a [`Script`], the simulation's own: times and joules are
-//! modelled, the same everywhere. Else each rank takes of its tasks whichever may run ([`live`]), and times are measured.
+//! modelled, the same everywhere. Else each rank takes of its tasks whichever may run (`live`), and times are measured.
 //! Either way tensors travel without replies, once to each rank that needs them, and a join waits for all its inputs by
 //! (request, tensor) in the header. The answers are those of the whole network on one rank.
 
