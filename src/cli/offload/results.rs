@@ -266,12 +266,11 @@ impl Results<'_> {
         }
         if !self.served.lost.is_empty() {
             let ranks: Vec<String> = self.served.lost.iter().map(usize::to_string).collect();
-            notes.push(format!(
-                "lost: {} {}; {} planned anew",
-                if ranks.len() == 1 { "rank" } else { "ranks" },
-                ranks.join(", "),
-                count(self.served.replanned, "request")
-            ));
+            let lost = match ranks.as_slice() {
+                [rank] => format!("rank {rank} is lost"),
+                ranks => format!("ranks {} are lost", ranks.join(", ")),
+            };
+            notes.push(format!("{lost}; {} planned anew", count(self.served.replanned, "request")));
         }
         let within = self.served.offsets.iter().map(|offset| offset.within.0).fold(0.0, f64::max);
         if within > 0.0 {
